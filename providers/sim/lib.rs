@@ -1,0 +1,1 @@
+//! A VPC in memory.

@@ -1,0 +1,1 @@
+//! Why one flow passes or not.

@@ -1,0 +1,162 @@
+//! What the cloud cannot say, or a policy did not mean: where, why, and which flows it costs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::flow::{Flow, FlowSet};
+use crate::policy::ObjectRef;
+
+/// A construct and its fate (DESIGN §4, §9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The object it is about.
+    pub object: ObjectRef,
+    /// The field, such as `spec.ingress[0].ports[1].port`; empty for the whole object.
+    pub path: Arc<str>,
+    /// What it is.
+    pub reason: Reason,
+    /// What becomes of it. There is no "wider".
+    pub effect: Effect,
+    /// What happened and what to do next, in one line: lower case, user input in backticks.
+    pub message: String,
+    /// The flows that policies and cloud treat differently because of it, as boxes. For `Narrower`, those flows of
+    /// the boxes whose other end is allowed by the policies; for `NotEnforced`, those whose other end the cloud lets
+    /// through. Empty where no flow differs.
+    pub flows: Vec<FlowSet>,
+    /// One real flow out of `flows`; always there when `flows` has a real one.
+    pub witness: Option<Flow>,
+    /// Where the object was read, if it came from a file.
+    pub location: Option<Location>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Location {
+    /// The file as it was named; `-` for standard input.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// What becomes of a construct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Effect {
+    /// The cloud lets through less than the policies say.
+    Narrower,
+    /// The cloud lets through what the policies deny; Moat opened nothing of it.
+    NotEnforced,
+    /// It has no effect on any flow.
+    Ignored,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// What a finding is about, in one word that is also a condition's reason, an event's and a metric's label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)* }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What the reason means, in one sentence.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The text is not YAML or JSON, or not an object.
+    Malformed,
+    /// A field has the wrong type or a value outside its range.
+    InvalidField,
+    /// A field that this version does not know; the rule that holds it fails closed.
+    UnknownField,
+    /// A field that is known and not supported; the rule that holds it fails closed.
+    UnsupportedField,
+    /// A label selector that the API would refuse.
+    InvalidSelector,
+    /// An address block that cannot be read, or an except outside of its block.
+    InvalidCidr,
+    /// An address block with host bits set, which are ignored.
+    SloppyCidr,
+    /// An object of a kind that Moat does not read.
+    UnknownKind,
+    /// Two objects of one kind, namespace and name; the later one is ignored.
+    DuplicateObject,
+    /// A pod without an address, or finished, or failed; it is not there for policies.
+    NotRunning,
+    /// Two policies of one tier and priority that select the same pod; their names decide.
+    EqualPriority,
+    /// A port of sctp: security groups know sctp only as a whole.
+    SctpPort,
+    /// A named port that no matching pod has.
+    UnresolvedPort,
+    /// A named port towards addresses, where nobody can resolve it.
+    NamedPortOfAddress,
+    /// A rule that names Service addresses, which never appear in a VPC.
+    ServiceAddress,
+    /// Egress isolation without a way to any DNS server.
+    DnsClosed,
+    /// A Deny that closes the messages path MTU discovery needs.
+    PathMtu,
+    /// A protocol that the cloud tracks by address and number only: allowing one way opens the other for 600 s.
+    UntrackedProtocol,
+    /// Probe ports are open to every node, since a group cannot name one.
+    ProbesFromAllNodes,
+    /// A pod on an interface that carries several pods; its groups are left alone.
+    SharedInterface,
+    /// A pod on an interface whose groups cannot be changed.
+    FixedInterface,
+    /// An isolated pod's own groups were replaced.
+    GroupReplaced,
+    /// A group of others stays on an isolated pod because `keepGroups` lists it.
+    GroupKept,
+    /// Pod addresses taken out of a wide rule without declared pod subnets: other addresses of the VPC go with them.
+    UndeclaredPodSubnets,
+    /// A pod with two families whose peers differ by family in a way that one reference cannot say.
+    FamilyMismatch,
+    /// The exact rules do not fit the quotas.
+    QuotaExceeded,
+    /// The provider does not hold what the policies ask for yet.
+    NotApplied,
+    /// A rule that someone else keeps in a group of ours.
+    ForeignRule,
+    /// A packet that the cloud never filters.
+    NeverFiltered,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Narrower => "narrower",
+            Self::NotEnforced => "not enforced",
+            Self::Ignored => "ignored",
+        })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

@@ -1,0 +1,84 @@
+//! Security groups, the interfaces that wear them, and what they mean for one packet: the second reference.
+//!
+//! Written from AWS's documents on security groups; shares nothing with the compiler but `net`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::InterfaceId;
+use crate::net::{Prefix, Shape};
+use crate::policy::{Direction, Word};
+
+/// The groups of a VPC that matter here and who wears them: what is desired, what is there, or any state in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The rules of each group, ours and others'.
+    pub groups: BTreeMap<GroupKey, BTreeSet<Rule>>,
+    /// The groups that each interface wears.
+    pub interfaces: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+}
+
+/// Names a group. Ours sort before those of others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupKey {
+    /// A group of this cluster's, by its number: the `n` of `moat.<cluster>.<n>`.
+    Ours(GroupNumber),
+    /// A group of someone else.
+    Foreign(ForeignGroupId),
+}
+
+/// The number of a group of ours, from 1. It carries no meaning beyond telling groups apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GroupNumber(pub NonZeroU32);
+
+/// The cloud's id of a group that is not ours, such as `sg-0123456789abcdef0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ForeignGroupId(pub Word);
+
+/// One rule of a group: it lets something through; nothing can say no.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Seen from the interface that wears the group.
+    pub direction: Direction,
+    /// The other end.
+    pub peer: Peer,
+    /// What it lets through.
+    pub shape: Shape,
+}
+
+/// The other end of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// The addresses of a prefix.
+    Prefix(Prefix),
+    /// The interfaces that wear a group, in either family.
+    Group(GroupKey),
+}
+
+impl GroupNumber {
+    /// The `index`th number, from 0.
+    #[must_use]
+    pub fn nth(index: usize) -> Self {
+        let number = u32::try_from(index).ok().and_then(|index| index.checked_add(1));
+        Self(number.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
+    }
+}
+
+impl std::fmt::Display for GroupNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "moat.{}", self.0)
+    }
+}
+
+impl std::fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ours(number) => number.fmt(f),
+            Self::Foreign(id) => f.write_str(&id.0),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A snapshot of what policies are about: namespaces, pods, nodes, and the cloud's interfaces that carry the pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::firewall::{ForeignGroupId, Rule};
+use crate::net::{AddressSet, Family, Prefix, Transport};
+use crate::policy::{Labels, Word};
+
+/// Everything a compile looks at besides policies and settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Labels of each namespace; `kubernetes.io/metadata.name` is always among them.
+    pub namespaces: BTreeMap<Word, Arc<Labels>>,
+    /// The pods that are there: with an address, neither finished nor failed. Sorted by namespace and name.
+    pub pods: Vec<Pod>,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// The interfaces that carry the pods, as the cloud tells.
+    pub interfaces: BTreeMap<InterfaceId, Interface>,
+    /// The rules of each group of others that an interface wears, as the cloud tells.
+    pub foreign: BTreeMap<ForeignGroupId, BTreeSet<Rule>>,
+    /// The address blocks of the VPC.
+    pub vpc: Vec<Prefix>,
+}
+
+/// A pod's place in [`Inventory::pods`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodIndex(pub usize);
+
+/// A live pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Word,
+    /// Its name.
+    pub name: Word,
+    /// Its unique id: state is keyed by it, since a name can be born again.
+    pub uid: Word,
+    /// Its labels.
+    pub labels: Arc<Labels>,
+    /// Its addresses, at most one for each family (`status.podIPs`).
+    pub addresses: Vec<IpAddr>,
+    /// The node it runs on.
+    pub node: Option<Word>,
+    /// Its container ports that have a name.
+    pub ports: Arc<[NamedPort]>,
+    /// The ports that its node's kubelet probes, over tcp.
+    pub probes: Arc<[u16]>,
+    /// It shares its node's addresses: neither a subject nor a pod peer.
+    pub host_network: bool,
+    /// The interface that carries it; none while the cloud has none for it.
+    pub interface: Option<InterfaceId>,
+}
+
+/// A container port that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// The name.
+    pub name: Word,
+    /// Its transport.
+    pub transport: Transport,
+    /// Its number, 1 to 65535.
+    pub number: u16,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: Word,
+    /// Its labels.
+    pub labels: Arc<Labels>,
+    /// Its addresses (`status.addresses`, those that are addresses).
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The cloud's name of an interface, such as `eni-0123456789abcdef0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InterfaceId(pub Word);
+
+/// A network interface, as the cloud tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Whose it is and whether its groups may change.
+    pub attachment: Attachment,
+    /// The groups of others that it wears, or wore before Moat replaced them.
+    pub prior: BTreeSet<ForeignGroupId>,
+}
+
+/// Whose an interface is and whether its groups may change (DESIGN §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Attachment {
+    /// One pod's, and Moat may change its groups: a branch interface.
+    Exclusive,
+    /// One pod's, but not to be changed: Fargate.
+    Fixed,
+    /// A node's, carrying several pods.
+    Shared,
+}
+
+impl Pod {
+    /// Its address of a family.
+    #[must_use]
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| Family::of(*address) == family)
+    }
+
+    /// The families it has an address of.
+    pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
+        Family::BOTH.into_iter().filter(|family| self.address(*family).is_some())
+    }
+}
+
+impl Inventory {
+    /// A pod by its place.
+    #[must_use]
+    pub fn pod(&self, index: PodIndex) -> Option<&Pod> {
+        self.pods.get(index.0)
+    }
+
+    /// The pods that policies see, with their places: not those on the host's network.
+    pub fn pods_of_policies(&self) -> impl Iterator<Item = (PodIndex, &Pod)> + '_ {
+        let indexed = self.pods.iter().enumerate();
+        indexed.filter(|(_, pod)| !pod.host_network).map(|(index, pod)| (PodIndex(index), pod))
+    }
+
+    /// The interface that carries a pod.
+    #[must_use]
+    pub fn interface(&self, pod: &Pod) -> Option<&Interface> {
+        self.interfaces.get(pod.interface.as_ref()?)
+    }
+
+    /// The labels of a namespace; an unknown one has none.
+    #[must_use]
+    pub fn namespace_labels(&self, namespace: &Word) -> Arc<Labels> {
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// The addresses of all nodes that satisfy a condition.
+    #[must_use]
+    pub fn node_addresses(&self, mut condition: impl FnMut(&Node) -> bool) -> AddressSet {
+        let nodes = self.nodes.iter().filter(|node| condition(node));
+        nodes.flat_map(|node| node.addresses.iter().copied().map(Prefix::host)).collect()
+    }
+}

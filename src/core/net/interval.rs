@@ -1,0 +1,230 @@
+//! Closed intervals and canonical sets of them, over any line of integers.
+
+use serde::Serialize;
+
+/// A point on a finite line of integers: ports, addresses, ICMP type and code pairs, protocol numbers.
+pub trait Point: Copy + Ord + std::fmt::Debug + std::hash::Hash {
+    /// The least point.
+    const MIN: Self;
+    /// The greatest point.
+    const MAX: Self;
+    /// The point after this one, none after [`Point::MAX`].
+    fn next(self) -> Option<Self>;
+    /// The point before this one, none before [`Point::MIN`].
+    fn previous(self) -> Option<Self>;
+}
+
+/// The points from `low` to `high`, both included. Never empty: `low <= high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Interval<T> {
+    low: T,
+    high: T,
+}
+
+/// A set of points as sorted intervals that neither overlap nor touch, so that equal sets are equal values.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Intervals<T>(Vec<Interval<T>>);
+
+macro_rules! points {
+    ($($integer:ty),*) => {$(
+        impl Point for $integer {
+            const MIN: Self = <$integer>::MIN;
+            const MAX: Self = <$integer>::MAX;
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn previous(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        }
+    )*};
+}
+points!(u8, u16, u32, u128);
+
+// ---------------------------------------------------------------------------------------------- Interval
+
+impl<T: Point> Interval<T> {
+    /// The whole line.
+    pub const FULL: Self = Self { low: T::MIN, high: T::MAX };
+
+    /// The points from `low` to `high`, or nothing when they are the wrong way round.
+    #[must_use]
+    pub fn new(low: T, high: T) -> Option<Self> {
+        (low <= high).then_some(Self { low, high })
+    }
+
+    /// One point.
+    #[must_use]
+    pub const fn single(point: T) -> Self {
+        Self { low: point, high: point }
+    }
+
+    /// The least point.
+    #[must_use]
+    pub const fn low(self) -> T {
+        self.low
+    }
+
+    /// The greatest point.
+    #[must_use]
+    pub const fn high(self) -> T {
+        self.high
+    }
+
+    /// Whether `point` lies within.
+    #[must_use]
+    pub fn contains(self, point: T) -> bool {
+        self.low <= point && point <= self.high
+    }
+}
+
+// --------------------------------------------------------------------------------------------- Intervals
+
+impl<T> Default for Intervals<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Point> From<Interval<T>> for Intervals<T> {
+    fn from(interval: Interval<T>) -> Self {
+        Self(vec![interval])
+    }
+}
+
+impl<T: Point> FromIterator<Interval<T>> for Intervals<T> {
+    fn from_iter<I: IntoIterator<Item = Interval<T>>>(intervals: I) -> Self {
+        let mut sorted: Vec<_> = intervals.into_iter().collect();
+        sorted.sort_unstable();
+        let mut canonical: Vec<Interval<T>> = Vec::with_capacity(sorted.len());
+        for interval in sorted {
+            match canonical.last_mut() {
+                Some(last) if last.high.next().is_none_or(|next| interval.low <= next) => {
+                    last.high = last.high.max(interval.high);
+                }
+                Some(_) | None => canonical.push(interval),
+            }
+        }
+        Self(canonical)
+    }
+}
+
+impl<T: Point> Intervals<T> {
+    /// The empty set.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The whole line.
+    #[must_use]
+    pub fn full() -> Self {
+        Interval::FULL.into()
+    }
+
+    /// One point.
+    #[must_use]
+    pub fn single(point: T) -> Self {
+        Interval::single(point).into()
+    }
+
+    /// Whether no point is in the set.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every point of the line is in the set.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.as_slice() == [Interval::FULL]
+    }
+
+    /// The maximal intervals, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Interval<T>> + DoubleEndedIterator + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The least point.
+    #[must_use]
+    pub fn first(&self) -> Option<T> {
+        self.0.first().map(|interval| interval.low)
+    }
+
+    /// The maximal interval that holds `point`.
+    #[must_use]
+    pub fn around(&self, point: T) -> Option<Interval<T>> {
+        let after = self.0.partition_point(|interval| interval.high < point);
+        self.0.get(after).copied().filter(|interval| interval.contains(point))
+    }
+
+    /// Whether `point` is in the set.
+    #[must_use]
+    pub fn contains(&self, point: T) -> bool {
+        self.around(point).is_some()
+    }
+
+    /// Whether every point of `other` is in the set.
+    #[must_use]
+    pub fn contains_all(&self, other: &Self) -> bool {
+        other.iter().all(|part| self.around(part.low).is_some_and(|whole| part.high <= whole.high))
+    }
+
+    /// Whether the sets share a point.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        !self.intersection(other).is_empty()
+    }
+
+    /// The points of either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
+        self.iter().chain(other.iter()).collect()
+    }
+
+    /// The points of both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut common = Vec::new();
+        while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+            common.extend(Interval::new(a.low.max(b.low), a.high.min(b.high)));
+            if a.high < b.high {
+                left.next();
+            } else {
+                right.next();
+            }
+        }
+        Self(common)
+    }
+
+    /// The points of the line that are not in the set.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        let mut gaps = Vec::with_capacity(self.0.len() + 1);
+        let mut start = Some(T::MIN);
+        for interval in self.iter() {
+            if let (Some(low), Some(high)) = (start, interval.low.previous()) {
+                gaps.extend(Interval::new(low, high));
+            }
+            start = interval.high.next();
+        }
+        gaps.extend(start.and_then(|low| Interval::new(low, T::MAX)));
+        Self(gaps)
+    }
+
+    /// The points of this set that are not in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return self.clone();
+        }
+        self.intersection(&other.complement())
+    }
+}

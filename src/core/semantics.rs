@@ -1,0 +1,1 @@
+//! What a set of policies means for one packet: the first reference.

@@ -1,0 +1,87 @@
+//! What an operator decides for the whole cluster.
+
+use serde::{Deserialize, Serialize};
+
+use crate::firewall::ForeignGroupId;
+use crate::net::Prefix;
+
+/// The settings that change what policies mean or how the cloud may be used (DESIGN §5, §6, §10).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What isolated pods let through of ICMP besides what policies say.
+    pub icmp: IcmpMode,
+    /// What of their nodes' traffic reaches isolated pods.
+    pub node_traffic: NodeTraffic,
+    /// What to do when an exact translation does not fit the quotas.
+    pub on_quota: OnQuota,
+    /// Subnets that hold pods and nothing else: taking them out of a wide rule costs no other address.
+    pub pod_subnets: Vec<Prefix>,
+    /// Addresses of nodes, besides those of the Node objects.
+    pub nodes: Vec<Prefix>,
+    /// Groups of others that stay on isolated pods whatever they allow.
+    pub keep_groups: Vec<ForeignGroupId>,
+    /// The cloud's limits.
+    pub quotas: Quotas,
+}
+
+/// What isolated pods let through of ICMP besides what policies say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IcmpMode {
+    /// Nothing.
+    Strict,
+    /// ICMPv4 3/4 and ICMPv6 2/0 from every address, for each pod that has an accepted tcp or udp flow, where
+    /// isolation, or a Deny without protocols, would close them: path MTU discovery works.
+    #[default]
+    Essential,
+    /// Every ICMP type that no rule decides, at both ends.
+    Open,
+}
+
+/// What of their nodes' traffic reaches isolated pods. Beats isolation, never an explicit Deny.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeTraffic {
+    /// The probe ports of each pod, from every node: a security group cannot name one node.
+    #[default]
+    Probes,
+    /// Everything from every node.
+    All,
+    /// Nothing.
+    None,
+}
+
+/// What to do when an exact translation does not fit the quotas (DESIGN §6.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnQuota {
+    /// A class programmed before keeps its last state whole.
+    #[default]
+    Hold,
+    /// Close what does not fit at once.
+    Narrow,
+}
+
+/// The cloud's limits. A reference to a group counts in both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotas {
+    /// Rules of one group for each direction and family.
+    pub rules_per_group: usize,
+    /// Groups that one interface can wear.
+    pub groups_per_interface: usize,
+    /// Groups of the VPC's region that are free for this cluster.
+    pub groups: usize,
+}
+
+impl Default for Quotas {
+    /// The defaults of an AWS account (Amazon VPC quotas): 60 rules, 5 groups on an interface, 2,500 groups.
+    fn default() -> Self {
+        Self { rules_per_group: 60, groups_per_interface: 5, groups: 2_500 }
+    }
+}
+
+impl Quotas {
+    /// No limits: for measuring the compiler alone.
+    pub const UNLIMITED: Self =
+        Self { rules_per_group: usize::MAX, groups_per_interface: usize::MAX, groups: usize::MAX };
+
+    /// The product of rules for a group and groups for an interface never passes this (Amazon VPC quotas).
+    pub const RULES_PER_INTERFACE: usize = 1_000;
+}

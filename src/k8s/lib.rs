@@ -1,0 +1,1 @@
+//! Kubernetes objects in, the policy model and the inventory out.

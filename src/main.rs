@@ -1,0 +1,3 @@
+//! `moat`: wires one provider into one command.
+
+fn main() {}

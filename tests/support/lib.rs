@@ -1,0 +1,1 @@
+//! What the tests share: seeded generators of clusters, builders, the state after a plan.
