@@ -123,6 +123,8 @@ reasons! {
     FixedInterface,
     /// An isolated pod's own groups were replaced.
     GroupReplaced,
+    /// Where no policy governs a direction, an interface's own groups let through less than everything.
+    PriorGroups,
     /// A group of others stays on an isolated pod because `keepGroups` lists it.
     GroupKept,
     /// Pod addresses taken out of a wide rule without declared pod subnets: other addresses of the VPC go with them.

@@ -25,6 +25,8 @@ pub struct Inventory {
     pub foreign: BTreeMap<ForeignGroupId, BTreeSet<Rule>>,
     /// The address blocks of the VPC.
     pub vpc: Vec<Prefix>,
+    /// The cluster addresses of Services, which never appear in a VPC: rules that name them are reported.
+    pub services: AddressSet,
 }
 
 /// A pod's place in [`Inventory::pods`].

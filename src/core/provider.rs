@@ -38,6 +38,11 @@ pub trait Provider {
     /// Guarantees: after `Ok` the cloud has taken the step; a later picture shows it. After `Transient` it may or may not have.
     /// Nothing without our tag is changed, except which groups an exclusive interface of the inventory wears. Errors: all of [`ProviderError`].
     fn execute(&mut self, step: &Step) -> impl Future<Output = Result<(), ProviderError>> + Send;
+
+    /// Lets time pass: between a refusal that says "later" and the next try, or until a picture shows a step.
+    ///
+    /// Guarantees: reads and changes nothing. The clock is the provider's own: simulated, or the runtime's.
+    fn wait(&mut self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// What a cloud can express and how much of it.
@@ -94,8 +99,8 @@ pub enum Step {
         group: GroupNumber,
         /// The direction of all of them.
         direction: Direction,
-        /// The rules with their ids. Never empty; all of them are there.
-        rules: BTreeMap<Rule, RuleId>,
+        /// The rules. Never empty; the provider's last picture shows all of them, and tells their ids.
+        rules: BTreeSet<Rule>,
     },
     /// Let an exclusive interface wear exactly these groups; never none.
     SetGroups {
