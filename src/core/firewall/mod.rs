@@ -2,10 +2,14 @@
 //!
 //! Written from AWS's documents on security groups; shares nothing with the compiler but `net`.
 
+mod cloud;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+
+pub use cloud::{Cloud, End, Unfiltered, Verdict, never_filtered};
 
 use crate::inventory::InterfaceId;
 use crate::net::{Prefix, Shape};

@@ -1,0 +1,239 @@
+//! What groups and interfaces mean for one first packet.
+//!
+//! Written from the Amazon VPC user guide, "Control traffic to your AWS resources using security groups" and "Security group
+//! rules". Security groups are stateful: a reply is never asked about, so only first packets are. A group only allows; an
+//! interface that wears several lets through what any of them does, in any order; without a rule nothing passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{GroupKey, Peer, Rule, State};
+use crate::flow::{Endpoint, Flow};
+use crate::inventory::{Inventory, PodIndex};
+use crate::net::{Address, AddressSet, Prefix, Service, Shape};
+use crate::policy::Direction;
+
+/// Groups, the interfaces that wear them, and the pods behind these, indexed for many packets.
+#[derive(Clone, Debug)]
+pub struct Cloud<'a> {
+    inventory: &'a Inventory,
+    never_filtered: AddressSet,
+    /// The groups that each pod's interface wears, by the pod's place; none for a pod that no group filters.
+    worn: Vec<Option<BTreeSet<GroupKey>>>,
+    groups: BTreeMap<GroupKey, Rules<'a>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rules<'a> {
+    egress: Vec<&'a Rule>,
+    ingress: Vec<&'a Rule>,
+}
+
+/// What happens to a packet at both of its ends. It arrives if neither is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    /// Where it leaves its source.
+    pub egress: End<'a>,
+    /// Where it reaches its destination.
+    pub ingress: End<'a>,
+}
+
+/// What happens to a packet at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End<'a> {
+    /// A rule lets it through.
+    Carried {
+        /// The first group, in their order, that has such a rule.
+        group: &'a GroupKey,
+        /// The first such rule of that group.
+        rule: &'a Rule,
+    },
+    /// Groups filter it, and no rule lets it through.
+    Closed,
+    /// No group is asked.
+    Unfiltered(Unfiltered),
+}
+
+/// Why no group is asked about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub enum Unfiltered {
+    /// The end is an address that no pod bears, or a pod on its node's network: what filters there is not ours to know.
+    Address,
+    /// The pod has no interface in the cloud.
+    NoInterface,
+    /// A pod talks to itself; the packet never leaves it.
+    Itself,
+    /// The other end is an address of the platform: see [`never_filtered`].
+    Platform,
+}
+
+/// The addresses whose traffic no security group filters, to and from (Amazon VPC user guide, "Control traffic to your AWS
+/// resources using security groups"): the resolver of the VPC at base + 2 of each IPv4 block and at its link-local
+/// addresses, instance and task metadata, time synchronisation, and Windows licence activation.
+#[must_use]
+pub fn never_filtered(vpc: &[Prefix]) -> AddressSet {
+    const LINK_LOCAL: [[u8; 4]; 6] = [
+        [169, 254, 169, 123],
+        [169, 254, 169, 250],
+        [169, 254, 169, 251],
+        [169, 254, 169, 253],
+        [169, 254, 169, 254],
+        [169, 254, 170, 2],
+    ];
+    const UNIQUE_LOCAL: [u16; 3] = [0x123, 0x253, 0x254];
+    let link_local = LINK_LOCAL.map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
+    let unique_local =
+        UNIQUE_LOCAL.map(|last| IpAddr::from(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, last)));
+    let resolvers = vpc
+        .iter()
+        .filter_map(|block| u32::from_ip(block.first())?.checked_add(2))
+        .map(Address::to_ip);
+    link_local.into_iter().chain(unique_local).chain(resolvers).map(Prefix::host).collect()
+}
+
+impl<'a> Cloud<'a> {
+    /// Indexes a state. An interface, or a group of others, that the state does not name is as the inventory tells.
+    #[must_use]
+    pub fn new(state: &'a State, inventory: &'a Inventory) -> Self {
+        let worn = inventory.pods.iter().map(|pod| {
+            let interface = pod.interface.as_ref().filter(|_| !pod.host_network)?;
+            let prior = || {
+                let prior = &inventory.interfaces.get(interface)?.prior;
+                Some(prior.iter().cloned().map(GroupKey::Foreign).collect())
+            };
+            state.interfaces.get(interface).cloned().or_else(prior)
+        });
+        let foreign = inventory.foreign.iter().map(|(id, it)| (GroupKey::Foreign(id.clone()), it));
+        let stated = state.groups.iter().map(|(key, rules)| (key.clone(), rules));
+        let groups = foreign.chain(stated).map(|(key, rules)| (key, Rules::of(rules)));
+        Self {
+            inventory,
+            never_filtered: never_filtered(&inventory.vpc),
+            worn: worn.collect(),
+            groups: groups.collect(),
+        }
+    }
+
+    /// Whether a packet arrives.
+    #[must_use]
+    pub fn allows(&self, flow: &Flow) -> bool {
+        self.verdict(flow).allows()
+    }
+
+    /// What happens to a packet at both ends.
+    #[must_use]
+    pub fn verdict(&self, flow: &Flow) -> Verdict<'_> {
+        Verdict {
+            egress: self.end(flow, Direction::Egress),
+            ingress: self.end(flow, Direction::Ingress),
+        }
+    }
+
+    fn end(&self, flow: &Flow, direction: Direction) -> End<'_> {
+        let (here, there) = match direction {
+            Direction::Egress => (flow.source, flow.destination),
+            Direction::Ingress => (flow.destination, flow.source),
+        };
+        let pod = match here {
+            Endpoint::Pod(index) => self.inventory.pod(index).filter(|pod| !pod.host_network),
+            Endpoint::Address(_) => None,
+        };
+        if pod.is_none() {
+            return End::Unfiltered(Unfiltered::Address);
+        }
+        if here == there {
+            return End::Unfiltered(Unfiltered::Itself);
+        }
+        if matches!(there, Endpoint::Address(address) if self.never_filtered.contains(address)) {
+            return End::Unfiltered(Unfiltered::Platform);
+        }
+        let Some(worn) = self.worn(here) else {
+            return End::Unfiltered(Unfiltered::NoInterface);
+        };
+        let address = there.address(self.inventory, flow.family);
+        let groups = worn.iter().filter_map(|key| self.groups.get_key_value(key));
+        for (group, rules) in groups {
+            let carries = |rule: &Rule| {
+                names(rule.shape, flow.service)
+                    && match &rule.peer {
+                        Peer::Prefix(prefix) => address.is_some_and(|it| prefix.contains(it)),
+                        Peer::Group(key) => self.worn(there).is_some_and(|it| it.contains(key)),
+                    }
+            };
+            if let Some(rule) = rules.towards(direction).iter().copied().find(|rule| carries(rule))
+            {
+                return End::Carried { group, rule };
+            }
+        }
+        End::Closed
+    }
+
+    /// The groups worn by the interface behind an end: what a reference matches, in either family.
+    fn worn(&self, end: Endpoint) -> Option<&BTreeSet<GroupKey>> {
+        match end {
+            Endpoint::Pod(PodIndex(place)) => self.worn.get(place)?.as_ref(),
+            Endpoint::Address(_) => None,
+        }
+    }
+}
+
+impl<'a> Rules<'a> {
+    fn of(rules: &'a BTreeSet<Rule>) -> Self {
+        let (egress, ingress) =
+            rules.iter().partition(|rule| matches!(rule.direction, Direction::Egress));
+        Self { egress, ingress }
+    }
+
+    fn towards(&self, direction: Direction) -> &[&'a Rule] {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+}
+
+impl Verdict<'_> {
+    /// Whether the packet arrives.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        self.egress.allows() && self.ingress.allows()
+    }
+}
+
+impl End<'_> {
+    /// Whether the packet passes this end.
+    #[must_use]
+    pub const fn allows(&self) -> bool {
+        match self {
+            Self::Carried { .. } | Self::Unfiltered(_) => true,
+            Self::Closed => false,
+        }
+    }
+}
+
+/// Whether the protocol and ports of a rule (EC2 `IpPermission`) name a service.
+fn names(shape: Shape, service: Service) -> bool {
+    match (shape, service) {
+        (Shape::All, _) | (Shape::Sctp, Service::Sctp(_)) => true,
+        (Shape::Tcp(ports), Service::Tcp(port)) | (Shape::Udp(ports), Service::Udp(port)) => {
+            ports.contains(port)
+        }
+        (Shape::Icmp(messages), Service::Icmp(message))
+        | (Shape::Icmpv6(messages), Service::Icmpv6(message)) => {
+            messages.points().contains(message.point())
+        }
+        (Shape::Other(named), Service::Other(protocol)) => named == protocol,
+        (
+            Shape::Tcp(_)
+            | Shape::Udp(_)
+            | Shape::Sctp
+            | Shape::Icmp(_)
+            | Shape::Icmpv6(_)
+            | Shape::Other(_),
+            _,
+        ) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
