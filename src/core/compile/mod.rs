@@ -2,6 +2,8 @@
 //!
 //! Network ACLs (DESIGN §7) take their place beside `groups` here.
 
+pub mod cover;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

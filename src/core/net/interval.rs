@@ -164,6 +164,15 @@ impl<T: Point> Intervals<T> {
         self.around(point).is_some()
     }
 
+    /// The least point of an interval that is not in the set.
+    #[must_use]
+    pub fn first_missing(&self, interval: Interval<T>) -> Option<T> {
+        match self.around(interval.low) {
+            None => Some(interval.low),
+            Some(run) => run.high.next().filter(|next| interval.contains(*next)),
+        }
+    }
+
     /// Whether every point of `other` is in the set.
     #[must_use]
     pub fn contains_all(&self, other: &Self) -> bool {

@@ -48,6 +48,8 @@ pub trait Address: Point {
     fn from_ip(address: IpAddr) -> Option<Self>;
     /// The number of leading bits that two addresses share.
     fn shared_bits(self, other: Self) -> u8;
+    /// Where the upper half of the prefix of `length` bits that begins at this address begins; none for a single address.
+    fn upper_half(self, length: u8) -> Option<Self>;
 }
 
 impl Family {
@@ -91,6 +93,9 @@ impl Address for u32 {
     fn shared_bits(self, other: Self) -> u8 {
         (self ^ other).leading_zeros() as u8
     }
+    fn upper_half(self, length: u8) -> Option<Self> {
+        (length < Self::LENGTH).then(|| self | (1 << (Self::LENGTH - 1 - length)))
+    }
 }
 
 impl Address for u128 {
@@ -117,6 +122,9 @@ impl Address for u128 {
     #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
     fn shared_bits(self, other: Self) -> u8 {
         (self ^ other).leading_zeros() as u8
+    }
+    fn upper_half(self, length: u8) -> Option<Self> {
+        (length < Self::LENGTH).then(|| self | (1 << (Self::LENGTH - 1 - length)))
     }
 }
 
@@ -274,51 +282,30 @@ impl AddressSet {
     pub fn prefixes(&self) -> Vec<Prefix> {
         fn of<T: Address>(set: &Intervals<T>, out: &mut Vec<Prefix>) {
             for interval in set.iter() {
-                split(interval, 0, Interval::FULL, out);
+                split(interval, T::MIN, T::MAX, 0, out);
             }
         }
-        /// Halves `node`, the prefix of `length` bits, until its parts lie wholly inside `wanted` or outside.
+        /// Halves the prefix of `length` bits from `low` to `high` until its parts lie inside `wanted` or outside.
         fn split<T: Address>(
             wanted: Interval<T>,
+            low: T,
+            high: T,
             length: u8,
-            node: Interval<T>,
             out: &mut Vec<Prefix>,
         ) {
-            if wanted.low() <= node.low() && node.high() <= wanted.high() {
-                out.push(node.low().prefix(length));
-            } else if wanted.low() <= node.high() && node.low() <= wanted.high() {
-                for half in node.low().halves(length) {
-                    split(wanted, length + 1, half, out);
-                }
+            if wanted.low() <= low && high <= wanted.high() {
+                out.push(low.prefix(length));
+            } else if let Some(middle) = low.upper_half(length)
+                && wanted.low() <= high
+                && low <= wanted.high()
+            {
+                split(wanted, low, middle.previous().unwrap_or(low), length + 1, out);
+                split(wanted, middle, high, length + 1, out);
             }
         }
         let mut out = Vec::new();
         of(&self.v4, &mut out);
         of(&self.v6, &mut out);
         out
-    }
-}
-
-/// Halving of prefixes, for walks down the trie of addresses.
-pub(crate) trait Halves: Address {
-    /// The two halves of the prefix of `length` bits that begins at this address; none for a single address.
-    fn halves(self, length: u8) -> Vec<Interval<Self>>;
-}
-
-impl<T: Address> Halves for T {
-    fn halves(self, length: u8) -> Vec<Interval<T>> {
-        if length >= T::LENGTH {
-            return Vec::new();
-        }
-        let bounds = |prefix: Prefix| {
-            T::from_ip(prefix.first())
-                .zip(T::from_ip(prefix.last()))
-                .and_then(|(low, high)| Interval::new(low, high))
-        };
-        let lower = bounds(self.prefix(length + 1));
-        let upper = lower
-            .and_then(|half| half.high().next())
-            .and_then(|start| bounds(start.prefix(length + 1)));
-        lower.into_iter().chain(upper).collect()
     }
 }

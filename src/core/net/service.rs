@@ -306,7 +306,7 @@ impl ServiceSet {
     /// a rule can say lies in exactly one of them. sctp counts only whole, since no rule can name its ports.
     #[must_use]
     pub fn maximal_shapes(&self, family: Family) -> Vec<Shape> {
-        if self.contains_all(&Self::line(family)) {
+        if self.first_missing(Shape::All, family).is_none() {
             return vec![Shape::All];
         }
         let mut shapes: Vec<Shape> = self.tcp.iter().map(Shape::Tcp).collect();
@@ -321,6 +321,42 @@ impl ServiceSet {
         let numbers = self.other.iter().flat_map(|range| range.low()..=range.high());
         shapes.extend(numbers.filter_map(Protocol::new).map(Shape::Other));
         shapes
+    }
+
+    /// The least service of `shape` on the service line of `family` that is not in the set; none if all are.
+    #[must_use]
+    pub fn first_missing(&self, shape: Shape, family: Family) -> Option<Service> {
+        let tcp = |ports| self.tcp.first_missing(ports).map(Service::Tcp);
+        let udp = |ports| self.udp.first_missing(ports).map(Service::Udp);
+        let sctp = || self.sctp.first_missing(Interval::FULL).map(Service::Sctp);
+        let icmp = |messages: Messages| {
+            let point = self.icmp.first_missing(messages.points());
+            point.map(|point| Service::Icmp(Message::at(point)))
+        };
+        let icmpv6 = |messages: Messages| {
+            let point = self.icmpv6.first_missing(messages.points());
+            point.map(|point| Service::Icmpv6(Message::at(point)))
+        };
+        let other = |protocol: Protocol| {
+            (!self.other.contains(protocol.0)).then_some(Service::Other(protocol))
+        };
+        let missing = match shape {
+            Shape::Tcp(ports) => tcp(ports),
+            Shape::Udp(ports) => udp(ports),
+            Shape::Sctp => sctp(),
+            Shape::Icmp(messages) => icmp(messages),
+            Shape::Icmpv6(messages) => icmpv6(messages),
+            Shape::Other(protocol) => other(protocol),
+            Shape::All => tcp(Interval::FULL)
+                .or_else(|| udp(Interval::FULL))
+                .or_else(sctp)
+                .or_else(|| match family {
+                    Family::V4 => icmp(Messages::All),
+                    Family::V6 => icmpv6(Messages::All),
+                })
+                .or_else(|| (0..=u8::MAX).filter_map(Protocol::new).find_map(other)),
+        };
+        missing.filter(|service| service.exists_in(family))
     }
 
     fn combine(
