@@ -11,6 +11,7 @@
 //! apart from the compiler and from each other, say what the ends mean: [`semantics`] for policies, [`firewall`] for groups.
 
 pub mod compile;
+pub mod drive;
 pub mod explain;
 pub mod finding;
 pub mod firewall;

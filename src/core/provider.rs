@@ -3,6 +3,7 @@
 //! Two implementations ship: `moat-aws`, and `moat-sim`, a VPC in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -16,18 +17,33 @@ use crate::policy::{Direction, Word};
 use crate::settings::Quotas;
 
 /// A cloud that holds groups and interfaces.
+///
+/// A caller observes, plans from the picture, and [executes](crate::drive) the plan:
+///
+/// 1. [`observe`](Provider::observe) gives a picture; everything in it bears our tags or is worn by an interface of the scope.
+/// 2. Each step of a stage is [executed](Provider::execute). What is named in a step is what the last picture showed, or
+///    what `execute` made since; the provider keeps the cloud's own ids for both.
+/// 3. The caller observes again, and goes on once the picture [shows](Observed::shows) every step of the stage.
+///
+/// Guarantees of the whole: a process may be killed before or after any call inside any method; a later one that observes and
+/// plans again comes to the same end. Nothing without our tags is ever changed, except which groups an exclusive interface of
+/// the scope wears. Assumptions: one process at a time executes steps for a cluster; others may change anything at any
+/// moment. No two methods run at once on one provider.
 pub trait Provider {
     /// What the cloud can express and how much of it.
     ///
-    /// Guarantees: reads only; the quotas are the account's where the cloud tells them. Errors: `Throttled`,
-    /// `Unauthorized`, `Transient`.
+    /// * Guarantees: reads only. The quotas are the account's where the cloud tells them.
+    /// * Caveats: where the cloud does not tell a quota, or the role may not ask, it is the cloud's documented default.
+    /// * Errors: `Throttled`, `Unauthorized`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
     /// One consistent picture of every group of ours, every interface of `scope`, and every group that one of these wears.
     ///
-    /// Guarantees: reads only; all pages of all answers, or an error. Caveats: a picture can lag behind `execute`; a
-    /// step that depends on another is executed once a picture shows the other's effect. Errors: `Throttled`,
-    /// `Unauthorized`, `Transient`.
+    /// * Guarantees: reads only. All pages of all answers, or an error. Interfaces of the scope that are not there are left out.
+    ///   Ours is what bears both of our tags, cluster and number, whatever its name. The rules are in canonical form: one
+    ///   for each peer, host bits masked, tcp, udp, icmp and icmpv6 by their words.
+    /// * Caveats: a picture can lag behind `execute`, for minutes. An absence soon after a step proves nothing.
+    /// * Errors: `Throttled`, `Unauthorized`, `Transient`; the caller keeps its last picture.
     fn observe(
         &mut self,
         scope: &Scope,
@@ -35,13 +51,21 @@ pub trait Provider {
 
     /// Performs one step, whole or not at all, as far as the answer tells.
     ///
-    /// Guarantees: after `Ok` the cloud has taken the step; a later picture shows it. After `Transient` it may or may not have.
-    /// Nothing without our tag is changed, except which groups an exclusive interface of the inventory wears. Errors: all of [`ProviderError`].
+    /// * Guarantees: after `Ok` the cloud has taken the step, and a later picture shows it, unless someone undid it. After
+    ///   `Transient` the cloud has taken it or not; after every other error it has not. A step that consists of several calls
+    ///   is resumed when it is executed again by the same process. The record of an interface's prior groups is written
+    ///   before its groups change, and removed after.
+    /// * Assumptions: the last picture is one that the step was planned from, or later. The step keeps its own terms: see
+    ///   [`Step`].
+    /// * Caveats: an effect can take moments to be enforced, and tracked connections outlive it. `SetGroups` compares the
+    ///   interface with the last picture first; what happens between that reading and the writing is overwritten.
+    /// * Errors: each says what the caller must do, see [`ProviderError`]. The provider itself repeats nothing whose outcome is
+    ///   unknown.
     fn execute(&mut self, step: &Step) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Lets time pass: between a refusal that says "later" and the next try, or until a picture shows a step.
     ///
-    /// Guarantees: reads and changes nothing. The clock is the provider's own: simulated, or the runtime's.
+    /// * Guarantees: reads and changes nothing; never fails. The clock is the provider's own: simulated, or the runtime's.
     fn wait(&mut self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
@@ -64,11 +88,11 @@ pub struct Scope {
 /// A picture of the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Groups, with their rules, and the interfaces, with the groups they wear.
+    /// Groups, with all of their rules, and the interfaces, with the groups they wear.
     pub state: State,
     /// The cloud's id of each rule in a group of ours.
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
-    /// Rules in groups of ours that someone else keeps there and that stay (DESIGN §6.10).
+    /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
     /// Each interface of the scope that exists, with the groups of others that it wears or is recorded to have worn.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
@@ -115,6 +139,50 @@ pub enum Step {
     DeleteGroup(GroupNumber),
 }
 
+impl Observed {
+    /// Whether the picture shows the effect of a step. What is gone altogether has nothing left to revoke or to wear.
+    #[must_use]
+    pub fn shows(&self, step: &Step) -> bool {
+        let rules = |group: &GroupNumber| self.state.groups.get(&GroupKey::Ours(*group));
+        match step {
+            // A cloud that adds default rules to a new group may show it with them for a while.
+            Step::CreateGroup(group) => rules(group).is_some_and(BTreeSet::is_empty),
+            Step::Authorize { group, rules: added, .. } => {
+                rules(group).is_some_and(|there| added.keys().all(|rule| there.contains(rule)))
+            }
+            Step::Revoke { group, rules: removed, .. } => {
+                rules(group).is_none_or(|there| there.is_disjoint(removed))
+            }
+            Step::SetGroups { interface, groups, .. } => {
+                self.state.interfaces.get(interface).is_none_or(|worn| worn == groups)
+            }
+            Step::DeleteGroup(group) => rules(group).is_none(),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        match self {
+            Self::CreateGroup(group) => write!(f, "create group {group}"),
+            Self::Authorize { group, direction, rules } => {
+                let count = rules.len();
+                write!(f, "authorize {count} {direction} rule{} in {group}", plural(count))
+            }
+            Self::Revoke { group, direction, rules } => {
+                let count = rules.len();
+                write!(f, "revoke {count} {direction} rule{} from {group}", plural(count))
+            }
+            Self::SetGroups { interface, groups, .. } => {
+                let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+                write!(f, "let {} wear {}", interface.0, groups.join(", "))
+            }
+            Self::DeleteGroup(group) => write!(f, "delete group {group}"),
+        }
+    }
+}
+
 /// Why a call failed, by what the caller must do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ProviderError {
@@ -144,8 +212,16 @@ pub enum ProviderError {
         /// The group, rule or interface.
         subject: String,
     },
-    /// Plan within the limit.
-    #[error("the quota `{quota}` of {limit} is reached for `{subject}`")]
+    /// Observe again and plan anew: someone else changed it since the last picture.
+    #[error("`{subject}` is not as it was observed")]
+    Changed {
+        /// The interface.
+        subject: String,
+    },
+    /// Plan within the limit, or raise it.
+    #[error(
+        "the quota `{quota}` of {limit} is reached for `{subject}`: raise it, or set `quotas` to the account's"
+    )]
     Quota {
         /// Which limit.
         quota: QuotaKind,
@@ -155,19 +231,19 @@ pub enum ProviderError {
         subject: String,
     },
     /// Wait until nobody uses it.
-    #[error("`{subject}` is in use")]
+    #[error("`{subject}` is in use: stop what wears it or names it in a rule")]
     InUse {
         /// The group.
         subject: String,
     },
     /// Give the role this permission.
-    #[error("not allowed to call `{action}`")]
+    #[error("not allowed to call `{action}`: give the role this permission")]
     Unauthorized {
         /// The cloud's name of the call.
         action: String,
     },
     /// A fault of ours: the step itself is wrong.
-    #[error("the cloud refuses the step as invalid: {message}")]
+    #[error("the cloud refuses the step as invalid: {message}: please report this")]
     Invalid {
         /// What the cloud said.
         message: String,
@@ -178,6 +254,35 @@ pub enum ProviderError {
         /// The cloud's name of the call.
         action: String,
     },
+}
+
+/// What a caller must do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Remedy {
+    /// Wait, then execute the same step again: it had no effect.
+    Wait,
+    /// Observe again, and plan anew unless the picture shows the step.
+    Observe,
+    /// Tell a person: the same step would fail again.
+    Report,
+}
+
+impl ProviderError {
+    /// What the caller must do.
+    #[must_use]
+    pub const fn remedy(&self) -> Remedy {
+        match self {
+            Self::Throttled { .. } | Self::NotYetVisible { .. } => Remedy::Wait,
+            Self::Duplicate { .. }
+            | Self::NotFound { .. }
+            | Self::Changed { .. }
+            | Self::Transient { .. } => Remedy::Observe,
+            Self::Quota { .. }
+            | Self::InUse { .. }
+            | Self::Unauthorized { .. }
+            | Self::Invalid { .. } => Remedy::Report,
+        }
+    }
 }
 
 /// The limits that a call can run into.
@@ -191,8 +296,8 @@ pub enum QuotaKind {
     Groups,
 }
 
-impl std::fmt::Display for QuotaKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for QuotaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RulesPerGroup => "rules per group",
             Self::GroupsPerInterface => "groups per interface",

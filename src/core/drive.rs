@@ -1,0 +1,199 @@
+//! Executes a plan: what the commands and the controller share. It makes no choices; all of them are in the plan.
+
+use std::time::Duration;
+
+use crate::plan::{Plan, Purpose};
+use crate::provider::{Observed, Provider, ProviderError, Remedy, Scope, Step};
+
+/// What came of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<'plan> {
+    /// The steps that were tried, in order.
+    pub attempts: Vec<Attempt<'plan>>,
+    /// The last picture that was read back; none if there was nothing to do, or nothing could be read.
+    pub observed: Option<Observed>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// A step that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt<'plan> {
+    /// What its stage is for.
+    pub purpose: Purpose,
+    /// The step.
+    pub step: &'plan Step,
+    /// What the cloud said at last.
+    pub answer: Result<(), ProviderError>,
+}
+
+/// How a plan ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The pictures showed every stage.
+    Done,
+    /// The cloud is not as the plan assumed, or does not show a step: observe, and plan anew. The band of P4 holds.
+    PlanAgain,
+    /// A step failed in a way that the same plan would meet again; see [`Outcome::failures`].
+    Failed,
+    /// No picture could be read.
+    Unread(ProviderError),
+}
+
+impl<'plan> Outcome<'plan> {
+    /// The steps that failed for a reason that a person must mend.
+    pub fn failures(&self) -> impl Iterator<Item = (&'plan Step, &ProviderError)> + '_ {
+        self.attempts.iter().filter_map(|attempt| match &attempt.answer {
+            Err(error) if !matches!(error.remedy(), Remedy::Observe) => Some((attempt.step, error)),
+            Ok(()) | Err(_) => None,
+        })
+    }
+}
+
+/// Runs the stages of a plan in order, and reads each back before the next.
+///
+/// The steps of a stage are tried each by itself: one that fails does not keep the others from being tried, but the next
+/// stage begins only once a picture shows all of them. Whatever happens, the flows let through stay within the band, since any
+/// subset of a stage's steps does; so does stopping anywhere, and planning again from there.
+///
+/// Assumes that the provider's last picture is the one that the plan was made from.
+pub async fn drive<'plan, P: Provider>(
+    provider: &mut P,
+    plan: &'plan Plan,
+    scope: &Scope,
+) -> Outcome<'plan> {
+    let mut outcome = Outcome { attempts: Vec::new(), observed: None, ending: Ending::Done };
+    for stage in &plan.stages {
+        let start = outcome.attempts.len();
+        for step in &stage.steps {
+            let answer = execute(provider, step).await;
+            outcome.attempts.push(Attempt { purpose: stage.purpose, step, answer });
+        }
+        let attempts = outcome.attempts.get(start..).unwrap_or_default();
+        match read_back(provider, scope, attempts).await {
+            Ok((observed, ending)) => {
+                outcome.observed = Some(observed);
+                outcome.ending = ending;
+            }
+            Err(error) => outcome.ending = Ending::Unread(error),
+        }
+        if outcome.ending != Ending::Done {
+            break;
+        }
+    }
+    outcome
+}
+
+/// A picture, read with patience.
+///
+/// # Errors
+/// The provider's last answer, when waiting did not help or would not.
+pub async fn observe<P: Provider>(
+    provider: &mut P,
+    scope: &Scope,
+) -> Result<Observed, ProviderError> {
+    let mut patience = Patience::LONG;
+    loop {
+        let error = match provider.observe(scope).await {
+            Ok(observed) => return Ok(observed),
+            Err(error) => error,
+        };
+        match error.remedy() {
+            Remedy::Wait | Remedy::Observe if !patience.is_over() => {
+                patience.pass(provider, retry_after(&error)).await;
+            }
+            Remedy::Wait | Remedy::Observe | Remedy::Report => return Err(error),
+        }
+    }
+}
+
+/// Tries one step until the cloud takes it, or says something that waiting does not mend.
+async fn execute<P: Provider>(provider: &mut P, step: &Step) -> Result<(), ProviderError> {
+    let mut patience = Patience::LONG;
+    loop {
+        let answer = provider.execute(step).await;
+        match &answer {
+            Err(error) if matches!(error.remedy(), Remedy::Wait) && !patience.is_over() => {
+                patience.pass(provider, retry_after(error)).await;
+            }
+            Ok(()) | Err(_) => return answer,
+        }
+    }
+}
+
+/// Observes until a picture shows every step of a stage, or it is clear that none will.
+async fn read_back<P: Provider>(
+    provider: &mut P,
+    scope: &Scope,
+    attempts: &[Attempt<'_>],
+) -> Result<(Observed, Ending), ProviderError> {
+    let failed = attempts.iter().any(|attempt| match &attempt.answer {
+        Ok(()) => false,
+        Err(error) => !matches!(error.remedy(), Remedy::Observe),
+    });
+    // What the cloud took shows sooner or later; of the rest a few looks tell as much as many.
+    let mut patience = Patience::LONG;
+    let mut doubt = Patience::SHORT;
+    loop {
+        let observed = observe(provider, scope).await?;
+        let shows = |attempt: &&Attempt<'_>| observed.shows(attempt.step);
+        let (taken, doubtful): (Vec<_>, Vec<_>) =
+            attempts.iter().partition(|attempt| attempt.answer.is_ok());
+        if !taken.iter().all(shows) && !patience.is_over() {
+            patience.pass(provider, None).await;
+        } else if failed {
+            return Ok((observed, Ending::Failed));
+        } else if !taken.iter().all(shows) {
+            return Ok((observed, Ending::PlanAgain));
+        } else if doubtful.iter().all(shows) {
+            return Ok((observed, Ending::Done));
+        } else if doubt.is_over() {
+            return Ok((observed, Ending::PlanAgain));
+        } else {
+            doubt.pass(provider, None).await;
+        }
+    }
+}
+
+/// How long the cloud says to wait.
+fn retry_after(error: &ProviderError) -> Option<Duration> {
+    match error {
+        ProviderError::Throttled { retry_after, .. } => *retry_after,
+        ProviderError::NotYetVisible { .. }
+        | ProviderError::Duplicate { .. }
+        | ProviderError::NotFound { .. }
+        | ProviderError::Changed { .. }
+        | ProviderError::Quota { .. }
+        | ProviderError::InUse { .. }
+        | ProviderError::Unauthorized { .. }
+        | ProviderError::Invalid { .. }
+        | ProviderError::Transient { .. } => None,
+    }
+}
+
+/// Waits that grow, up to an end.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    next: Duration,
+    left: Duration,
+}
+
+impl Patience {
+    /// For what comes in time: EC2 shows a new resource within about five minutes ("Eventual consistency", EC2 Developer Guide).
+    const LONG: Self = Self { next: Duration::from_secs(1), left: Duration::from_secs(300) };
+    /// For what may never come.
+    const SHORT: Self = Self { next: Duration::from_secs(1), left: Duration::from_secs(7) };
+    /// No single wait is longer than this unless the cloud asks for it.
+    const LONGEST: Duration = Duration::from_secs(20);
+
+    fn is_over(self) -> bool {
+        self.left.is_zero()
+    }
+
+    async fn pass<P: Provider>(&mut self, provider: &mut P, asked: Option<Duration>) {
+        let wait = asked.map_or(self.next, |asked| asked.max(self.next));
+        provider.wait(wait).await;
+        self.left = self.left.saturating_sub(wait);
+        self.next = self.next.saturating_mul(2).min(Self::LONGEST);
+    }
+}
