@@ -1,0 +1,1 @@
+//! The API texts as cases.
