@@ -4,6 +4,7 @@
 //! becomes a [`Finding`] at its field, and everything else is still read. What a policy holds and this version does
 //! not understand fails closed, rule by rule (DESIGN §5).
 
+pub mod configuration;
 mod places;
 
 use std::sync::Arc;

@@ -1,0 +1,549 @@
+//! The one configuration file, read by the commands and by the controller alike (DESIGN §10).
+//!
+//! ```yaml
+//! apiVersion: moat.dev/v1alpha1
+//! kind: Configuration
+//! cluster: production
+//! podSubnets: [10.0.128.0/18]
+//! icmp: Essential
+//! ```
+//!
+//! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
+//! is worse than a refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_saphyr::{MessageFormatter, UserMessageFormatter};
+use thiserror::Error;
+
+use moat_core::firewall::ForeignGroupId;
+use moat_core::inventory::Inventory;
+use moat_core::net::Prefix;
+use moat_core::policy::{Namespaces, Policy, Requirement, Selector, Subject, Tier, Word};
+use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
+
+/// What an operator decides for one installation: one cluster in one VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Configuration {
+    /// Always `moat.dev/v1alpha1`.
+    api_version: ApiVersion,
+    /// Always `Configuration`.
+    kind: ConfigurationKind,
+    /// The owner tag of every group; immutable. A DNS label; default `default`.
+    #[serde(default)]
+    pub cluster: ClusterName,
+    /// The VPC, such as `vpc-0123456789abcdef0`; needed by providers that reach more than one.
+    #[serde(default)]
+    pub vpc: Option<VpcId>,
+    /// Subnets that hold pods and nothing else: taking them out of a wide rule costs no other address. Default: none.
+    #[serde(default)]
+    pub pod_subnets: Vec<AddressBlock>,
+    /// Addresses of nodes besides those of the Node objects. Default: none.
+    #[serde(default)]
+    pub nodes: Vec<AddressBlock>,
+    /// The account's limits where they differ from what the provider tells.
+    #[serde(default)]
+    pub quotas: QuotaOverrides,
+    /// What isolated pods let through of ICMP besides what policies say. Default `Essential`.
+    #[serde(default)]
+    pub icmp: IcmpMode,
+    /// What of their nodes' traffic reaches isolated pods. Default `Probes`.
+    #[serde(default)]
+    pub node_traffic: NodeTraffic,
+    /// What to do when an exact translation does not fit the quotas. Default `Hold`.
+    #[serde(default)]
+    pub on_quota: OnQuota,
+    /// Groups of others that stay on isolated pods whatever they allow. Default: none.
+    #[serde(default)]
+    pub keep_groups: Vec<GroupId>,
+    /// Whether new pods start with a closed group until theirs is read back. Default `false`; needs `defaultGroups`.
+    #[serde(default)]
+    pub quarantine: bool,
+    /// The groups that a pod returns to from quarantine.
+    #[serde(default)]
+    pub default_groups: Vec<GroupId>,
+    /// Whether plans are carried out. Default `Enforce`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The namespaces that policies are in force for, to roll out one by one. Default: all.
+    #[serde(default)]
+    pub namespace_selector: NamespaceSelector,
+    /// The share of the groups that one plan of the controller may change before it waits for a word. Default `20%`.
+    #[serde(default)]
+    pub max_change: Percentage,
+}
+
+/// Whether plans are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Mode {
+    /// Plan and report; change nothing.
+    Observe,
+    /// Plan, carry out and report.
+    #[default]
+    Enforce,
+}
+
+/// Limits that the configuration knows better than the provider. A missing one is the provider's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuotaOverrides {
+    /// Rules of one group for each direction and family; at least 1.
+    pub rules_per_group: Option<usize>,
+    /// Groups that one interface can wear; at least 1. Times `rulesPerGroup` at most 1,000.
+    pub groups_per_interface: Option<usize>,
+    /// Groups of the region that are free for this cluster.
+    pub groups: Option<usize>,
+}
+
+/// Namespaces by their labels, as everywhere in Kubernetes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "LabelSelector")]
+pub struct NamespaceSelector(pub Selector);
+
+/// A cluster's name: a DNS label (RFC 1123), since it becomes part of the groups' names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ClusterName(Word);
+
+/// The cloud's id of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct VpcId(Word);
+
+/// The cloud's id of a security group of others.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct GroupId(Word);
+
+/// An address block without host bits: what is written is what holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AddressBlock(Prefix);
+
+/// A whole number of hundredths, from 0 to 100, written like `20%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Percentage(u8);
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct ConfigurationError {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// Line and column, from 1, where they are known.
+    pub place: Option<(usize, usize)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum ApiVersion {
+    #[serde(rename = "moat.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum ConfigurationKind {
+    Configuration,
+}
+
+/// A `LabelSelector` of the API, strictly.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LabelSelector {
+    #[serde(default)]
+    match_labels: BTreeMap<String, String>,
+    #[serde(default)]
+    match_expressions: Vec<LabelRequirement>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelRequirement {
+    key: String,
+    operator: Operator,
+    #[serde(default)]
+    values: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+// ----------------------------------------------------------------------------------------- Configuration
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            api_version: ApiVersion::V1Alpha1,
+            kind: ConfigurationKind::Configuration,
+            cluster: ClusterName::default(),
+            vpc: None,
+            pod_subnets: Vec::new(),
+            nodes: Vec::new(),
+            quotas: QuotaOverrides::default(),
+            icmp: IcmpMode::default(),
+            node_traffic: NodeTraffic::default(),
+            on_quota: OnQuota::default(),
+            keep_groups: Vec::new(),
+            quarantine: false,
+            default_groups: Vec::new(),
+            mode: Mode::default(),
+            namespace_selector: NamespaceSelector::default(),
+            max_change: Percentage::default(),
+        }
+    }
+}
+
+impl FromStr for Configuration {
+    type Err = ConfigurationError;
+
+    /// Reads one YAML or JSON document.
+    fn from_str(text: &str) -> Result<Self, ConfigurationError> {
+        let configuration: Self = serde_saphyr::from_str(text)?;
+        configuration.check().map_err(|message| ConfigurationError { message, place: None })?;
+        Ok(configuration)
+    }
+}
+
+impl Configuration {
+    /// The part that changes what policies mean or how the cloud may be used, given the limits the provider tells.
+    #[must_use]
+    pub fn settings(&self, provider: Quotas) -> Settings {
+        Settings {
+            icmp: self.icmp,
+            node_traffic: self.node_traffic,
+            on_quota: self.on_quota,
+            pod_subnets: self.pod_subnets.iter().map(|block| block.0).collect(),
+            nodes: self.nodes.iter().map(|block| block.0).collect(),
+            keep_groups: self.keep_groups.iter().map(GroupId::to_foreign).collect(),
+            quotas: self.quotas.over(provider),
+        }
+    }
+
+    /// The policies as far as `namespaceSelector` lets them be in force: those of other namespaces are left out, and
+    /// cluster-wide ones keep only the subjects within.
+    #[must_use]
+    pub fn in_force(&self, policies: Vec<Policy>, inventory: &Inventory) -> Vec<Policy> {
+        let selector = &self.namespace_selector.0;
+        if selector.is_everything() {
+            return policies;
+        }
+        let selected = |name: &Word| selector.matches(&inventory.namespace_labels(name));
+        policies.into_iter().filter_map(|policy| policy.limited_to(selector, selected)).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.quarantine && self.default_groups.is_empty() {
+            return Err("`quarantine` needs `defaultGroups`: the groups that pods return to".into());
+        }
+        self.quotas.check()
+    }
+}
+
+/// What rolling out by namespace does to one policy.
+trait LimitedTo: Sized {
+    /// This policy for the namespaces of `selector` alone; none if nothing of it is left. `selected` decides by name.
+    fn limited_to(self, selector: &Selector, selected: impl Fn(&Word) -> bool) -> Option<Self>;
+}
+
+impl LimitedTo for Policy {
+    fn limited_to(mut self, selector: &Selector, selected: impl Fn(&Word) -> bool) -> Option<Self> {
+        match self.tier {
+            Tier::NetworkPolicy if !self.object.namespace.as_ref().is_some_and(&selected) => {
+                return None;
+            }
+            Tier::NetworkPolicy | Tier::Admin { .. } | Tier::Baseline { .. } => {}
+        }
+        if let Subject::Pods(pods) = &mut self.subject {
+            match &mut pods.namespaces {
+                Namespaces::Named(name) if !selected(name) => return None,
+                Namespaces::Named(_) => {}
+                Namespaces::Matching(own) => {
+                    *own = own.requirements().chain(selector.requirements()).cloned().collect();
+                }
+            }
+        }
+        Some(self)
+    }
+}
+
+// -------------------------------------------------------------------------------------------- its values
+
+impl QuotaOverrides {
+    /// These limits, and the provider's where there is none.
+    #[must_use]
+    pub fn over(&self, provider: Quotas) -> Quotas {
+        Quotas {
+            rules_per_group: self.rules_per_group.unwrap_or(provider.rules_per_group),
+            groups_per_interface: self
+                .groups_per_interface
+                .unwrap_or(provider.groups_per_interface),
+            groups: self.groups.unwrap_or(provider.groups),
+        }
+    }
+
+    /// Amazon VPC quotas: rules for a group times groups for an interface is at most 1,000.
+    fn check(&self) -> Result<(), String> {
+        let Quotas { rules_per_group: rules, groups_per_interface: groups, .. } =
+            self.over(Quotas::default());
+        let limit = Quotas::RULES_PER_INTERFACE;
+        if rules == 0 || groups == 0 {
+            return Err("`quotas`: `rulesPerGroup` and `groupsPerInterface` are at least 1".into());
+        }
+        if rules.saturating_mul(groups) > limit {
+            return Err(format!(
+                "`quotas`: {rules} rules for a group times {groups} groups for an interface is more than the {limit} \
+                 that EC2 ever allows: lower `rulesPerGroup` or `groupsPerInterface`"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl ClusterName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ClusterName {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ClusterName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let fits = (1..=63).contains(&name.len())
+            && name.chars().all(|c| label(c) || c == '-')
+            && name.starts_with(label)
+            && name.ends_with(label);
+        if !fits {
+            return Err(format!(
+                "`{name}` is not a cluster name: use 1 to 63 lower-case letters, digits and inner hyphens"
+            ));
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        name.to_owned().try_into()
+    }
+}
+
+impl VpcId {
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for VpcId {
+    type Error = String;
+
+    fn try_from(id: String) -> Result<Self, String> {
+        cloud_id(id, "vpc-", "a VPC").map(Self)
+    }
+}
+
+impl GroupId {
+    fn to_foreign(&self) -> ForeignGroupId {
+        ForeignGroupId(self.0.clone())
+    }
+}
+
+impl TryFrom<String> for GroupId {
+    type Error = String;
+
+    fn try_from(id: String) -> Result<Self, String> {
+        cloud_id(id, "sg-", "a security group").map(Self)
+    }
+}
+
+fn cloud_id(id: String, prefix: &str, what: &str) -> Result<Word, String> {
+    let rest = id.strip_prefix(prefix).unwrap_or_default();
+    if rest.is_empty() || !rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+        return Err(format!("`{id}` is not the id of {what}, such as `{prefix}0123456789abcdef0`"));
+    }
+    Ok(id.into())
+}
+
+impl Percentage {
+    /// How many of `total` it is, rounded up.
+    #[must_use]
+    pub fn of(self, total: usize) -> usize {
+        total.saturating_mul(self.0.into()).div_ceil(100)
+    }
+}
+
+impl Default for Percentage {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl TryFrom<String> for Percentage {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        let number = number.filter(|number| *number <= 100);
+        number.map(Self).ok_or_else(|| format!("`{text}` is not a share between `0%` and `100%`"))
+    }
+}
+
+impl TryFrom<LabelSelector> for NamespaceSelector {
+    type Error = String;
+
+    fn try_from(selector: LabelSelector) -> Result<Self, String> {
+        let labels = selector.match_labels.into_iter();
+        let labels =
+            labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
+        let expressions = selector.match_expressions.into_iter().map(Requirement::try_from);
+        labels.chain(expressions).collect::<Result<Selector, String>>().map(Self)
+    }
+}
+
+impl TryFrom<LabelRequirement> for Requirement {
+    type Error = String;
+
+    /// `LabelSelectorRequirement` of apimachinery: `In` and `NotIn` have values, the others have none.
+    fn try_from(
+        LabelRequirement { key, operator, values }: LabelRequirement,
+    ) -> Result<Self, String> {
+        let needs_values = matches!(operator, Operator::In | Operator::NotIn);
+        if needs_values == values.is_empty() {
+            let verb = if needs_values { "needs" } else { "takes no" };
+            return Err(format!("the operator `{operator:?}` of `{key}` {verb} `values`"));
+        }
+        let values = values.into_iter().map(Word::from).collect();
+        let key = Word::from(key);
+        Ok(match operator {
+            Operator::In => Self::In(key, values),
+            Operator::NotIn => Self::NotIn(key, values),
+            Operator::Exists => Self::Exists(key),
+            Operator::DoesNotExist => Self::DoesNotExist(key),
+        })
+    }
+}
+
+impl TryFrom<String> for AddressBlock {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let prefix: Prefix = text.parse().map_err(|error| format!("{error}"))?;
+        let address = text.split('/').next().and_then(|address| address.parse().ok());
+        if address != Some(prefix.first()) {
+            return Err(format!("`{text}` has host bits set: write `{prefix}`"));
+        }
+        Ok(Self(prefix))
+    }
+}
+
+impl From<serde_saphyr::Error> for ConfigurationError {
+    fn from(error: serde_saphyr::Error) -> Self {
+        let place = error.location().and_then(|location| {
+            Some((location.line().try_into().ok()?, location.column().try_into().ok()?))
+        });
+        let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
+        let message = message.replace("invalid u64", "not a whole number from 0 up");
+        Self { message, place: place.filter(|(line, _)| *line > 0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\n";
+
+    fn read(body: &str) -> Result<Configuration, ConfigurationError> {
+        format!("{HEAD}{body}").parse()
+    }
+
+    #[test]
+    fn nothing_but_the_head_is_the_default() {
+        assert_eq!(read(""), Ok(Configuration::default()));
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let body = "cluster: blue\nvpc: vpc-0a\npodSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
+            quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
+            quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
+            maxChange: 5%\n";
+        let configuration = read(body).unwrap();
+        let settings = Settings {
+            icmp: IcmpMode::Open,
+            node_traffic: NodeTraffic::All,
+            on_quota: OnQuota::Narrow,
+            pod_subnets: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
+            nodes: vec!["10.9.0.1/32".parse().unwrap()],
+            keep_groups: vec![ForeignGroupId("sg-0b".into())],
+            quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
+        };
+        assert_eq!(configuration.settings(Quotas::default()), settings);
+        assert_eq!(configuration.cluster.as_str(), "blue");
+        assert_eq!(configuration.vpc.as_ref().map(VpcId::as_str), Some("vpc-0a"));
+        assert_eq!(configuration.default_groups, [GroupId("sg-0c".into())]);
+        assert_eq!(configuration.mode, Mode::Observe);
+        assert_eq!(configuration.namespace_selector.0, Selector::label("a", "b"));
+        assert_eq!(configuration.max_change.of(41), 3);
+    }
+
+    #[test]
+    fn every_mistake_is_named_where_it_stands() {
+        type Case = (&'static str, Option<(usize, usize)>, &'static str);
+        let cases: &[Case] = &[
+            ("podSubnet: []", Some((3, 1)), "unknown field `podSubnet`, expected one of"),
+            ("podSubnets: [10.0.0.1/8]", Some((3, 14)), "has host bits set: write `10.0.0.0/8`"),
+            ("nodes: [x]", Some((3, 9)), "`x` is not an address block"),
+            ("icmp: Strange", Some((3, 7)), "unknown variant `Strange`, expected one of Strict,"),
+            ("quotas: {rulesPerGroup: 600}", None, "600 rules for a group times 5 groups"),
+            ("quotas: {rulesPerGroup: 0}", None, "are at least 1"),
+            ("quotas: {groups: -1}", Some((3, 18)), "not a whole number from 0 up"),
+            ("cluster: A", Some((3, 10)), "`A` is not a cluster name"),
+            ("cluster: a\ncluster: b", Some((4, 1)), "duplicate mapping key `cluster`"),
+            ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),
+            ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
+            ("maxChange: 20", Some((3, 12)), "not a share between `0%` and `100%`"),
+            ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
+            (
+                "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",
+                Some((3, 20)),
+                "the operator `In` of `a` needs `values`",
+            ),
+        ];
+        for (body, place, message) in cases {
+            let error = read(body).unwrap_err();
+            assert_eq!(error.place, *place, "{body}: {error}");
+            assert!(error.message.contains(message), "{body}: {error}");
+        }
+        assert!("kind: Configuration".parse::<Configuration>().is_err());
+        assert!("apiVersion: v1\nkind: Configuration".parse::<Configuration>().is_err());
+    }
+}
