@@ -1,8 +1,8 @@
-//! Services, canonical sets of them, and the shapes that one cloud rule can say.
+//! Services and canonical sets of them.
 
 use serde::Serialize;
 
-use super::{Family, Interval, Intervals, Point};
+use super::{Family, Interval, Intervals, Message};
 
 /// What the first packet of a connection asks for: one port, one ICMP type and code, or one other protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,18 +21,9 @@ pub enum Service {
     Other(Protocol),
 }
 
-/// Type and code of an ICMP or ICMPv6 message. Both are values from 0 to 255; "unset" is another shape, not a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Message {
-    /// The type, as in the IANA registries for ICMP and ICMPv6.
-    pub kind: u8,
-    /// The code within the type.
-    pub code: u8,
-}
-
 /// The number of an IP protocol that has no word of its own here: neither tcp, udp, sctp, icmp nor icmpv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Protocol(u8);
+pub struct Protocol(pub(super) u8);
 
 /// The transports that have ports and may carry a named one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -61,56 +52,11 @@ pub struct ServiceSet {
     pub icmp: Intervals<u16>,
     /// ICMPv6 messages as `type * 256 + code`.
     pub icmpv6: Intervals<u16>,
-    /// Numbers of other protocols; private so that a protocol with a word never gets in.
-    other: Intervals<u8>,
+    /// Numbers of other protocols; not public, so that a protocol with a word never gets in.
+    pub(super) other: Intervals<u8>,
 }
 
-/// The services that one security-group rule can name (EC2 `IpPermission`): the columns of the minimal cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shape {
-    /// Every service.
-    All,
-    /// A range of tcp ports.
-    Tcp(Interval<u16>),
-    /// A range of udp ports.
-    Udp(Interval<u16>),
-    /// All of sctp: EC2 has ports for tcp and udp only.
-    Sctp,
-    /// Messages of ICMP.
-    Icmp(Messages),
-    /// Messages of ICMPv6.
-    Icmpv6(Messages),
-    /// All of another protocol.
-    Other(Protocol),
-}
-
-/// The ICMP or ICMPv6 messages that one rule can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Messages {
-    /// Every type.
-    All,
-    /// Every code of one type.
-    Type(u8),
-    /// One type and code.
-    One(Message),
-}
-
-// ------------------------------------------------------------------------------------ Message, Protocol
-
-impl Message {
-    /// The message as a point on the line `type * 256 + code`.
-    #[must_use]
-    pub fn point(self) -> u16 {
-        u16::from_be_bytes([self.kind, self.code])
-    }
-
-    /// The message at a point of the line `type * 256 + code`.
-    #[must_use]
-    pub fn at(point: u16) -> Self {
-        let [kind, code] = point.to_be_bytes();
-        Self { kind, code }
-    }
-}
+// ------------------------------------------------------------------------------------ Protocol, Service
 
 impl Protocol {
     /// The numbers with a word of their own: icmp, tcp, udp, icmpv6, sctp (IANA protocol numbers).
@@ -302,63 +248,6 @@ impl ServiceSet {
             .or_else(|| self.other.first().and_then(Protocol::new).map(Service::Other))
     }
 
-    /// The largest shapes within this set on the service line of `family`, sorted: each service of the set that
-    /// a rule can say lies in exactly one of them. sctp counts only whole, since no rule can name its ports.
-    #[must_use]
-    pub fn maximal_shapes(&self, family: Family) -> Vec<Shape> {
-        if self.first_missing(Shape::All, family).is_none() {
-            return vec![Shape::All];
-        }
-        let mut shapes: Vec<Shape> = self.tcp.iter().map(Shape::Tcp).collect();
-        shapes.extend(self.udp.iter().map(Shape::Udp));
-        shapes.extend(self.sctp.is_full().then_some(Shape::Sctp));
-        match family {
-            Family::V4 => shapes.extend(maximal_messages(&self.icmp).into_iter().map(Shape::Icmp)),
-            Family::V6 => {
-                shapes.extend(maximal_messages(&self.icmpv6).into_iter().map(Shape::Icmpv6));
-            }
-        }
-        let numbers = self.other.iter().flat_map(|range| range.low()..=range.high());
-        shapes.extend(numbers.filter_map(Protocol::new).map(Shape::Other));
-        shapes
-    }
-
-    /// The least service of `shape` on the service line of `family` that is not in the set; none if all are.
-    #[must_use]
-    pub fn first_missing(&self, shape: Shape, family: Family) -> Option<Service> {
-        let tcp = |ports| self.tcp.first_missing(ports).map(Service::Tcp);
-        let udp = |ports| self.udp.first_missing(ports).map(Service::Udp);
-        let sctp = || self.sctp.first_missing(Interval::FULL).map(Service::Sctp);
-        let icmp = |messages: Messages| {
-            let point = self.icmp.first_missing(messages.points());
-            point.map(|point| Service::Icmp(Message::at(point)))
-        };
-        let icmpv6 = |messages: Messages| {
-            let point = self.icmpv6.first_missing(messages.points());
-            point.map(|point| Service::Icmpv6(Message::at(point)))
-        };
-        let other = |protocol: Protocol| {
-            (!self.other.contains(protocol.0)).then_some(Service::Other(protocol))
-        };
-        let missing = match shape {
-            Shape::Tcp(ports) => tcp(ports),
-            Shape::Udp(ports) => udp(ports),
-            Shape::Sctp => sctp(),
-            Shape::Icmp(messages) => icmp(messages),
-            Shape::Icmpv6(messages) => icmpv6(messages),
-            Shape::Other(protocol) => other(protocol),
-            Shape::All => tcp(Interval::FULL)
-                .or_else(|| udp(Interval::FULL))
-                .or_else(sctp)
-                .or_else(|| match family {
-                    Family::V4 => icmp(Messages::All),
-                    Family::V6 => icmpv6(Messages::All),
-                })
-                .or_else(|| (0..=u8::MAX).filter_map(Protocol::new).find_map(other)),
-        };
-        missing.filter(|service| service.exists_in(family))
-    }
-
     fn combine(
         &self,
         other: &Self,
@@ -388,62 +277,5 @@ impl From<Service> for ServiceSet {
             Service::Other(protocol) => set.other = Intervals::single(protocol.0),
         }
         set
-    }
-}
-
-fn maximal_messages(set: &Intervals<u16>) -> Vec<Messages> {
-    if set.is_full() {
-        return vec![Messages::All];
-    }
-    let mut messages = Vec::new();
-    for run in set.iter() {
-        let mut next = Some(run.low());
-        while let Some(point) = next.filter(|point| run.contains(*point)) {
-            let message = Message::at(point);
-            let end_of_type = Message { code: u8::MAX, ..message }.point();
-            if message.code == 0 && run.contains(end_of_type) {
-                messages.push(Messages::Type(message.kind));
-                next = end_of_type.next();
-            } else {
-                messages.push(Messages::One(message));
-                next = point.next();
-            }
-        }
-    }
-    messages
-}
-
-// ------------------------------------------------------------------------------------------------- Shape
-
-impl Shape {
-    /// The services that a rule of this shape lets through, over both families.
-    #[must_use]
-    pub fn services(self) -> ServiceSet {
-        let mut set = ServiceSet::empty();
-        match self {
-            Self::All => set = ServiceSet::all(),
-            Self::Tcp(ports) => set.tcp = ports.into(),
-            Self::Udp(ports) => set.udp = ports.into(),
-            Self::Sctp => set.sctp = Intervals::full(),
-            Self::Icmp(messages) => set.icmp = messages.points().into(),
-            Self::Icmpv6(messages) => set.icmpv6 = messages.points().into(),
-            Self::Other(protocol) => set.other = Intervals::single(protocol.0),
-        }
-        set
-    }
-}
-
-impl Messages {
-    /// The messages as an interval of the line `type * 256 + code`.
-    #[must_use]
-    pub fn points(self) -> Interval<u16> {
-        let (low, high) = match self {
-            Self::All => (u16::MIN, u16::MAX),
-            Self::Type(kind) => {
-                (Message { kind, code: 0 }.point(), Message { kind, code: u8::MAX }.point())
-            }
-            Self::One(message) => (message.point(), message.point()),
-        };
-        Interval::new(low, high).unwrap_or(Interval::single(low))
     }
 }

@@ -1,0 +1,122 @@
+//! The shapes that one cloud rule can say, and how they lie in a set of services.
+
+use super::{Family, Interval, Intervals, Message, Messages, Point, Protocol, Service, ServiceSet};
+
+/// The services that one security-group rule can name (EC2 `IpPermission`): the columns of the minimal cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shape {
+    /// Every service.
+    All,
+    /// A range of tcp ports.
+    Tcp(Interval<u16>),
+    /// A range of udp ports.
+    Udp(Interval<u16>),
+    /// All of sctp: EC2 has ports for tcp and udp only.
+    Sctp,
+    /// Messages of ICMP.
+    Icmp(Messages),
+    /// Messages of ICMPv6.
+    Icmpv6(Messages),
+    /// All of another protocol.
+    Other(Protocol),
+}
+
+impl Shape {
+    /// The services that a rule of this shape lets through, over both families.
+    #[must_use]
+    pub fn services(self) -> ServiceSet {
+        let mut set = ServiceSet::empty();
+        match self {
+            Self::All => set = ServiceSet::all(),
+            Self::Tcp(ports) => set.tcp = ports.into(),
+            Self::Udp(ports) => set.udp = ports.into(),
+            Self::Sctp => set.sctp = Intervals::full(),
+            Self::Icmp(messages) => set.icmp = messages.points().into(),
+            Self::Icmpv6(messages) => set.icmpv6 = messages.points().into(),
+            Self::Other(protocol) => set.other = Intervals::single(protocol.0),
+        }
+        set
+    }
+}
+
+impl ServiceSet {
+    /// The largest shapes within this set on the service line of `family`, sorted: each service of the set that
+    /// a rule can say lies in exactly one of them. sctp counts only whole, since no rule can name its ports.
+    #[must_use]
+    pub fn maximal_shapes(&self, family: Family) -> Vec<Shape> {
+        if self.first_missing(Shape::All, family).is_none() {
+            return vec![Shape::All];
+        }
+        let mut shapes: Vec<Shape> = self.tcp.iter().map(Shape::Tcp).collect();
+        shapes.extend(self.udp.iter().map(Shape::Udp));
+        shapes.extend(self.sctp.is_full().then_some(Shape::Sctp));
+        match family {
+            Family::V4 => shapes.extend(maximal_messages(&self.icmp).into_iter().map(Shape::Icmp)),
+            Family::V6 => {
+                shapes.extend(maximal_messages(&self.icmpv6).into_iter().map(Shape::Icmpv6));
+            }
+        }
+        let numbers = self.other.iter().flat_map(|range| range.low()..=range.high());
+        shapes.extend(numbers.filter_map(Protocol::new).map(Shape::Other));
+        shapes
+    }
+
+    /// The least service of `shape` on the service line of `family` that is not in the set; none if all are.
+    #[must_use]
+    pub fn first_missing(&self, shape: Shape, family: Family) -> Option<Service> {
+        let tcp = |ports| self.tcp.first_missing(ports).map(Service::Tcp);
+        let udp = |ports| self.udp.first_missing(ports).map(Service::Udp);
+        let sctp = || self.sctp.first_missing(Interval::FULL).map(Service::Sctp);
+        let icmp = |messages: Messages| {
+            let point = self.icmp.first_missing(messages.points());
+            point.map(|point| Service::Icmp(Message::at(point)))
+        };
+        let icmpv6 = |messages: Messages| {
+            let point = self.icmpv6.first_missing(messages.points());
+            point.map(|point| Service::Icmpv6(Message::at(point)))
+        };
+        let other = |protocol: Protocol| {
+            (!self.other.contains(protocol.0)).then_some(Service::Other(protocol))
+        };
+        let missing = match shape {
+            Shape::Tcp(ports) => tcp(ports),
+            Shape::Udp(ports) => udp(ports),
+            Shape::Sctp => sctp(),
+            Shape::Icmp(messages) => icmp(messages),
+            Shape::Icmpv6(messages) => icmpv6(messages),
+            Shape::Other(protocol) => other(protocol),
+            Shape::All => tcp(Interval::FULL)
+                .or_else(|| udp(Interval::FULL))
+                .or_else(sctp)
+                .or_else(|| match family {
+                    Family::V4 => icmp(Messages::All),
+                    Family::V6 => icmpv6(Messages::All),
+                })
+                .or_else(|| (0..=u8::MAX).filter_map(Protocol::new).find_map(other)),
+        };
+        missing.filter(|service| service.exists_in(family))
+    }
+}
+
+fn maximal_messages(set: &Intervals<u16>) -> Vec<Messages> {
+    if set.is_full() {
+        return vec![Messages::All];
+    }
+    let mut messages = Vec::new();
+    for run in set.iter() {
+        let mut next = Some(run.low());
+        while let Some(point) = next.filter(|point| run.contains(*point)) {
+            let message = Message::at(point);
+            let end_of_type = Message { code: u8::MAX, ..message }.point();
+            if message.code == 0 && run.contains(end_of_type) {
+                messages.push(Messages::Type(message.kind));
+                next = end_of_type.next();
+            } else {
+                messages.push(Messages::One(message));
+                next = point.next();
+            }
+        }
+    }
+    messages.sort_unstable();
+    messages
+}
