@@ -37,7 +37,8 @@ pub trait Provider {
     /// * Errors: `Throttled`, `Unauthorized`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
-    /// One consistent picture of every group of ours, every interface of `scope`, and every group that one of these wears.
+    /// One consistent picture of every group of ours, every interface of `scope`, and every group that one of these wears or
+    /// is recorded to have worn.
     ///
     /// * Guarantees: reads only. All pages of all answers, or an error. Interfaces of the scope that are not there are left out.
     ///   Ours is what bears both of our tags, cluster and number, whatever its name. The rules are in canonical form: one

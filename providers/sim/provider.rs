@@ -1,0 +1,341 @@
+//! The port, in terms of the VPC's calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use moat_core::inventory::{Attachment, Interface, InterfaceId};
+use moat_core::policy::Direction;
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step};
+
+use crate::vpc::{Owner, Vpc};
+use crate::{Call, GroupId, Sim};
+
+/// What a process knows: from its last picture, and what it made since.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    groups: BTreeMap<GroupNumber, GroupId>,
+    rules: BTreeMap<(GroupNumber, Rule), RuleId>,
+    interfaces: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+    /// Groups that were made and that no picture has shown yet.
+    made: BTreeSet<GroupNumber>,
+    /// Those of them whose default rules are still there.
+    unfinished: BTreeSet<GroupNumber>,
+}
+
+/// The VPC in the words of the port: groups with a cluster's tags are ours.
+pub(crate) struct View<'a> {
+    vpc: &'a Vpc,
+    cluster: &'a str,
+}
+
+impl<'a> View<'a> {
+    pub(crate) const fn new(vpc: &'a Vpc, cluster: &'a str) -> Self {
+        Self { vpc, cluster }
+    }
+
+    fn ours(&self) -> impl Iterator<Item = (GroupNumber, &'a GroupId)> {
+        self.vpc.groups().filter_map(|(id, _)| Some((self.number(id)?, id)))
+    }
+
+    fn number(&self, id: &GroupId) -> Option<GroupNumber> {
+        let owner = self.vpc.group(id)?.owner.as_ref();
+        owner.filter(|owner| owner.cluster == self.cluster).map(|owner| owner.number)
+    }
+
+    pub(crate) fn key(&self, id: &GroupId) -> GroupKey {
+        self.number(id).map_or_else(|| GroupKey::Foreign(id.clone()), GroupKey::Ours)
+    }
+
+    pub(crate) fn rule(&self, rule: &Rule) -> Rule {
+        let mut rule = rule.clone();
+        if let Peer::Group(GroupKey::Foreign(id)) = &rule.peer {
+            rule.peer = Peer::Group(self.key(id));
+        }
+        rule
+    }
+
+    /// An interface as the port tells of it.
+    pub(crate) fn interface(&self, interface: &crate::NetworkInterface) -> Interface {
+        let worn = interface.groups.iter().filter(|id| self.number(id).is_none());
+        let prior = worn.chain(&interface.record).cloned().collect();
+        Interface { attachment: interface.attachment, prior }
+    }
+}
+
+impl Provider for Sim {
+    async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
+        let quotas = self.call(Call::GetServiceQuota, |sim| Ok(sim.config.quotas))?;
+        Ok(Capabilities { quotas, vpc: self.config.vpc.clone() })
+    }
+
+    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        let observed = self.picture(scope)?;
+        Ok(observed)
+    }
+
+    async fn execute(&mut self, step: &Step) -> Result<(), ProviderError> {
+        let done = match step {
+            Step::CreateGroup(number) => self.create_group(*number),
+            Step::Authorize { group, direction, rules } => {
+                self.authorize(*group, *direction, rules)
+            }
+            Step::Revoke { group, direction, rules } => self.revoke(*group, *direction, rules),
+            Step::SetGroups { interface, groups, record } => {
+                self.set_groups(interface, groups, record)
+            }
+            Step::DeleteGroup(number) => self.delete_group(*number),
+        };
+        done.map_err(|error| self.in_our_words(error))
+    }
+
+    async fn wait(&mut self, duration: Duration) {
+        self.now += duration;
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- Reading
+
+impl Sim {
+    fn picture(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        let vpc = self.visible().clone();
+        let cluster = self.config.cluster.clone();
+        let view = View::new(&vpc, &cluster);
+        let mut observed = Observed::default();
+
+        self.read_pages(Call::DescribeNetworkInterfaces, scope.interfaces.len())?;
+        for id in &scope.interfaces {
+            let Some(interface) = vpc.interfaces.get(id) else { continue };
+            let worn = interface.groups.iter().map(|group| view.key(group)).collect();
+            observed.state.interfaces.insert(id.clone(), worn);
+            observed.interfaces.insert(id.clone(), view.interface(interface));
+        }
+        let foreign = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
+        let foreign: BTreeSet<GroupId> = foreign.collect();
+
+        let wanted: BTreeSet<&GroupId> = view.ours().map(|(_, id)| id).chain(&foreign).collect();
+        self.read_pages(Call::DescribeSecurityGroups, wanted.len())?;
+        let groups: Vec<_> = vpc.groups().filter(|(id, _)| wanted.contains(id)).collect();
+        let count = groups.iter().map(|(_, group)| group.rules.len()).sum();
+        self.read_pages(Call::DescribeSecurityGroupRules, count)?;
+        for (id, group) in groups {
+            let key = view.key(id);
+            let rules = group.rules.keys().map(|rule| view.rule(rule)).collect();
+            observed.state.groups.insert(key.clone(), rules);
+            let GroupKey::Ours(number) = key else { continue };
+            for (rule, entry) in &group.rules {
+                let rule = view.rule(rule);
+                if Vpc::is_kept(entry) {
+                    observed.foreign_rules.insert((number, rule.clone()));
+                }
+                observed.rule_ids.insert((number, rule), entry.id.clone());
+            }
+        }
+        self.memorise(&view, &observed);
+        Ok(observed)
+    }
+
+    /// Makes as many calls as an answer of so many things has pages.
+    fn read_pages(&mut self, call: Call, things: usize) -> Result<(), ProviderError> {
+        for _ in 0..things.div_ceil(self.config.page.max(1)) {
+            self.call(call, |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn memorise(&mut self, view: &View<'_>, observed: &Observed) {
+        let memory = &mut self.memory;
+        let made = &memory.made;
+        memory.groups.retain(|number, _| made.contains(number));
+        for (number, id) in view.ours() {
+            memory.groups.insert(number, id.clone());
+            memory.made.remove(&number);
+        }
+        memory.rules.clone_from(&observed.rule_ids);
+        memory.interfaces.clone_from(&observed.state.interfaces);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- Changing
+
+impl Sim {
+    fn create_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+        if !self.memory.unfinished.contains(&number) {
+            let name = format!("moat.{}.{}", self.config.cluster, number.0);
+            if self.memory.groups.contains_key(&number) {
+                return Err(ProviderError::Duplicate { subject: name });
+            }
+            let owner = Owner { cluster: self.config.cluster.clone(), number };
+            let id = self.change(Call::CreateSecurityGroup, &[], |vpc| {
+                let taken = vpc.groups().any(|(_, group)| {
+                    group.name.eq_ignore_ascii_case(&name) && group.owner.as_ref() != Some(&owner)
+                });
+                if taken {
+                    let message = format!("the name `{name}` is taken by a group of someone else");
+                    return Err(ProviderError::Invalid { message });
+                }
+                vpc.create_group(&name, Some(owner))
+            })?;
+            self.memory.groups.insert(number, id);
+            self.memory.made.insert(number);
+            self.memory.unfinished.insert(number);
+        }
+        let id = self.group_id(number)?;
+        let rules = self.call(Call::DescribeSecurityGroupRules, |sim| {
+            let rules = sim.vpc.group(&id).map(|group| group.rules.values());
+            Ok(rules.into_iter().flatten().map(|entry| entry.id.clone()).collect::<BTreeSet<_>>())
+        })?;
+        if !rules.is_empty() {
+            self.change(Call::RevokeSecurityGroupEgress, &[&id], |vpc| {
+                vpc.revoke(&id, Direction::Egress, &rules)
+            })?;
+        }
+        self.memory.unfinished.remove(&number);
+        Ok(())
+    }
+
+    fn authorize(
+        &mut self,
+        number: GroupNumber,
+        direction: Direction,
+        rules: &BTreeMap<Rule, String>,
+    ) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        if rules.keys().any(|rule| rule.direction != direction) {
+            return Err(ProviderError::Invalid { message: "a rule of the other direction".into() });
+        }
+        let mut named = BTreeMap::new();
+        for (rule, description) in rules {
+            let mut rule = rule.clone();
+            if let Peer::Group(key) = &rule.peer {
+                rule.peer = Peer::Group(GroupKey::Foreign(self.id_of(key)?));
+            }
+            named.insert(rule, description.clone());
+        }
+        let peers = named.keys().filter_map(|rule| match &rule.peer {
+            Peer::Group(GroupKey::Foreign(id)) => Some(id),
+            Peer::Group(GroupKey::Ours(_)) | Peer::Prefix(_) => None,
+        });
+        let touched: Vec<&GroupId> = peers.chain([&id]).collect();
+        self.change(Call::authorize(direction), &touched, |vpc| vpc.authorize(&id, &named))
+    }
+
+    fn revoke(
+        &mut self,
+        number: GroupNumber,
+        direction: Direction,
+        rules: &BTreeSet<Rule>,
+    ) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        let known = |rule: &Rule| self.memory.rules.get(&(number, rule.clone())).cloned();
+        let Some(ids) = rules.iter().map(known).collect::<Option<BTreeSet<RuleId>>>() else {
+            return Err(ProviderError::NotFound { subject: format!("a rule of {number}") });
+        };
+        self.change(Call::revoke(direction), &[&id], |vpc| vpc.revoke(&id, direction, &ids))
+    }
+
+    fn set_groups(
+        &mut self,
+        interface: &InterfaceId,
+        groups: &BTreeSet<GroupKey>,
+        record: &BTreeSet<ForeignGroupId>,
+    ) -> Result<(), ProviderError> {
+        let subject = || interface.0.to_string();
+        let read = self.call(Call::DescribeNetworkInterfaces, |sim| {
+            let there = sim.visible().interfaces.get(interface).cloned();
+            there.ok_or_else(|| ProviderError::NotFound { subject: subject() })
+        })?;
+        match read.attachment {
+            Attachment::Exclusive => {}
+            Attachment::Shared | Attachment::Fixed => {
+                let message = format!("`{}` is not Moat's to change", subject());
+                return Err(ProviderError::Invalid { message });
+            }
+        }
+        let view = View::new(self.visible(), &self.config.cluster);
+        let worn: BTreeSet<_> = read.groups.iter().map(|group| view.key(group)).collect();
+        match self.memory.interfaces.get(interface) {
+            None => return Err(ProviderError::NotFound { subject: subject() }),
+            Some(known) if *known != worn => {
+                return Err(ProviderError::Changed { subject: subject() });
+            }
+            Some(_) => {}
+        }
+        let ids = groups.iter().map(|key| self.id_of(key));
+        let ids = ids.collect::<Result<BTreeSet<GroupId>, ProviderError>>()?;
+        if !record.is_empty() && *record != read.record {
+            self.change(Call::CreateTags, &[], |vpc| vpc.record(interface, record.clone()))?;
+        }
+        if ids != read.groups {
+            let touched: Vec<&GroupId> = ids.iter().collect();
+            self.change(Call::ModifyNetworkInterfaceAttribute, &touched, |vpc| {
+                vpc.set_groups(interface, ids.clone())
+            })?;
+            self.memory.interfaces.insert(interface.clone(), groups.clone());
+        }
+        if record.is_empty() && !read.record.is_empty() {
+            self.change(Call::DeleteTags, &[], |vpc| vpc.record(interface, BTreeSet::new()))?;
+        }
+        Ok(())
+    }
+
+    fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        self.change(Call::DeleteSecurityGroup, &[&id], |vpc| vpc.delete_group(&id))?;
+        self.memory.groups.remove(&number);
+        Ok(())
+    }
+
+    /// Makes a call that changes something. A group that readers do not see yet cannot be named yet either.
+    fn change<T>(
+        &mut self,
+        call: Call,
+        touched: &[&GroupId],
+        effect: impl FnOnce(&mut Vpc) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        self.call(call, |sim| {
+            let hidden = |id: &&&GroupId| {
+                sim.vpc.groups.contains_key(**id) && !sim.visible().groups.contains_key(**id)
+            };
+            if let Some(id) = touched.iter().find(hidden) {
+                return Err(ProviderError::NotYetVisible { subject: id.0.to_string() });
+            }
+            sim.remember();
+            effect(&mut sim.vpc)
+        })
+    }
+
+    fn group_id(&self, number: GroupNumber) -> Result<GroupId, ProviderError> {
+        let id = self.memory.groups.get(&number).cloned();
+        id.ok_or_else(|| ProviderError::NotFound { subject: number.to_string() })
+    }
+
+    fn id_of(&self, key: &GroupKey) -> Result<GroupId, ProviderError> {
+        match key {
+            GroupKey::Ours(number) => self.group_id(*number),
+            GroupKey::Foreign(id) => Ok(id.clone()),
+        }
+    }
+
+    /// An error that speaks of our groups by their numbers.
+    fn in_our_words(&self, mut error: ProviderError) -> ProviderError {
+        match &mut error {
+            ProviderError::NotYetVisible { subject }
+            | ProviderError::Duplicate { subject }
+            | ProviderError::NotFound { subject }
+            | ProviderError::Changed { subject }
+            | ProviderError::Quota { subject, .. }
+            | ProviderError::InUse { subject } => {
+                let ours = self.memory.groups.iter().find(|(_, id)| *id.0 == **subject);
+                if let Some((number, _)) = ours {
+                    *subject = number.to_string();
+                }
+            }
+            ProviderError::Throttled { .. }
+            | ProviderError::Unauthorized { .. }
+            | ProviderError::Invalid { .. }
+            | ProviderError::Transient { .. } => {}
+        }
+        error
+    }
+}

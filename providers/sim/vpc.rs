@@ -1,0 +1,362 @@
+//! The VPC itself: groups, rules and interfaces, with EC2's own checks. It knows tags, but no owner: anyone may call it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::net::{Family, Prefix, Shape};
+use moat_core::policy::Direction;
+use moat_core::provider::{ProviderError, QuotaKind, RuleId};
+use moat_core::settings::Quotas;
+
+/// The id of a group, whoever owns it. Within the VPC every reference names an id.
+pub type GroupId = ForeignGroupId;
+
+/// Groups, rules and interfaces as they are.
+///
+/// Each method is one call of EC2: it checks everything first, and changes everything or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    pub(crate) blocks: Vec<Prefix>,
+    pub(crate) quotas: Quotas,
+    pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
+    pub(crate) interfaces: BTreeMap<InterfaceId, Arc<NetworkInterface>>,
+    /// How many ids were given out.
+    pub(crate) given: u64,
+}
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Unique in the VPC, ignoring case.
+    pub name: String,
+    /// Its tags, if they are Moat's.
+    pub owner: Option<Owner>,
+    /// Its rules. A reference names a [`GroupKey::Foreign`] here, whosever the group is.
+    pub rules: BTreeMap<Rule, RuleEntry>,
+}
+
+/// The tags that make a group a cluster's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster.
+    pub cluster: String,
+    /// The group's number.
+    pub number: GroupNumber,
+}
+
+/// What EC2 keeps of a rule besides what identifies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleEntry {
+    /// Its id.
+    pub id: RuleId,
+    /// Its description.
+    pub description: String,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInterface {
+    /// Whose it is; the VPC does not look at it.
+    pub attachment: Attachment,
+    /// What it carries, such as `pod shop/cart`; empty for interfaces that carry no pod.
+    pub description: String,
+    /// The groups it wears; never none.
+    pub groups: BTreeSet<GroupId>,
+    /// The groups that its tags record as worn before Moat.
+    pub record: BTreeSet<GroupId>,
+}
+
+/// The rules that one authorize can carry (aws-controllers-k8s/community#2186).
+const RULES_PER_CALL: usize = 1_000;
+
+impl Vpc {
+    /// A VPC of these blocks, without groups and interfaces.
+    #[must_use]
+    pub fn new(blocks: Vec<Prefix>, quotas: Quotas) -> Self {
+        Self { blocks, quotas, groups: BTreeMap::new(), interfaces: BTreeMap::new(), given: 0 }
+    }
+
+    /// A group by its id.
+    #[must_use]
+    pub fn group(&self, id: &GroupId) -> Option<&Group> {
+        self.groups.get(id).map(Arc::as_ref)
+    }
+
+    /// Every group.
+    pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &Group)> + '_ {
+        self.groups.iter().map(|(id, group)| (id, group.as_ref()))
+    }
+
+    /// Every interface.
+    pub fn interfaces(&self) -> impl Iterator<Item = (&InterfaceId, &NetworkInterface)> + '_ {
+        self.interfaces.iter().map(|(id, interface)| (id, interface.as_ref()))
+    }
+
+    /// CreateSecurityGroup: a group that lets everything out, as new groups do.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that EC2 refuses, `Duplicate` for one that is taken, `Quota` for one group too many.
+    pub fn create_group(
+        &mut self,
+        name: &str,
+        owner: Option<Owner>,
+    ) -> Result<GroupId, ProviderError> {
+        let name = name.trim_end();
+        let refused = name.is_empty() || name.len() > 255 || name.starts_with("sg-");
+        if refused || !name.chars().all(|it| it == '&' || is_description(it)) {
+            return Err(invalid(format!("`{name}` is no name for a group")));
+        }
+        if self.groups.values().any(|group| group.name.eq_ignore_ascii_case(name)) {
+            return Err(ProviderError::Duplicate { subject: name.to_owned() });
+        }
+        let owned = self.groups.values().filter(|group| group.owner.is_some()).count();
+        if owner.is_some() && owned >= self.quotas.groups {
+            return Err(quota(QuotaKind::Groups, self.quotas.groups, name));
+        }
+        let families: BTreeSet<Family> = self.blocks.iter().map(|it| it.family()).collect();
+        let families = families.into_iter().chain([Family::V4]).collect::<BTreeSet<_>>();
+        let everything = families.into_iter().map(|family| Rule {
+            direction: Direction::Egress,
+            peer: Peer::Prefix(Prefix::everything(family)),
+            shape: Shape::All,
+        });
+        let rules = everything.map(|rule| (rule, self.entry(String::new()))).collect();
+        let id = ForeignGroupId(self.fresh("sg").into());
+        self.groups.insert(id.clone(), Arc::new(Group { name: name.to_owned(), owner, rules }));
+        Ok(id)
+    }
+
+    /// AuthorizeSecurityGroupIngress or -Egress: adds rules, each with its description.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown group, or one that a rule names; `Duplicate` for a rule that is there; `Quota` for rules
+    /// that do not fit; `Invalid` for what EC2 cannot say.
+    pub fn authorize(
+        &mut self,
+        id: &GroupId,
+        rules: &BTreeMap<Rule, String>,
+    ) -> Result<(), ProviderError> {
+        let group = self.groups.get(id).ok_or_else(|| not_found(&id.0))?;
+        let direction = one_direction(rules.keys())?;
+        for (rule, description) in rules {
+            check(rule)?;
+            if description.chars().count() > 255 || !description.chars().all(is_description) {
+                return Err(invalid(format!("`{description}` is no description of a rule")));
+            }
+            match &rule.peer {
+                Peer::Group(GroupKey::Foreign(peer)) if self.groups.contains_key(peer) => {}
+                Peer::Group(peer) => return Err(not_found(&peer.to_string())),
+                Peer::Prefix(_) => {}
+            }
+            if group.rules.contains_key(rule) {
+                return Err(ProviderError::Duplicate { subject: format!("a rule of {}", id.0) });
+            }
+        }
+        let after = group.rules.keys().chain(rules.keys());
+        let after: Vec<_> = after.filter(|rule| rule.direction == direction).collect();
+        let limit = self.quotas.rules_per_group;
+        for family in Family::BOTH {
+            if after.iter().filter(|rule| counts_in(rule, family)).count() > limit {
+                return Err(quota(QuotaKind::RulesPerGroup, limit, &id.0));
+            }
+        }
+        let added: Vec<_> = rules
+            .iter()
+            .map(|(rule, description)| (rule.clone(), self.entry(description.clone())))
+            .collect();
+        self.change_group(id, |group| group.rules.extend(added))
+    }
+
+    /// RevokeSecurityGroupIngress or -Egress: removes the rules of these ids.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown group, or an id that is no rule of it in this direction.
+    pub fn revoke(
+        &mut self,
+        id: &GroupId,
+        direction: Direction,
+        rules: &BTreeSet<RuleId>,
+    ) -> Result<(), ProviderError> {
+        let group = self.groups.get(id).ok_or_else(|| not_found(&id.0))?;
+        let there = group.rules.iter().filter(|(rule, _)| rule.direction == direction);
+        let there: BTreeSet<&RuleId> = there.map(|(_, entry)| &entry.id).collect();
+        match rules.iter().find(|rule| !there.contains(rule)) {
+            Some(missing) => Err(not_found(&missing.0)),
+            None if rules.is_empty() => Err(invalid("a call without rules".to_owned())),
+            None => self.change_group(id, |group| {
+                group.rules.retain(|_, entry| !rules.contains(&entry.id));
+            }),
+        }
+    }
+
+    /// DeleteSecurityGroup.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` while an interface wears it or a rule of another group names it.
+    pub fn delete_group(&mut self, id: &GroupId) -> Result<(), ProviderError> {
+        if !self.groups.contains_key(id) {
+            return Err(not_found(&id.0));
+        }
+        let worn = self.interfaces.values().any(|interface| interface.groups.contains(id));
+        let peer = Peer::Group(GroupKey::Foreign(id.clone()));
+        let mut others = self.groups.iter().filter(|(other, _)| *other != id);
+        let named = others.any(|(_, group)| group.rules.keys().any(|rule| rule.peer == peer));
+        if worn || named {
+            return Err(ProviderError::InUse { subject: id.0.to_string() });
+        }
+        self.groups.remove(id);
+        Ok(())
+    }
+
+    /// ModifyNetworkInterfaceAttribute: lets an interface wear exactly these groups.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown interface or group; `Invalid` for no group; `Quota` for too many.
+    pub fn set_groups(
+        &mut self,
+        id: &InterfaceId,
+        groups: BTreeSet<GroupId>,
+    ) -> Result<(), ProviderError> {
+        if groups.is_empty() {
+            return Err(invalid(format!("`{}` must wear a group", id.0)));
+        }
+        if let Some(missing) = groups.iter().find(|group| !self.groups.contains_key(group)) {
+            return Err(not_found(&missing.0));
+        }
+        let limit = self.quotas.groups_per_interface;
+        if groups.len() > limit {
+            return Err(quota(QuotaKind::GroupsPerInterface, limit, &id.0));
+        }
+        self.change_interface(id, |interface| interface.groups = groups)
+    }
+
+    /// CreateTags or DeleteTags: records the groups that an interface wore before Moat; none removes the record.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown interface.
+    pub fn record(
+        &mut self,
+        id: &InterfaceId,
+        groups: BTreeSet<GroupId>,
+    ) -> Result<(), ProviderError> {
+        self.change_interface(id, |interface| interface.record = groups)
+    }
+
+    /// CreateNetworkInterface, with an id of the caller's choice. One that is there is replaced.
+    pub fn put_interface(&mut self, id: InterfaceId, interface: NetworkInterface) {
+        self.interfaces.insert(id, Arc::new(interface));
+    }
+
+    /// DeleteNetworkInterface.
+    pub fn remove_interface(&mut self, id: &InterfaceId) {
+        self.interfaces.remove(id);
+    }
+
+    /// Whether a description is one that the AWS load balancer controller gives its rules.
+    pub(crate) fn is_kept(entry: &RuleEntry) -> bool {
+        entry.description.contains("elbv2.k8s.aws/targetGroupBinding")
+    }
+
+    /// A group with an id of the caller's choice.
+    pub(crate) fn put_group(
+        &mut self,
+        id: GroupId,
+        name: &str,
+        rules: impl IntoIterator<Item = Rule>,
+    ) {
+        let rules = rules.into_iter().map(|rule| (rule, self.entry(String::new()))).collect();
+        self.groups.insert(id, Arc::new(Group { name: name.to_owned(), owner: None, rules }));
+    }
+
+    fn change_group(
+        &mut self,
+        id: &GroupId,
+        change: impl FnOnce(&mut Group),
+    ) -> Result<(), ProviderError> {
+        let group = self.groups.get_mut(id).ok_or_else(|| not_found(&id.0))?;
+        change(Arc::make_mut(group));
+        Ok(())
+    }
+
+    fn change_interface(
+        &mut self,
+        id: &InterfaceId,
+        change: impl FnOnce(&mut NetworkInterface),
+    ) -> Result<(), ProviderError> {
+        let interface = self.interfaces.get_mut(id).ok_or_else(|| not_found(&id.0))?;
+        change(Arc::make_mut(interface));
+        Ok(())
+    }
+
+    fn entry(&mut self, description: String) -> RuleEntry {
+        RuleEntry { id: RuleId(self.fresh("sgr").into()), description }
+    }
+
+    fn fresh(&mut self, kind: &str) -> String {
+        self.given += 1;
+        format!("{kind}-{:017x}", self.given)
+    }
+}
+
+/// Whether a rule counts against the quota of a family: references count in both (`vpc-security-groups`, quotas).
+fn counts_in(rule: &Rule, family: Family) -> bool {
+    match &rule.peer {
+        Peer::Prefix(prefix) => prefix.family() == family,
+        Peer::Group(_) => true,
+    }
+}
+
+fn one_direction<'a>(
+    rules: impl ExactSizeIterator<Item = &'a Rule>,
+) -> Result<Direction, ProviderError> {
+    if rules.len() > RULES_PER_CALL {
+        return Err(invalid(format!("more than {RULES_PER_CALL} rules in one call")));
+    }
+    let directions: BTreeSet<Direction> = rules.map(|rule| rule.direction).collect();
+    match (directions.len(), directions.first()) {
+        (1, Some(direction)) => Ok(*direction),
+        _ => Err(invalid("a call without rules, or with both directions".to_owned())),
+    }
+}
+
+/// ICMP belongs to IPv4 and ICMPv6 to IPv6.
+fn check(rule: &Rule) -> Result<(), ProviderError> {
+    let family = match &rule.peer {
+        Peer::Prefix(prefix) => prefix.family(),
+        Peer::Group(_) => return Ok(()),
+    };
+    match (rule.shape, family) {
+        (Shape::Icmp(_), Family::V6) | (Shape::Icmpv6(_), Family::V4) => {
+            Err(invalid(format!("a rule for {family} with the other family's ICMP")))
+        }
+        (
+            Shape::All
+            | Shape::Tcp(_)
+            | Shape::Udp(_)
+            | Shape::Sctp
+            | Shape::Icmp(_)
+            | Shape::Icmpv6(_)
+            | Shape::Other(_),
+            _,
+        ) => Ok(()),
+    }
+}
+
+/// The characters of a description (EC2 API reference, `IpRange`).
+fn is_description(character: char) -> bool {
+    character.is_ascii_alphanumeric() || " ._-:/()#,@[]+=;{}!$*".contains(character)
+}
+
+fn not_found(subject: &str) -> ProviderError {
+    ProviderError::NotFound { subject: subject.to_owned() }
+}
+
+fn invalid(message: String) -> ProviderError {
+    ProviderError::Invalid { message }
+}
+
+fn quota(quota: QuotaKind, limit: usize, subject: &str) -> ProviderError {
+    ProviderError::Quota { quota, limit, subject: subject.to_owned() }
+}
