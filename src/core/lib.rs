@@ -23,3 +23,5 @@ pub mod policy;
 pub mod provider;
 pub mod semantics;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
