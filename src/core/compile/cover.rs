@@ -8,7 +8,8 @@
 //!
 //! sctp counts only as a whole, since no rule can name its ports: a part of it is left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -28,70 +29,53 @@ pub struct CoverRule {
 }
 
 /// A prefix of the trie, split until the function is constant on it.
-struct Node {
-    /// The services that every address below may use.
-    full: Rc<Interned>,
-    halves: Option<Box<[Node; 2]>>,
+struct Node<'a> {
+    /// What every address of the prefix may use.
+    full: Rc<Services<'a>>,
+    /// None where the function is constant.
+    halves: Option<Box<[Node<'a>; 2]>>,
 }
 
-/// A prefix between the root and the current one, with the shapes that are allowed from here on and not above.
-struct Step<T> {
-    prefix: (T, u8),
-    full: Rc<Interned>,
-    emitted: BTreeMap<Shape, (T, Service)>,
-}
-
-/// A set of services, held once.
-struct Interned {
+/// A set of services that some prefix allows.
+struct Services<'a> {
     id: usize,
-    set: ServiceSet,
+    set: Cow<'a, ServiceSet>,
     shapes: Vec<Shape>,
 }
 
-/// The sets of one cover. Big functions take few values over and over.
+/// The sets of one cover, each held once: big functions take few values over and over.
 #[derive(Default)]
-struct Sets {
-    known: HashMap<ServiceSet, Rc<Interned>>,
-    intersections: HashMap<(usize, usize), Rc<Interned>>,
+struct Sets<'a> {
+    known: HashMap<Cow<'a, ServiceSet>, Rc<Services<'a>>>,
+    intersections: HashMap<(usize, usize), Rc<Services<'a>>>,
 }
 
 /// The minimal cover of `allowed`, sorted by prefix and shape: its rules together let through exactly `allowed`, a part of sctp
 /// aside, and no other set of rules that does has fewer. Services that do not exist in the family do not count.
+///
+/// Time and memory grow with the pieces of `allowed` times the length of an address, and with the rules.
 #[must_use]
 pub fn cover<T: Address>(allowed: &StepFunction<T, ServiceSet>) -> Vec<CoverRule> {
-    let mut pieces = allowed.pieces();
+    let mut sets = Sets::default();
+    let pieces = allowed.pieces();
+    let pieces: Vec<_> =
+        pieces.map(|(piece, set)| (piece.low(), sets.intern::<T>(Cow::Borrowed(set)))).collect();
     let mut rules = Vec::new();
-    if let (Some((_, everywhere)), None) = (pieces.next(), pieces.next()) {
-        rules.extend(everywhere.maximal_shapes(T::FAMILY).into_iter().filter_map(|shape| {
-            let service = ServiceSet::empty().first_missing(shape, T::FAMILY)?;
-            Some(CoverRule::new((T::MIN, 0), shape, (T::MIN, service)))
-        }));
-    } else {
-        let mut sets = Sets::default();
-        let pieces: Vec<_> =
-            allowed.pieces().map(|(at, set)| (at.low(), sets.intern::<T>(set))).collect();
-        if let Some(root) = Node::build(&pieces, T::MIN, 0, &mut sets) {
-            root.walk((T::MIN, 0), &mut Vec::new(), &mut rules);
-        }
+    if let Some(root) = Node::build(&pieces, T::MIN, 0, &mut sets) {
+        root.walk((T::MIN, 0), &ServiceSet::empty(), &mut rules);
     }
     rules.sort_unstable();
     rules
 }
 
-impl CoverRule {
-    fn new<T: Address>((first, length): (T, u8), shape: Shape, witness: (T, Service)) -> Self {
-        Self { prefix: first.prefix(length), shape, witness: (witness.0.to_ip(), witness.1) }
-    }
-}
-
-impl Node {
+impl<'a> Node<'a> {
     /// The trie below the prefix of `length` bits at `first`. The first of `pieces` begins at `first` or before it, the others
     /// within the prefix.
     fn build<T: Address>(
-        pieces: &[(T, Rc<Interned>)],
+        pieces: &[(T, Rc<Services<'a>>)],
         first: T,
         length: u8,
-        sets: &mut Sets,
+        sets: &mut Sets<'a>,
     ) -> Option<Self> {
         let (_, value) = pieces.first()?;
         let Some(middle) = first.upper_half(length).filter(|_| pieces.len() > 1) else {
@@ -105,70 +89,66 @@ impl Node {
         Some(Self { full, halves: Some(Box::new([lower, upper])) })
     }
 
-    /// Adds the rules of this prefix and those below; `above` holds the prefixes that it lies in.
+    /// Adds the rules of the prefix of `length` bits at `first`, and of those below. A shape is a rule here if the prefix `above`
+    /// does not allow all of it and it is still maximal for some address.
     fn walk<T: Address>(
         &self,
         (first, length): (T, u8),
-        above: &mut Vec<Step<T>>,
+        above: &ServiceSet,
         rules: &mut Vec<CoverRule>,
     ) {
-        let full = Rc::clone(&self.full);
-        above.push(Step { prefix: (first, length), full, emitted: BTreeMap::new() });
-        match &self.halves {
-            Some(halves) => {
-                let firsts = [Some(first), first.upper_half(length)];
-                for (half, first) in halves.iter().zip(firsts.into_iter().flatten()) {
-                    half.walk((first, length + 1), above, rules);
-                }
-            }
-            None => {
-                for shape in &self.full.shapes {
-                    climb(*shape, first, above);
-                }
+        for shape in &self.full.shapes {
+            if let Some(service) = above.first_missing(*shape, T::FAMILY)
+                && let Some(address) = self.least_where_maximal(*shape, first, length)
+            {
+                let witness = (address.to_ip(), service);
+                rules.push(CoverRule { prefix: first.prefix(length), shape: *shape, witness });
             }
         }
-        if let Some(step) = above.pop() {
-            let emitted = step.emitted.into_iter();
-            rules.extend(emitted.map(|(shape, why)| CoverRule::new(step.prefix, shape, why)));
+        if let (Some(halves), Some(middle)) = (&self.halves, first.upper_half(length)) {
+            for (half, first) in halves.iter().zip([first, middle]) {
+                half.walk((first, length + 1), &self.full.set, rules);
+            }
         }
+    }
+
+    /// The least address below that has `shape` among its maximal shapes. Further down sets only grow, so a shape that is not
+    /// maximal here, though allowed, is part of a larger one from here on.
+    fn least_where_maximal<T: Address>(&self, shape: Shape, first: T, length: u8) -> Option<T> {
+        self.full.shapes.binary_search(&shape).ok()?;
+        let Some(halves) = &self.halves else { return Some(first) };
+        let [lower, upper] = &**halves;
+        let in_lower = lower.least_where_maximal(shape, first, length + 1);
+        in_lower.or_else(|| upper.least_where_maximal(shape, first.upper_half(length)?, length + 1))
     }
 }
 
-/// Emits `shape`, maximal at `address`, at the highest prefix of the path that allows all of it.
-fn climb<T: Address>(shape: Shape, address: T, path: &mut [Step<T>]) {
-    let missing = |step: &Step<T>| step.full.set.first_missing(shape, T::FAMILY);
-    let above = path.partition_point(|step| missing(step).is_some());
-    let reason = match above.checked_sub(1).and_then(|parent| path.get(parent)) {
-        Some(parent) => missing(parent),
-        None => ServiceSet::empty().first_missing(shape, T::FAMILY),
-    };
-    if let (Some(step), Some(service)) = (path.get_mut(above), reason) {
-        step.emitted.entry(shape).or_insert((address, service));
-    }
-}
-
-impl Sets {
-    fn intern<T: Address>(&mut self, set: &ServiceSet) -> Rc<Interned> {
-        if let Some(interned) = self.known.get(set) {
-            return Rc::clone(interned);
+impl<'a> Sets<'a> {
+    fn intern<T: Address>(&mut self, set: Cow<'a, ServiceSet>) -> Rc<Services<'a>> {
+        if let Some(known) = self.known.get(&*set) {
+            return Rc::clone(known);
         }
         let (id, shapes) = (self.known.len(), set.maximal_shapes(T::FAMILY));
-        let interned = Rc::new(Interned { id, set: set.clone(), shapes });
-        self.known.insert(set.clone(), Rc::clone(&interned));
-        interned
+        let services = Rc::new(Services { id, set: set.clone(), shapes });
+        self.known.insert(set, Rc::clone(&services));
+        services
     }
 
-    fn intersection<T: Address>(&mut self, a: &Rc<Interned>, b: &Rc<Interned>) -> Rc<Interned> {
+    fn intersection<T: Address>(
+        &mut self,
+        a: &Rc<Services<'a>>,
+        b: &Rc<Services<'a>>,
+    ) -> Rc<Services<'a>> {
         if a.id == b.id {
             return Rc::clone(a);
         }
         let key = (a.id.min(b.id), a.id.max(b.id));
-        if let Some(interned) = self.intersections.get(&key) {
-            return Rc::clone(interned);
+        if let Some(known) = self.intersections.get(&key) {
+            return Rc::clone(known);
         }
-        let interned = self.intern::<T>(&a.set.intersection(&b.set));
-        self.intersections.insert(key, Rc::clone(&interned));
-        interned
+        let services = self.intern::<T>(Cow::Owned(a.set.intersection(&b.set)));
+        self.intersections.insert(key, Rc::clone(&services));
+        services
     }
 }
 
@@ -196,7 +176,7 @@ pub fn certificate<T: Address>(
             let services = services.within(T::FAMILY);
             let inside = |at: T| prefix.contains(at.to_ip());
             let mut pieces = allowed.pieces().filter(|(piece, _)| {
-                inside(piece.low()) || inside(piece.high()) || piece.contains(a)
+                piece.contains(a) || inside(piece.low()) || inside(piece.high())
             });
             if pieces.all(|(_, set)| set.contains_all(&services)) {
                 return Some((*one, *other));
