@@ -8,6 +8,7 @@
 mod call;
 mod config;
 mod fault;
+mod file;
 mod place;
 mod provider;
 mod vpc;
@@ -23,6 +24,7 @@ use moat_core::provider::ProviderError;
 pub use call::Call;
 pub use config::Config;
 pub use fault::{Fault, Injection, Moment};
+pub use file::StateError;
 pub use place::PlaceError;
 pub use vpc::{Group, GroupId, NetworkInterface, Owner, RuleEntry, Vpc};
 
@@ -78,6 +80,13 @@ impl Sim {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Sets it up otherwise; what it holds stays as it is.
+    pub fn configure(&mut self, config: Config) {
+        self.vpc.blocks.clone_from(&config.vpc);
+        self.vpc.quotas = config.quotas;
+        self.config = config;
     }
 
     /// The VPC as it is, whatever readers see yet.

@@ -9,6 +9,7 @@ use moat_core::net::{Family, Prefix, Shape};
 use moat_core::policy::Direction;
 use moat_core::provider::{ProviderError, QuotaKind, RuleId};
 use moat_core::settings::Quotas;
+use serde::{Deserialize, Serialize};
 
 /// The id of a group, whoever owns it. Within the VPC every reference names an id.
 pub type GroupId = ForeignGroupId;
@@ -38,7 +39,8 @@ pub struct Group {
 }
 
 /// The tags that make a group a cluster's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Owner {
     /// The cluster.
     pub cluster: String,
@@ -56,7 +58,8 @@ pub struct RuleEntry {
 }
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkInterface {
     /// Whose it is; the VPC does not look at it.
     pub attachment: Attachment,

@@ -8,7 +8,7 @@ mod selector;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use selector::{Labels, Requirement, Selector, Word};
 
@@ -180,7 +180,7 @@ pub enum ServiceMatch {
 }
 
 /// The two directions, seen from the pod that a policy is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// What reaches the pod.
