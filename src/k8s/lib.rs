@@ -4,8 +4,15 @@
 //! becomes a [`Finding`] at its field, and everything else is still read. What a policy holds and this version does
 //! not understand fails closed, rule by rule (DESIGN §5).
 
+mod assume;
 pub mod configuration;
+mod documents;
+mod inventory;
+mod objects;
 mod places;
+mod policy;
+mod reader;
+mod selector;
 
 use std::sync::Arc;
 
@@ -14,6 +21,7 @@ use moat_core::inventory::Inventory;
 use moat_core::policy::Policy;
 use serde_json::Value;
 
+pub use inventory::{WorkloadRef, Workloads};
 pub use places::Places;
 
 /// One file, or standard input under the name `-`.
@@ -22,7 +30,7 @@ pub struct Source {
     /// Its name, as findings spell it.
     pub name: Arc<str>,
     /// What it holds: YAML or JSON, one document or many, `List`s too.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
 }
 
 /// How files are read.
@@ -40,6 +48,8 @@ pub struct Cluster {
     /// Namespaces, pods, nodes and Service addresses. Pods may have no address and never have an interface: the
     /// provider places them.
     pub inventory: Inventory,
+    /// The pods of each workload.
+    pub workloads: Workloads,
     /// What was not understood, in the order of the files.
     pub findings: Vec<Finding>,
     /// Where every object stands.
@@ -49,13 +59,14 @@ pub struct Cluster {
 /// Reads files. The same files in the same order always give the same cluster.
 #[must_use]
 pub fn read(sources: &[Source], options: &Options) -> Cluster {
-    let _ = (sources, options);
-    Cluster::default()
+    objects::read(sources, options)
 }
 
-/// Reads one policy object. None if its kind is none of the four policy kinds.
+/// Reads one policy object. None if it has no name or its kind is none of the four policy kinds.
 #[must_use]
 pub fn read_policy(object: &Value) -> Option<(Policy, Vec<Finding>)> {
-    let _ = object;
-    None
+    objects::read_policy(object)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Namespaces, pods, nodes, Services and workloads, gathered into one inventory.
+
+mod pod;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use moat_core::finding::{Effect, Reason};
+use moat_core::inventory::{Inventory, Node as ClusterNode, Pod};
+use moat_core::net::{AddressSet, Prefix};
+use moat_core::policy::{Kind, Labels, Word};
+
+use crate::places::{Place, Places};
+use crate::reader::{Node, Reader};
+use workload::Workload;
+
+/// The label that every namespace has: its name.
+pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The kinds that the inventory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InventoryKind {
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    Workload(WorkloadKind),
+}
+
+/// The kinds that stand for pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum WorkloadKind {
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+    Job,
+    CronJob,
+    ReplicationController,
+}
+
+/// Names a workload: namespace, kind in lower case, and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadRef {
+    /// Its namespace.
+    pub namespace: Word,
+    /// Its kind in lower case, such as `deployment`.
+    pub kind: Word,
+    /// Its name.
+    pub name: Word,
+}
+
+/// The names of the pods of each workload, in the workload's namespace.
+pub type Workloads = BTreeMap<WorkloadRef, BTreeSet<Word>>;
+
+/// What was gathered so far.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    namespaces: BTreeMap<Word, Arc<Labels>>,
+    nodes: BTreeMap<Word, ClusterNode>,
+    pods: BTreeMap<(Word, Word), Pod>,
+    services: Vec<Prefix>,
+    workloads: BTreeMap<WorkloadRef, Workload>,
+    /// The workload that a pod or a workload says it belongs to.
+    pod_owners: BTreeMap<(Word, Word), WorkloadRef>,
+    workload_owners: BTreeMap<WorkloadRef, WorkloadRef>,
+}
+
+impl InventoryKind {
+    pub(crate) fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        Some(match (group, kind) {
+            ("", "Namespace") => Self::Namespace,
+            ("", "Node") => Self::Node,
+            ("", "Pod") => Self::Pod,
+            ("", "Service") => Self::Service,
+            ("", "ReplicationController") => Self::Workload(WorkloadKind::ReplicationController),
+            ("apps" | "extensions", "Deployment") => Self::Workload(WorkloadKind::Deployment),
+            ("apps" | "extensions", "ReplicaSet") => Self::Workload(WorkloadKind::ReplicaSet),
+            ("apps" | "extensions", "DaemonSet") => Self::Workload(WorkloadKind::DaemonSet),
+            ("apps", "StatefulSet") => Self::Workload(WorkloadKind::StatefulSet),
+            ("batch", "Job") => Self::Workload(WorkloadKind::Job),
+            ("batch", "CronJob") => Self::Workload(WorkloadKind::CronJob),
+            _ => return None,
+        })
+    }
+
+    /// The kind as findings know it.
+    pub(crate) const fn of_core(self) -> Kind {
+        match self {
+            Self::Namespace => Kind::Namespace,
+            Self::Node => Kind::Node,
+            Self::Pod => Kind::Pod,
+            Self::Service => Kind::Other,
+            Self::Workload(_) => Kind::Workload,
+        }
+    }
+
+    pub(crate) const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Node)
+    }
+}
+
+impl Builder {
+    /// Adds the object that the reader is at.
+    pub(crate) fn add(
+        &mut self,
+        reader: &mut Reader,
+        kind: InventoryKind,
+        place: &Place,
+        root: &Node<'_>,
+    ) {
+        let start = reader.mark();
+        let (namespace, name) = (reader.object.namespace.clone(), Word::clone(&reader.object.name));
+        match kind {
+            InventoryKind::Namespace => {
+                let labels = reader.labels_of(root);
+                self.namespaces.insert(Word::clone(&name), named(labels, &name));
+            }
+            InventoryKind::Node => {
+                let (labels, addresses) =
+                    (Arc::new(reader.labels_of(root)), reader.node_addresses(root));
+                self.nodes.insert(Word::clone(&name), ClusterNode { name, labels, addresses });
+            }
+            InventoryKind::Pod => {
+                if let Some(pod) = reader.pod(root) {
+                    let key = (Word::clone(&pod.namespace), Word::clone(&pod.name));
+                    if let Some(owner) = workload::owner(root, &pod.namespace) {
+                        self.pod_owners.insert(key.clone(), owner);
+                    }
+                    self.pods.insert(key, pod);
+                }
+            }
+            InventoryKind::Service => self.services.extend(reader.service_addresses(root)),
+            InventoryKind::Workload(kind) => {
+                let workload = WorkloadRef {
+                    namespace: namespace.unwrap_or_else(|| reader.word("default")),
+                    kind: reader.word(kind.word()),
+                    name,
+                };
+                if let Some(owner) = workload::owner(root, &workload.namespace) {
+                    self.workload_owners.insert(workload.clone(), owner);
+                }
+                if let Some(read) = reader.workload(kind, &workload, place, root) {
+                    self.workloads.insert(workload, read);
+                }
+            }
+        }
+        reader.conclude(start, Effect::Ignored, "the field is not read");
+    }
+
+    /// The inventory: workloads become pods, and every namespace that something names is there.
+    pub(crate) fn finish(
+        mut self,
+        places: &mut Places,
+        policy_namespaces: BTreeSet<Word>,
+    ) -> (Inventory, Workloads) {
+        let pods_of_workloads = self.expand(places);
+        for namespace in policy_namespaces {
+            self.namespaces
+                .entry(Word::clone(&namespace))
+                .or_insert_with(|| named(Labels::default(), &namespace));
+        }
+        for (namespace, _) in self.pods.keys() {
+            self.namespaces
+                .entry(Word::clone(namespace))
+                .or_insert_with(|| named(Labels::default(), namespace));
+        }
+        let nodes = self.nodes;
+        let mut pods: Vec<Pod> = self.pods.into_values().collect();
+        for pod in pods.iter_mut().filter(|pod| pod.host_network && pod.addresses.is_empty()) {
+            let node = pod.node.as_ref().and_then(|node| nodes.get(node));
+            pod.addresses = node.map_or_else(Vec::new, |node| one_of_each_family(&node.addresses));
+        }
+        let inventory = Inventory {
+            namespaces: self.namespaces,
+            pods,
+            nodes: nodes.into_values().collect(),
+            services: self.services.into_iter().collect::<AddressSet>(),
+            ..Inventory::default()
+        };
+        (inventory, pods_of_workloads)
+    }
+}
+
+/// A namespace's labels with the one that the API server always sets.
+pub(crate) fn named(mut labels: Labels, name: &Word) -> Arc<Labels> {
+    labels.0.insert(Word::from(NAMESPACE_NAME), Word::clone(name));
+    Arc::new(labels)
+}
+
+/// The first address of each family.
+fn one_of_each_family(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    let v6 = addresses.iter().find(|address| address.is_ipv6());
+    addresses.iter().filter(|one| Some(*one) == v4 || Some(*one) == v6).copied().collect()
+}
+
+impl Reader {
+    /// `metadata.labels`.
+    fn labels_of(&mut self, root: &Node<'_>) -> Labels {
+        let Some(metadata) = root.get("metadata") else { return Labels::default() };
+        let labels = metadata.get("labels");
+        labels.map_or_else(Labels::default, |labels| self.labels(&labels))
+    }
+
+    /// `status.addresses` of a Node, those that are addresses; the others are host names.
+    fn node_addresses(&mut self, root: &Node<'_>) -> Vec<IpAddr> {
+        let list = root.at(["status", "addresses"]).and_then(|list| list.as_array());
+        let texts = list.into_iter().flatten().filter_map(|entry| entry.get("address")?.as_str());
+        texts.filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// The cluster addresses of a Service; a headless one has none.
+    fn service_addresses(&mut self, root: &Node<'_>) -> Vec<Prefix> {
+        let Some(spec) = root.get("spec") else { return Vec::new() };
+        let mut addresses = Vec::new();
+        if let Some(list) = spec.get("clusterIPs") {
+            for item in self.list(&list) {
+                addresses.extend(self.cluster_address(&item));
+            }
+        } else if let Some(one) = spec.get("clusterIP") {
+            addresses.extend(self.cluster_address(&one));
+        }
+        addresses
+    }
+
+    fn cluster_address(&mut self, at: &Node<'_>) -> Option<Prefix> {
+        let text = self.text(at).filter(|text| !text.is_empty() && *text != "None")?;
+        self.address(at, text).map(Prefix::host)
+    }
+
+    /// An address.
+    fn address(&mut self, at: &Node<'_>, text: &str) -> Option<IpAddr> {
+        let address = text.parse().ok();
+        if address.is_none() {
+            self.problem(at, Reason::InvalidField, format!("`{text}` is not an address"));
+        }
+        address
+    }
+}

@@ -1,0 +1,132 @@
+//! Pods, and the pod templates of workloads.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use moat_core::finding::Reason;
+use moat_core::inventory::{NamedPort, Pod};
+use moat_core::net::Transport;
+use moat_core::policy::Word;
+use serde_json::Value;
+
+use super::one_of_each_family;
+use crate::reader::{Node, Reader};
+
+impl Reader {
+    /// A Pod object; none if it has finished or failed.
+    pub(super) fn pod(&mut self, root: &Node<'_>) -> Option<Pod> {
+        if let Some(phase @ ("Succeeded" | "Failed")) =
+            root.at(["status", "phase"]).and_then(Value::as_str)
+        {
+            let message = format!(
+                "the pod is `{phase}`, so policies do not see it: its address may be another's soon"
+            );
+            self.note(root, Reason::NotRunning, message);
+            return None;
+        }
+        let mut pod = self.template(root);
+        pod.name = Word::clone(&self.object.name);
+        pod.uid = match root.at(["metadata", "uid"]).and_then(Value::as_str) {
+            Some(uid) => uid.into(),
+            None => format!("{}/{}", pod.namespace, pod.name).into(),
+        };
+        pod.addresses = self.pod_addresses(root);
+        Some(pod)
+    }
+
+    /// `status.podIPs`, or `status.podIP` where it is missing.
+    fn pod_addresses(&mut self, root: &Node<'_>) -> Vec<IpAddr> {
+        let Some(status) = root.get("status") else { return Vec::new() };
+        let mut addresses = Vec::new();
+        if let Some(list) = status.get("podIPs") {
+            for item in self.list(&list) {
+                if let Some(ip) = item.get("ip") {
+                    addresses.extend(self.text(&ip).and_then(|text| self.address(&ip, text)));
+                }
+            }
+        } else if let Some(ip) = status.get("podIP") {
+            addresses.extend(self.text(&ip).and_then(|text| self.address(&ip, text)));
+        }
+        one_of_each_family(&addresses)
+    }
+
+    /// What a pod's metadata and spec say, or those of a template. It has no name yet.
+    pub(super) fn template(&mut self, at: &Node<'_>) -> Pod {
+        let labels = Arc::new(self.labels_of(at));
+        let spec = at.value.get("spec").unwrap_or(&Value::Null);
+        let namespace = self.object.namespace.clone().unwrap_or_else(|| self.word("default"));
+        let mut ports = BTreeSet::new();
+        let mut probes = BTreeSet::new();
+        let containers =
+            |field: &str| spec.get(field).and_then(Value::as_array).into_iter().flatten();
+        // An init container that never ends, a sidecar, serves like any other; the others are gone when a pod serves.
+        let sidecars = containers("initContainers")
+            .filter(|one| one.get("restartPolicy").and_then(Value::as_str) == Some("Always"));
+        for container in containers("containers").chain(sidecars) {
+            let named = self.named_ports(container);
+            probes.extend(probe_ports(container, &named));
+            ports.extend(named);
+        }
+        Pod {
+            namespace,
+            name: Word::from(""),
+            uid: Word::from(""),
+            labels,
+            addresses: Vec::new(),
+            node: spec.get("nodeName").and_then(Value::as_str).map(|node| self.word(node)),
+            ports: ports.into_iter().collect(),
+            probes: probes.into_iter().collect(),
+            host_network: spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or(false),
+            interface: None,
+        }
+    }
+
+    fn named_ports(&mut self, container: &Value) -> Vec<NamedPort> {
+        let ports = container.get("ports").and_then(Value::as_array).into_iter().flatten();
+        ports
+            .filter_map(|port| {
+                let transport = match port.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
+                {
+                    "TCP" => Transport::Tcp,
+                    "UDP" => Transport::Udp,
+                    "SCTP" => Transport::Sctp,
+                    _ => return None,
+                };
+                let name = self.word(port.get("name")?.as_str()?);
+                Some(NamedPort {
+                    name,
+                    transport,
+                    number: port_number(port.get("containerPort")?)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The ports at which the kubelet calls a container: its probes and its lifecycle hooks, by http, tcp and gRPC.
+fn probe_ports(container: &Value, named: &[NamedPort]) -> BTreeSet<u16> {
+    let probes =
+        ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| container.get(probe));
+    let hooks = ["postStart", "preStop"].map(|hook| container.get("lifecycle")?.get(hook));
+    let ports = probes.into_iter().chain(hooks).flatten().flat_map(|handler| {
+        ["httpGet", "tcpSocket", "grpc"].map(|way| {
+            let call = handler.get(way)?;
+            // A call to another host is not this pod's business.
+            let elsewhere =
+                call.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty());
+            let port = call.get("port").filter(|_| !elsewhere)?;
+            let by_name = || {
+                let name = port.as_str()?;
+                let tcp = |one: &&NamedPort| one.transport == Transport::Tcp && *one.name == *name;
+                named.iter().find(tcp).map(|one| one.number).or_else(|| name.parse().ok())
+            };
+            port_number(port).or_else(by_name)
+        })
+    });
+    ports.flatten().collect()
+}
+
+fn port_number(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
+}

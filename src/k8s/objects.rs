@@ -1,0 +1,236 @@
+//! Which object this is, and who reads it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::policy::{Kind, ObjectRef, Policy};
+use serde_json::Value;
+
+use crate::documents::{self, Unreadable};
+use crate::inventory::{Builder, InventoryKind};
+use crate::places::{Place, Places};
+use crate::policy::Dialect;
+use crate::reader::{Node, Reader};
+use crate::{Cluster, Options, Source, assume};
+
+/// Reads every object of some files into one cluster.
+struct ClusterReader {
+    reader: Reader,
+    policies: Vec<Policy>,
+    builder: Builder,
+    places: Places,
+    /// Versions, kinds, namespaces and names read so far.
+    seen: BTreeSet<(Arc<str>, ObjectRef)>,
+    /// Unknown kinds reported so far, by file.
+    unknown: BTreeSet<(Arc<str>, String)>,
+}
+
+/// What an object says it is.
+struct Identity<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    name: String,
+    namespace: &'a str,
+}
+
+/// Reads files.
+pub(crate) fn read(sources: &[Source], options: &Options) -> Cluster {
+    let mut cluster = ClusterReader {
+        reader: Reader::new(),
+        policies: Vec::new(),
+        builder: Builder::default(),
+        places: Places::default(),
+        seen: BTreeSet::new(),
+        unknown: BTreeSet::new(),
+    };
+    for source in sources {
+        cluster.source(source);
+    }
+    cluster.finish(options)
+}
+
+/// Reads one policy object, unless its kind is another.
+pub(crate) fn read_policy(object: &Value) -> Option<(Policy, Vec<Finding>)> {
+    let mut reader = Reader::new();
+    let root = Node::root(object);
+    let identity = Identity::of(&root)?;
+    let dialect = Dialect::of(identity.api_version, identity.kind)?;
+    reader.object = identity.object(dialect.kind, dialect.namespaced);
+    let policy = reader.policy(&root, dialect);
+    Some((policy, reader.findings))
+}
+
+impl<'a> Identity<'a> {
+    fn of(root: &Node<'a>) -> Option<Self> {
+        let text = |value: Option<&'a Value>| {
+            value.and_then(Value::as_str).filter(|text| !text.is_empty())
+        };
+        let metadata = root.value.get("metadata");
+        let field = |name: &str| text(metadata.and_then(|metadata| metadata.get(name)));
+        let generated = || field("generateName").map(|prefix| prefix.trim_end_matches('-'));
+        Some(Self {
+            api_version: text(root.value.get("apiVersion"))?,
+            kind: text(root.value.get("kind"))?,
+            name: field("name").or_else(generated)?.to_owned(),
+            namespace: field("namespace").unwrap_or("default"),
+        })
+    }
+
+    fn object(&self, kind: Kind, namespaced: bool) -> ObjectRef {
+        let namespace = namespaced.then(|| self.namespace.into());
+        ObjectRef { kind, namespace, name: self.name.as_str().into() }
+    }
+}
+
+impl ClusterReader {
+    fn source(&mut self, source: &Source) {
+        for document in documents::documents(source) {
+            let index = self.places.add_document(document.clone());
+            let read = document.objects(&mut |item, value| {
+                self.object(&source.name, Place::new(index, item), &Node::root(&value));
+            });
+            if let Err(Unreadable { line, column, message }) = read {
+                self.reader.object = file(&source.name);
+                let message = format!(
+                    "{message}; what stands before it is read, the rest of the document is not"
+                );
+                self.reader.report("".into(), Reason::Malformed, Effect::Ignored, message);
+                if let Some(finding) = self.reader.findings.last_mut() {
+                    finding.location = Some(moat_core::finding::Location {
+                        file: Arc::clone(&source.name),
+                        line,
+                        column,
+                    });
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, file_name: &Arc<str>, place: Place, root: &Node<'_>) {
+        let start = self.reader.findings.len();
+        self.dispatch(file_name, &place, root);
+        for finding in self.reader.findings.iter_mut().skip(start) {
+            finding.location = self.places.locate_at(&place, &finding.path);
+        }
+    }
+
+    fn dispatch(&mut self, file_name: &Arc<str>, place: &Place, root: &Node<'_>) {
+        let Some(identity) = Identity::of(root) else {
+            self.reader.object = file(file_name);
+            return self.nameless(root);
+        };
+        let (api_version, kind) = (identity.api_version, identity.kind);
+        if let Some(dialect) = Dialect::of(api_version, kind) {
+            let object = identity.object(dialect.kind, dialect.namespaced);
+            if self.is_first(kind, object, place, root) {
+                self.policies.push(self.reader.policy(root, dialect));
+            }
+        } else if let Some(inventory_kind) = InventoryKind::of(api_version, kind) {
+            let object = identity.object(inventory_kind.of_core(), inventory_kind.is_namespaced());
+            if self.is_first(kind, object, place, root) {
+                self.builder.add(&mut self.reader, inventory_kind, place, root);
+            }
+        } else if !is_beside_policy(api_version, kind) {
+            self.reader.object = identity.object(Kind::Other, true);
+            self.unknown_kind(file_name, api_version, kind, root);
+        }
+    }
+
+    /// Makes this the object being read, unless one of its kind, namespace and name was read before.
+    fn is_first(&mut self, kind: &str, object: ObjectRef, place: &Place, root: &Node<'_>) -> bool {
+        self.reader.object = object.clone();
+        if !self.seen.insert((kind.into(), object.clone())) {
+            let message = format!(
+                "a second {kind} `{}`: this one is ignored, keep one of the two",
+                object.name
+            );
+            self.reader.note(root, Reason::DuplicateObject, message);
+            return false;
+        }
+        self.places.add_object(object, place.clone());
+        true
+    }
+
+    fn nameless(&mut self, root: &Node<'_>) {
+        let text = |field: &str| root.value.get(field).and_then(Value::as_str);
+        let message = match (text("apiVersion"), text("kind")) {
+            (Some(version), Some(kind)) if is_beside_policy(version, kind) => return,
+            (Some(_), Some(kind)) => format!("a {kind} without `metadata.name`: name it"),
+            _ => "no Kubernetes object: it has no `apiVersion` and `kind`".to_owned(),
+        };
+        self.reader.note(root, Reason::Malformed, message);
+    }
+
+    fn unknown_kind(&mut self, file_name: &Arc<str>, version: &str, kind: &str, root: &Node<'_>) {
+        if self.unknown.insert((Arc::clone(file_name), format!("{version} {kind}"))) {
+            let advice = advice(version, kind);
+            let message =
+                format!("`{kind}` of `{version}` is not read, here and further down: {advice}");
+            self.reader.note(root, Reason::UnknownKind, message);
+        }
+    }
+
+    fn finish(mut self, options: &Options) -> Cluster {
+        self.policies.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        let namespaces = self.policies.iter().filter_map(|policy| policy.object.namespace.clone());
+        let namespaces: BTreeSet<_> = namespaces.collect();
+        let (mut inventory, workloads) = self.builder.finish(&mut self.places, namespaces);
+        if options.assume_pods {
+            assume::pods(&self.policies, &mut inventory);
+        }
+        let findings = self.reader.findings;
+        Cluster { policies: self.policies, inventory, workloads, findings, places: self.places }
+    }
+}
+
+/// The file itself, where no object can be named.
+fn file(name: &Arc<str>) -> ObjectRef {
+    ObjectRef { kind: Kind::Other, namespace: None, name: Arc::clone(name) }
+}
+
+// --------------------------------------------------------------------------------------- kinds not read
+
+/// Whether a kind is known to have no bearing on who reaches whom.
+fn is_beside_policy(api_version: &str, kind: &str) -> bool {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    match group {
+        "policy.networking.k8s.io" | "networking.k8s.aws" | "extensions" => false,
+        "networking.k8s.io" => kind != "NetworkPolicy",
+        "moat.dev" => {
+            matches!(kind, "Configuration" | "PolicyEnforcement" | "ClusterPolicyEnforcement")
+        }
+        "" | "apps" | "batch" | "policy" | "autoscaling" => true,
+        _ => group.ends_with(".k8s.io"),
+    }
+}
+
+/// What to do about an object that is not read.
+fn advice(api_version: &str, kind: &str) -> &'static str {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    match (group, kind) {
+        ("networking.k8s.io" | "extensions", "NetworkPolicy") => "write `networking.k8s.io/v1`",
+        ("policy.networking.k8s.io", "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy") => {
+            "AdminNetworkPolicy and BaselineAdminNetworkPolicy are superseded: write a ClusterNetworkPolicy of `policy.networking.k8s.io/v1alpha2`"
+        }
+        ("policy.networking.k8s.io", _) => {
+            "the version read is `policy.networking.k8s.io/v1alpha2`"
+        }
+        ("networking.k8s.aws", _) => {
+            "it is the AWS controller's own kind, not the upstream one of the same name: write a ClusterNetworkPolicy of `policy.networking.k8s.io/v1alpha2`"
+        }
+        ("moat.dev", _) => {
+            "the kinds are VpcNetworkPolicy and ClusterVpcNetworkPolicy of `moat.dev/v1alpha1`"
+        }
+        ("cilium.io", _) => {
+            "Cilium's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
+        }
+        ("crd.projectcalico.org" | "projectcalico.org", _) => {
+            "Calico's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
+        }
+        ("crd.antrea.io", _) => {
+            "Antrea's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
+        }
+        _ => "if it stands for pods, give the objects that it creates",
+    }
+}

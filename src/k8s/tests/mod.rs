@@ -1,0 +1,3 @@
+//! Whole files in, whole values out.
+
+mod corpora;
