@@ -3,6 +3,7 @@
 //! Written from AWS's documents on security groups; shares nothing with the compiler but `net`.
 
 mod cloud;
+mod notation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -10,6 +11,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 pub use cloud::{Cloud, End, Unfiltered, Verdict, never_filtered};
+pub use notation::ParseRuleError;
 
 use crate::inventory::InterfaceId;
 use crate::net::{Prefix, Shape};
@@ -69,20 +71,5 @@ impl GroupNumber {
     pub fn nth(index: usize) -> Self {
         let number = u32::try_from(index).ok().and_then(|index| index.checked_add(1));
         Self(number.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
-    }
-}
-
-impl std::fmt::Display for GroupNumber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "moat.{}", self.0)
-    }
-}
-
-impl std::fmt::Display for GroupKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ours(number) => number.fmt(f),
-            Self::Foreign(id) => f.write_str(&id.0),
-        }
     }
 }
