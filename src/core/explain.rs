@@ -1,1 +1,393 @@
-//! Why one flow passes or not.
+//! Why one flow passes or not: what the policies say, what the cloud does, and what explains a difference.
+//!
+//! [`Explainer::compare`] answers many flows; [`Explainer::explain`] tells one in full, as a value that prints itself
+//! for a person on call and serialises for machines.
+
+mod causes;
+mod text;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::compile::{Desired, RuleReason};
+use crate::finding::{Effect, Finding, Reason};
+use crate::firewall::{self, Cloud, GroupKey, Peer, Rule, State, Unfiltered};
+use crate::flow::{Endpoint, Flow};
+use crate::inventory::{InterfaceId, Inventory};
+use crate::net::Family;
+use crate::policy::{Action, Direction, Kind, ObjectRef, Policy, Tier};
+use crate::semantics::{self, Decision, Semantics};
+use crate::settings::Settings;
+
+use causes::Causes;
+
+/// What an explanation draws on.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// What is asked for.
+    pub policies: &'a [Policy],
+    /// Whom it is about.
+    pub inventory: &'a Inventory,
+    /// What the operator decides.
+    pub settings: &'a Settings,
+    /// What policies and settings come to.
+    pub desired: &'a Desired,
+    /// What the provider holds.
+    pub held: &'a State,
+    /// What it is to hold at the end (`Plan::target`).
+    pub target: &'a State,
+    /// What is known to differ: the findings of reading and of compiling.
+    pub findings: &'a [Finding],
+}
+
+/// Explains flows. Made once, asked for many.
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    evidence: Evidence<'a>,
+    semantics: Semantics<'a>,
+    held: Cloud<'a>,
+    target: Cloud<'a>,
+    causes: Causes<'a>,
+}
+
+/// What policies and cloud say of one flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison<'a> {
+    /// What the policies say.
+    pub policies: semantics::Verdict<'a>,
+    /// What the cloud does.
+    pub cloud: firewall::Verdict<'a>,
+    /// Why the two differ; empty where they do not.
+    pub findings: Vec<Cow<'a, Finding>>,
+}
+
+/// Why one flow passes or not.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// `namespace/pod`, or an address.
+    pub from: String,
+    /// `namespace/pod`, or an address.
+    pub to: String,
+    /// Such as `tcp/443`.
+    pub service: String,
+    /// 4 or 6.
+    pub family: u8,
+    /// What the policies say.
+    pub policies: Answer,
+    /// What the cloud does.
+    pub cloud: Answer,
+    /// The source's end.
+    pub egress: End,
+    /// The destination's end.
+    pub ingress: End,
+    /// Why policies and cloud differ; empty where they do not.
+    #[serde(serialize_with = "serialize_findings")]
+    pub findings: Vec<Finding>,
+}
+
+/// Whether a flow passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It passes.
+    Allow,
+    /// It does not.
+    Deny,
+}
+
+/// What happens at one end of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct End {
+    /// What the policies say at this end.
+    pub policies: Answer,
+    /// What decides it.
+    pub decided: Decided,
+    /// What the cloud does at this end.
+    pub cloud: Answer,
+    /// How.
+    pub filtered: Filtered,
+}
+
+/// What decides at one end of a flow, by the policies and settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all_fields = "camelCase")]
+pub enum Decided {
+    /// A rule.
+    Rule {
+        /// Its policy.
+        policy: ObjectRef,
+        /// The policy's tier and priority, such as `Admin 10`.
+        tier: String,
+        /// Where the rule stands in the policy.
+        path: Arc<str>,
+        /// Its name, if it has one.
+        name: Option<Arc<str>>,
+        /// What it does.
+        action: Action,
+        /// It was not understood, and so denies everything.
+        failed_closed: bool,
+    },
+    /// Policies isolate the pod, and none of their rules matches.
+    Isolation {
+        /// They.
+        policies: Vec<ObjectRef>,
+    },
+    /// The setting `nodeTraffic`.
+    NodeTraffic,
+    /// The setting `icmp: Essential`.
+    EssentialIcmp,
+    /// The setting `icmp: Open`.
+    OpenIcmp,
+    /// A pod reaches itself.
+    Itself,
+    /// No policy is about this end.
+    NotAPod,
+    /// Nothing decides.
+    Default,
+}
+
+/// What the cloud does with a flow at one end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all_fields = "camelCase")]
+pub enum Filtered {
+    /// A rule of a group carries it.
+    Rule {
+        /// The group.
+        group: String,
+        /// The rule.
+        rule: String,
+        /// The policies that the rule serves; empty if the cluster's settings ask for it, or nobody does.
+        serves: Vec<ObjectRef>,
+        /// Whether policies or settings ask for the rule.
+        asked_for: bool,
+    },
+    /// No rule carries it.
+    Nothing {
+        /// The groups that the pod's interface wears.
+        groups: Vec<String>,
+    },
+    /// No group is asked.
+    Unfiltered {
+        /// Why.
+        why: Unfiltered,
+    },
+}
+
+impl<'a> Explainer<'a> {
+    /// Indexes what there is to explain with.
+    #[must_use]
+    pub fn new(evidence: Evidence<'a>) -> Self {
+        let Evidence { policies, inventory, settings, held, target, findings, desired: _ } =
+            evidence;
+        Self {
+            evidence,
+            semantics: Semantics::new(policies, inventory, settings),
+            held: Cloud::new(held, inventory),
+            target: Cloud::new(target, inventory),
+            causes: Causes::new(findings),
+        }
+    }
+
+    /// What policies and cloud say of a flow, and the findings that explain a difference: the flow is in a finding's
+    /// boxes, or the cloud does not hold yet what it is to hold.
+    #[must_use]
+    pub fn compare(&self, flow: &Flow) -> Comparison<'_> {
+        let (policies, cloud) = (self.semantics.verdict(flow), self.held.verdict(flow));
+        let effect = match (policies.allowed(), cloud.allows()) {
+            (true, false) => Some(Effect::Narrower),
+            (false, true) => Some(Effect::NotEnforced),
+            (true, true) | (false, false) => None,
+        };
+        let findings = effect.map_or_else(Vec::new, |effect| {
+            if self.target.allows(flow) == cloud.allows() {
+                self.causes.of(flow, effect).map(Cow::Borrowed).collect()
+            } else {
+                vec![Cow::Owned(self.not_applied(flow, effect))]
+            }
+        });
+        Comparison { policies, cloud, findings }
+    }
+
+    /// Why a flow passes or not, in full.
+    #[must_use]
+    pub fn explain(&self, flow: &Flow) -> Explanation {
+        let Comparison { policies, cloud, findings } = self.compare(flow);
+        let end = |decision: &Decision<'_>, end: firewall::End<'_>, direction| End {
+            policies: Answer::of(decision.allowed()),
+            decided: Decided::of(decision),
+            cloud: Answer::of(end.allows()),
+            filtered: self.filtered(flow, end, direction),
+        };
+        let inventory = self.evidence.inventory;
+        Explanation {
+            from: flow.source.named(inventory),
+            to: flow.destination.named(inventory),
+            service: flow.service.to_string(),
+            family: match flow.family {
+                Family::V4 => 4,
+                Family::V6 => 6,
+            },
+            policies: Answer::of(policies.allowed()),
+            cloud: Answer::of(cloud.allows()),
+            egress: end(&policies.egress, cloud.egress, Direction::Egress),
+            ingress: end(&policies.ingress, cloud.ingress, Direction::Ingress),
+            findings: findings.into_iter().map(Cow::into_owned).collect(),
+        }
+    }
+
+    /// What the cloud does at one end, with the policies that asked for it.
+    fn filtered(&self, flow: &Flow, end: firewall::End<'_>, direction: Direction) -> Filtered {
+        let (here, there) = match direction {
+            Direction::Egress => (flow.source, flow.destination),
+            Direction::Ingress => (flow.destination, flow.source),
+        };
+        match end {
+            firewall::End::Carried { group, rule } => {
+                let reason = self.reason(rule, here, there);
+                Filtered::Rule {
+                    group: group.to_string(),
+                    rule: rule.to_string(),
+                    serves: reason.map(|reason| reason.serves.to_vec()).unwrap_or_default(),
+                    asked_for: reason.is_some(),
+                }
+            }
+            firewall::End::Closed => Filtered::Nothing {
+                groups: self.held.worn_by(here).map(ToString::to_string).collect(),
+            },
+            firewall::End::Unfiltered(why) => Filtered::Unfiltered { why },
+        }
+    }
+
+    /// Why a rule is there. Groups bear other numbers in the desired state than in the cloud, so the rule that says the
+    /// same is looked for among the desired groups of both ends.
+    fn reason(&self, rule: &Rule, here: Endpoint, there: Endpoint) -> Option<&'a RuleReason> {
+        let Desired { state, reasons, .. } = self.evidence.desired;
+        let worn = |end| self.interface(end).and_then(|interface| state.interfaces.get(interface));
+        let same_peer = |wanted: &Peer| match (wanted, &rule.peer) {
+            (Peer::Prefix(wanted), Peer::Prefix(held)) => wanted == held,
+            (Peer::Group(wanted), Peer::Group(_)) => {
+                worn(there).is_some_and(|groups| groups.contains(wanted))
+            }
+            (Peer::Prefix(_), Peer::Group(_)) | (Peer::Group(_), Peer::Prefix(_)) => false,
+        };
+        worn(here)?.iter().find_map(|group| {
+            let GroupKey::Ours(number) = group else { return None };
+            let same = state.groups.get(group)?.iter().filter(|wanted| {
+                wanted.direction == rule.direction
+                    && wanted.shape == rule.shape
+                    && same_peer(&wanted.peer)
+            });
+            same.into_iter().find_map(|wanted| reasons.get(&(*number, wanted.clone())))
+        })
+    }
+
+    fn interface(&self, end: Endpoint) -> Option<&'a InterfaceId> {
+        match end {
+            Endpoint::Pod(index) => self.evidence.inventory.pod(index)?.interface.as_ref(),
+            Endpoint::Address(_) => None,
+        }
+    }
+
+    /// The cloud is not yet as it is to be: a finding about the pod at the end where it is not.
+    fn not_applied(&self, flow: &Flow, effect: Effect) -> Finding {
+        let (held, target) = (self.held.verdict(flow), self.target.verdict(flow));
+        let end = if held.egress.allows() == target.egress.allows() {
+            flow.destination
+        } else {
+            flow.source
+        };
+        let inventory = self.evidence.inventory;
+        let object = match end {
+            Endpoint::Pod(index) => inventory.pod(index).map(|pod| ObjectRef {
+                kind: Kind::Pod,
+                namespace: Some(pod.namespace.clone()),
+                name: pod.name.clone(),
+            }),
+            Endpoint::Address(_) => None,
+        };
+        let does = match effect {
+            Effect::Narrower => "drops this",
+            Effect::NotEnforced | Effect::Ignored => "lets this through",
+        };
+        let elsewhere = || ObjectRef { kind: Kind::Other, namespace: None, name: "cloud".into() };
+        Finding {
+            object: object.unwrap_or_else(elsewhere),
+            path: "".into(),
+            reason: Reason::NotApplied,
+            effect,
+            message: format!(
+                "the cloud does not hold yet what is asked for `{}` and {does}: apply the plan",
+                end.named(inventory)
+            ),
+            flows: Vec::new(),
+            witness: Some(*flow),
+            location: None,
+        }
+    }
+}
+
+impl Answer {
+    /// The answer of a verdict.
+    #[must_use]
+    pub const fn of(allowed: bool) -> Self {
+        if allowed { Self::Allow } else { Self::Deny }
+    }
+}
+
+impl Decided {
+    fn of(decision: &Decision<'_>) -> Self {
+        match decision {
+            Decision::Rule { policy, rule } => Self::Rule {
+                policy: policy.object.clone(),
+                tier: match policy.tier {
+                    Tier::Admin { priority } => format!("Admin {priority}"),
+                    Tier::NetworkPolicy => "NetworkPolicy".to_owned(),
+                    Tier::Baseline { priority } => format!("Baseline {priority}"),
+                },
+                path: rule.path.clone(),
+                name: rule.name.clone(),
+                action: rule.action,
+                failed_closed: rule.failed_closed,
+            },
+            Decision::Isolated { policies } => {
+                let objects = policies.iter().map(|policy| policy.object.clone());
+                Self::Isolation { policies: objects.collect() }
+            }
+            Decision::NodeTraffic => Self::NodeTraffic,
+            Decision::EssentialIcmp => Self::EssentialIcmp,
+            Decision::OpenIcmp => Self::OpenIcmp,
+            Decision::Itself => Self::Itself,
+            Decision::NotAPod => Self::NotAPod,
+            Decision::Default => Self::Default,
+        }
+    }
+}
+
+/// Findings as rows: what a person needs, without the boxes.
+fn serialize_findings<S: Serializer>(findings: &[Finding], out: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Row<'a> {
+        object: &'a ObjectRef,
+        path: &'a str,
+        reason: Reason,
+        effect: Effect,
+        message: &'a str,
+        location: Option<&'a crate::finding::Location>,
+    }
+    out.collect_seq(findings.iter().map(|finding| Row {
+        object: &finding.object,
+        path: &finding.path,
+        reason: finding.reason,
+        effect: finding.effect,
+        message: &finding.message,
+        location: finding.location.as_ref(),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

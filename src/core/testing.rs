@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::{InterfaceId, Inventory, NamedPort, Node, Pod, PodIndex};
-use crate::net::{
-    AddressSet, Family, Interval, Intervals, Message, Messages, Prefix, Protocol, Service,
-    ServiceSet, Shape, Transport,
-};
+use crate::net::{AddressSet, Family, Prefix, Service, Transport};
 use crate::policy::{
     Action, Kind, Labels, Namespaces, ObjectRef, Peer, Peers, PodSelector, Policy, Requirement,
     Rule, Selector, ServiceMatch, Services, Subject, Tier,
@@ -385,9 +382,9 @@ pub(crate) fn block_except(block: &str, except: &[&str]) -> Peer {
     Peer::Addresses(addresses(&[block]).difference(&addresses(except)))
 }
 
-/// Ports or protocols by number: everything that is written as [`service`] is, ranges (`tcp/1-9`), `icmp/3` and `tcp` too.
+/// Ports or protocols by number, in the notation of [`crate::net::ServiceSet`].
 pub(crate) fn set(text: &str) -> ServiceMatch {
-    ServiceMatch::Set(services(text))
+    ServiceMatch::Set(text.parse().unwrap())
 }
 
 /// A named port of one transport.
@@ -402,33 +399,5 @@ pub(crate) fn named_any(name: &str) -> ServiceMatch {
 
 /// One service: `tcp/80`, `icmp/3/4`, `proto/47`.
 pub(crate) fn service(text: &str) -> Service {
-    services(text).first().unwrap()
-}
-
-fn services(text: &str) -> ServiceSet {
-    let mut parts = text.split('/');
-    let word = parts.next().unwrap();
-    let numbers: Vec<&str> = parts.collect();
-    let number = |text: &str| text.parse::<u8>().unwrap();
-    let ports = || match numbers.as_slice() {
-        [] => Intervals::full(),
-        [range, ..] => {
-            let (low, high) = range.split_once('-').unwrap_or((range, range));
-            Interval::new(low.parse().unwrap(), high.parse().unwrap()).unwrap().into()
-        }
-    };
-    let messages = || match numbers.as_slice() {
-        [] => Messages::All,
-        [kind] => Messages::Type(number(kind)),
-        [kind, code, ..] => Messages::One(Message { kind: number(kind), code: number(code) }),
-    };
-    match word {
-        "tcp" => ServiceSet::ports(Transport::Tcp, ports()),
-        "udp" => ServiceSet::ports(Transport::Udp, ports()),
-        "sctp" => ServiceSet::ports(Transport::Sctp, ports()),
-        "icmp" => Shape::Icmp(messages()).services(),
-        "icmpv6" => Shape::Icmpv6(messages()).services(),
-        "proto" => ServiceSet::protocol(Protocol::new(number(numbers[0])).unwrap()),
-        _ => panic!("`{text}` is no service"),
-    }
+    text.parse().unwrap()
 }

@@ -168,6 +168,11 @@ impl<'a> Cloud<'a> {
         End::Closed
     }
 
+    /// The groups that filter an end, in their order; none where nothing does.
+    pub fn worn_by(&self, end: Endpoint) -> impl Iterator<Item = &GroupKey> {
+        self.worn(end).into_iter().flatten()
+    }
+
     /// The groups worn by the interface behind an end: what a reference matches, in either family.
     fn worn(&self, end: Endpoint) -> Option<&BTreeSet<GroupKey>> {
         match end {

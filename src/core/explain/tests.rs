@@ -1,0 +1,291 @@
+//! Explanations as people read them.
+
+use std::collections::BTreeSet;
+
+use super::{Evidence, Explainer};
+use crate::compile::{Desired, RuleReason};
+use crate::finding::{Effect, Finding, Location, Reason};
+use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::flow::{EndpointSet, FlowSet};
+use crate::inventory::InterfaceId;
+use crate::net::{Interval, ServiceSet, Shape};
+use crate::policy::{Direction, Kind, ObjectRef};
+use crate::settings::{NodeTraffic, Settings};
+use crate::testing::{Cluster, accept, admin, deny, network_policy, pods, set};
+
+/// A group: its number, its wearers, and its rules with whom they serve.
+type Group<'a> = (usize, &'a [&'a str], &'a [(Rule, &'a [&'a ObjectRef])]);
+
+/// What is desired.
+fn desired(groups: &[Group<'_>]) -> Desired {
+    let mut desired = Desired::default();
+    for (number, wearers, rules) in groups {
+        let number = GroupNumber::nth(number - 1);
+        let key = GroupKey::Ours(number);
+        let these = rules.iter().map(|(rule, _)| rule.clone()).collect();
+        desired.state.groups.insert(key.clone(), these);
+        for wearer in *wearers {
+            let interface = InterfaceId(format!("eni-{}", wearer.replace('/', "-")).into());
+            desired.state.interfaces.entry(interface).or_default().insert(key.clone());
+        }
+        for (rule, serves) in *rules {
+            let serves = serves.iter().map(|object| (*object).clone()).collect();
+            let reason = RuleReason { serves, witness: None };
+            desired.reasons.insert((number, rule.clone()), reason);
+        }
+    }
+    desired
+}
+
+fn rule(direction: Direction, shape: Shape, peer: Peer) -> Rule {
+    Rule { direction, peer, shape }
+}
+
+fn everywhere() -> Peer {
+    Peer::Prefix("0.0.0.0/0".parse().unwrap())
+}
+
+fn group(number: usize) -> Peer {
+    Peer::Group(GroupKey::Ours(GroupNumber::nth(number - 1)))
+}
+
+fn tcp_80() -> Shape {
+    Shape::Tcp(Interval::single(80))
+}
+
+/// y/a accepts tcp/80 of x/a; x/a wears group 1, y/a group 2.
+fn shop() -> (Cluster, Desired) {
+    let from_x = accept().peers([crate::policy::Peer::Pods(pods("ns=x", "pod=a"))]);
+    let web = network_policy("y/web", "pod=a").ingress([from_x.services([set("tcp/80")])]);
+    let object = web.object.clone();
+    let settings = Settings { node_traffic: NodeTraffic::Probes, ..Settings::default() };
+    let cluster = Cluster::xyz().policy(web).settings(settings).node("node", "", &["192.168.0.1"]);
+    let open = rule(Direction::Egress, Shape::All, everywhere());
+    let to_probe = Peer::Prefix("192.168.0.1/32".parse().unwrap());
+    let probe = rule(Direction::Ingress, Shape::Tcp(Interval::single(8080)), to_probe);
+    let groups: &[Group<'_>] = &[
+        (1, &["x/a"], &[(open, &[])]),
+        (2, &["y/a"], &[(rule(Direction::Ingress, tcp_80(), group(1)), &[&object]), (probe, &[])]),
+    ];
+    let mut cluster = cluster;
+    let probed = cluster.pod_mut("y/a").clone().probe(8080);
+    *cluster.pod_mut("y/a") = probed;
+    (cluster, desired(groups))
+}
+
+/// The same state with other numbers, as a cloud that held groups before would.
+fn renumbered(state: &State) -> State {
+    let key = |key: &GroupKey| match key {
+        GroupKey::Ours(number) => GroupKey::Ours(GroupNumber::nth(number.0.get() as usize + 9)),
+        GroupKey::Foreign(_) => key.clone(),
+    };
+    let rename = |rule: &Rule| match &rule.peer {
+        Peer::Group(group) => Rule { peer: Peer::Group(key(group)), ..rule.clone() },
+        Peer::Prefix(_) => rule.clone(),
+    };
+    let groups = state.groups.iter();
+    let interfaces = state.interfaces.iter();
+    State {
+        groups: groups.map(|(it, rules)| (key(it), rules.iter().map(rename).collect())).collect(),
+        interfaces: interfaces
+            .map(|(it, worn)| (it.clone(), worn.iter().map(key).collect::<BTreeSet<_>>()))
+            .collect(),
+    }
+}
+
+fn explain(
+    (cluster, desired): &(Cluster, Desired),
+    held: &State,
+    findings: &[Finding],
+    [from, to, service]: [&str; 3],
+) -> super::Explanation {
+    let target = renumbered(&desired.state);
+    let explainer = Explainer::new(Evidence {
+        policies: &cluster.policies,
+        inventory: &cluster.inventory,
+        settings: &cluster.settings,
+        desired,
+        held,
+        target: &target,
+        findings,
+    });
+    explainer.explain(&cluster.flow(from, to, service))
+}
+
+#[test]
+fn a_flow_that_passes_names_the_policy_rule_and_the_group_rule_at_each_end() {
+    let shop = shop();
+    let held = renumbered(&shop.1.state);
+    let it = explain(&shop, &held, &[], ["x/a", "y/a", "tcp/80"]);
+    assert_eq!(
+        it.to_string(),
+        "\
+x/a to y/a, tcp/80, IPv4
+  policies: allow
+  cloud:    allow
+leaving x/a
+  policies: allow, no rule decides
+  cloud:    allow, by moat.11: egress 0.0.0.0/0 all
+            for the cluster's settings
+reaching y/a
+  policies: allow, by NetworkPolicy y/web, spec.ingress[0]
+  cloud:    allow, by moat.12: ingress moat.11 tcp/80
+            for NetworkPolicy y/web
+"
+    );
+}
+
+#[test]
+fn a_flow_that_is_closed_names_what_isolates_it_and_the_groups_that_drop_it() {
+    let shop = shop();
+    let held = renumbered(&shop.1.state);
+    let it = explain(&shop, &held, &[], ["z/b", "y/a", "udp/53"]);
+    assert_eq!(
+        it.to_string(),
+        "\
+z/b to y/a, udp/53, IPv4
+  policies: deny
+  cloud:    deny
+leaving z/b
+  policies: allow, no rule decides
+  cloud:    allow, the pod has no interface in the cloud
+reaching y/a
+  policies: deny, NetworkPolicy y/web selects the pod, and no rule of it accepts this
+  cloud:    deny, no rule of moat.12 lets it through
+"
+    );
+}
+
+#[test]
+fn settings_and_addresses_are_named() {
+    let shop = shop();
+    let held = renumbered(&shop.1.state);
+    let it = explain(&shop, &held, &[], ["192.168.0.1", "y/a", "tcp/8080"]);
+    assert_eq!(
+        it.to_string(),
+        "\
+192.168.0.1 to y/a, tcp/8080, IPv4
+  policies: allow
+  cloud:    allow
+leaving 192.168.0.1
+  policies: allow, not a pod that policies see
+  cloud:    allow, not a pod with groups of its own
+reaching y/a
+  policies: allow, by the setting nodeTraffic: it comes from a node
+  cloud:    allow, by moat.12: ingress 192.168.0.1/32 tcp/8080
+            for the cluster's settings
+"
+    );
+}
+
+#[test]
+fn a_deny_names_its_rule_tier_and_priority() {
+    let (cluster, desired) = shop();
+    let named = crate::policy::Rule { name: Some("no-telnet".into()), ..deny() };
+    let cluster = cluster.policy(admin("guard", 7, pods("ns=y", "")).ingress([named]));
+    let held = renumbered(&desired.state);
+    let it = explain(&(cluster, desired), &held, &[], ["x/b", "y/a", "tcp/23"]);
+    assert_eq!(
+        it.ingress.decided.to_string(),
+        "by ClusterNetworkPolicy guard, spec.ingress[0] `no-telnet`, tier Admin 7"
+    );
+}
+
+#[test]
+fn what_is_not_applied_yet_explains_a_difference_if_nothing_else_does() {
+    let shop = shop();
+    let mut held = renumbered(&shop.1.state);
+    let y_a = InterfaceId("eni-y-a".into());
+    held.interfaces.insert(y_a, BTreeSet::new());
+    let it = explain(&shop, &held, &[], ["x/a", "y/a", "tcp/80"]);
+    let text = it.to_string();
+    let tail: Vec<&str> = text.lines().skip(7).collect();
+    assert_eq!(
+        tail,
+        [
+            "reaching y/a",
+            "  policies: allow, by NetworkPolicy y/web, spec.ingress[0]",
+            "  cloud:    deny, the pod wears no group",
+            "why the cloud differs",
+            "  NotApplied: the cloud does not hold yet what is asked for `y/a` and drops this: apply the plan",
+            "    at Pod y/a",
+        ]
+    );
+}
+
+fn shared(cluster: &Cluster, effect: Effect, service: &str) -> Finding {
+    let box_ = FlowSet {
+        sources: EndpointSet {
+            pods: cluster.index("x/b").into_iter().collect(),
+            addresses: crate::net::AddressSet::full(),
+        },
+        destinations: EndpointSet {
+            pods: cluster.index("y/a").into_iter().collect(),
+            addresses: crate::net::AddressSet::empty(),
+        },
+        services: service.parse::<ServiceSet>().unwrap(),
+    };
+    Finding {
+        object: ObjectRef { kind: Kind::Pod, namespace: Some("y".into()), name: "a".into() },
+        path: "".into(),
+        reason: Reason::SharedInterface,
+        effect,
+        message: "`y/a` shares its interface".into(),
+        flows: vec![box_],
+        witness: None,
+        location: Some(Location { file: "shop.yaml".into(), line: 3, column: 5 }),
+    }
+}
+
+#[test]
+fn a_finding_explains_the_flows_of_its_boxes_and_of_its_effect_only() {
+    let (cluster, mut desired) = shop();
+    let open = rule(Direction::Ingress, Shape::All, everywhere());
+    let two = GroupKey::Ours(GroupNumber::nth(1));
+    desired.state.groups.entry(two).or_default().insert(open);
+    let held = renumbered(&desired.state);
+    let findings = [
+        shared(&cluster, Effect::NotEnforced, "udp"),
+        shared(&cluster, Effect::NotEnforced, "tcp"),
+        shared(&cluster, Effect::Narrower, "tcp"),
+    ];
+    let shop = (cluster, desired);
+    for from in ["x/b", "192.0.2.1"] {
+        let it = explain(&shop, &held, &findings, [from, "y/a", "tcp/22"]);
+        assert_eq!(it.findings, [findings[1].clone()], "{from}");
+    }
+    let it = explain(&shop, &held, &findings, ["x/b", "y/a", "tcp/22"]);
+    let text = it.to_string();
+    let tail: Vec<&str> = text.lines().rev().take(3).collect();
+    assert_eq!(
+        tail,
+        [
+            "    at Pod y/a (shop.yaml:3:5)",
+            "  SharedInterface: `y/a` shares its interface",
+            "why the cloud differs",
+        ]
+    );
+    assert_eq!(explain(&shop, &held, &findings, ["x/c", "y/a", "tcp/22"]).findings, []);
+    assert_eq!(explain(&shop, &held, &findings, ["x/a", "y/a", "tcp/80"]).findings, []);
+}
+
+#[test]
+fn the_json_form_is_stable() {
+    let shop = shop();
+    let held = renumbered(&shop.1.state);
+    let it = explain(&shop, &held, &[], ["x/a", "y/a", "tcp/80"]);
+    let web = r#"{"kind":"NetworkPolicy","namespace":"y","name":"web"}"#;
+    let expected = format!(
+        concat!(
+            r#"{{"from":"x/a","to":"y/a","service":"tcp/80","family":4,"policies":"allow","cloud":"allow","#,
+            r#""egress":{{"policies":"allow","decided":{{"by":"Default"}},"cloud":"allow","filtered":"#,
+            r#"{{"by":"Rule","group":"moat.11","rule":"egress 0.0.0.0/0 all","serves":[],"askedFor":true}}}},"#,
+            r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","#,
+            r#""path":"spec.ingress[0]","name":null,"action":"Accept","failedClosed":false}},"cloud":"allow","#,
+            r#""filtered":{{"by":"Rule","group":"moat.12","rule":"ingress moat.11 tcp/80","serves":[{web}],"#,
+            r#""askedFor":true}}}},"findings":[]}}"#,
+        ),
+        web = web
+    );
+    assert_eq!(serde_json::to_string(&it).unwrap(), expected);
+}

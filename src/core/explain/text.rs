@@ -1,0 +1,126 @@
+//! An explanation as a person on call reads it: one idea per line.
+
+use std::fmt;
+
+use super::{Answer, Decided, End, Explanation, Filtered};
+use crate::finding::Finding;
+use crate::firewall::Unfiltered;
+use crate::policy::{Action, ObjectRef};
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, service, family, policies, cloud, egress, ingress, findings } = self;
+        writeln!(f, "{from} to {to}, {service}, IPv{family}")?;
+        writeln!(f, "  policies: {policies}")?;
+        writeln!(f, "  cloud:    {cloud}")?;
+        writeln!(f, "leaving {from}")?;
+        egress.fmt(f)?;
+        writeln!(f, "reaching {to}")?;
+        ingress.fmt(f)?;
+        if policies != cloud {
+            writeln!(f, "why the cloud differs")?;
+        }
+        findings.iter().try_for_each(|finding| difference(f, finding))
+    }
+}
+
+fn difference(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
+    let Finding { object, path, reason, message, location, .. } = finding;
+    writeln!(f, "  {reason}: {message}")?;
+    match path.is_empty() {
+        true => write!(f, "    at {object}")?,
+        false => write!(f, "    at {object}, {path}")?,
+    }
+    match location {
+        Some(location) => writeln!(f, " ({location})"),
+        None => writeln!(f),
+    }
+}
+
+impl fmt::Display for End {
+    /// Two or three lines, indented.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policies, decided, cloud, filtered } = self;
+        writeln!(f, "  policies: {policies}, {decided}")?;
+        writeln!(f, "  cloud:    {cloud}, {filtered}")?;
+        match filtered {
+            Filtered::Rule { serves, asked_for, .. } => match (serves.as_slice(), asked_for) {
+                ([], true) => writeln!(f, "            for the cluster's settings"),
+                ([], false) => writeln!(f, "            which nothing asks for"),
+                (serves, _) => writeln!(f, "            for {}", list(serves)),
+            },
+            Filtered::Nothing { .. } | Filtered::Unfiltered { .. } => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+impl fmt::Display for Decided {
+    /// What decides, in words that follow the answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { policy, tier, path, name, action, failed_closed } => {
+                write!(f, "by {policy}, {path}")?;
+                if let Some(name) = name {
+                    write!(f, " `{name}`")?;
+                }
+                if *tier != policy.kind.as_str() {
+                    write!(f, ", tier {tier}")?;
+                }
+                match (action, failed_closed) {
+                    (_, true) => f.write_str(": it holds something unknown, so it denies all"),
+                    (Action::Pass, _) => f.write_str(": it passes, and nothing comes after it"),
+                    (Action::Accept | Action::Deny, _) => Ok(()),
+                }
+            }
+            Self::Isolation { policies } => match policies.as_slice() {
+                [one] => write!(f, "{one} selects the pod, and no rule of it accepts this"),
+                more => write!(f, "{} select the pod, and no rule accepts this", list(more)),
+            },
+            Self::NodeTraffic => f.write_str("by the setting nodeTraffic: it comes from a node"),
+            Self::EssentialIcmp => f.write_str(
+                "by the setting icmp: Essential; connections of the pod need it to find the path MTU",
+            ),
+            Self::OpenIcmp => f.write_str("by the setting icmp: Open; no rule decides"),
+            Self::Itself => f.write_str("a pod always reaches itself"),
+            Self::NotAPod => f.write_str("not a pod that policies see"),
+            Self::Default => f.write_str("no rule decides"),
+        }
+    }
+}
+
+impl fmt::Display for Filtered {
+    /// What happens, in words that follow the answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { group, rule, .. } => write!(f, "by {group}: {rule}"),
+            Self::Nothing { groups } if groups.is_empty() => f.write_str("the pod wears no group"),
+            Self::Nothing { groups } => {
+                write!(f, "no rule of {} lets it through", groups.join(", "))
+            }
+            Self::Unfiltered { why } => f.write_str(match why {
+                Unfiltered::Address => "not a pod with groups of its own",
+                Unfiltered::NoInterface => "the pod has no interface in the cloud",
+                Unfiltered::Itself => "it never leaves the pod",
+                Unfiltered::Platform => "an address of the cloud itself, which no group filters",
+            }),
+        }
+    }
+}
+
+fn list(objects: &[ObjectRef]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> = objects.iter().take(SHOWN).map(ToString::to_string).collect();
+    match objects.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
