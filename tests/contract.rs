@@ -127,7 +127,7 @@ mod against_a_model {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    const QUOTAS: Quotas = Quotas { rules_per_group: 3, groups_per_interface: 2, groups: 3 };
+    const QUOTAS: Quotas = Quotas { rules_per_group: 2, groups_per_interface: 2, groups: 3 };
 
     fn interfaces() -> BTreeSet<InterfaceId> {
         ["eni-a", "eni-b"].map(|id| InterfaceId(id.into())).into()
@@ -161,7 +161,7 @@ mod against_a_model {
         let group = number().prop_map(|number| Peer::Group(GroupKey::Ours(number)));
         let peer = prop_oneof![3 => prefix, 1 => group];
         let port = (80..82_u16).prop_map(|port| Shape::Tcp(Interval::single(port)));
-        (direction(), btree_set((peer, port), 1..4)).prop_map(|(direction, rules)| {
+        (direction(), btree_set((peer, port), 1..3)).prop_map(|(direction, rules)| {
             let rule = |(peer, shape)| Rule { direction, peer, shape };
             (direction, rules.into_iter().map(rule).collect())
         })
@@ -242,7 +242,7 @@ mod against_a_model {
 
     proptest! {
         #[test]
-        fn every_step_is_taken_whole_or_refused_whole(steps in proptest::collection::vec(step(), 1..40)) {
+        fn every_step_is_taken_whole_or_refused_whole(steps in proptest::collection::vec(step(), 1..80)) {
             let scope = Scope { interfaces: interfaces() };
             let mut sim = sim();
             let mut model = State {
