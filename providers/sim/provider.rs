@@ -58,7 +58,9 @@ impl<'a> View<'a> {
     /// An interface as the port tells of it.
     pub(crate) fn interface(&self, interface: &crate::NetworkInterface) -> Interface {
         let worn = interface.groups.iter().filter(|id| self.number(id).is_none());
-        let prior = worn.chain(&interface.record).cloned().collect();
+        let wears_ours = interface.groups.iter().any(|id| self.number(id).is_some());
+        let recorded = interface.record.iter().filter(|_| wears_ours);
+        let prior = worn.chain(recorded).cloned().collect();
         Interface { attachment: interface.attachment, prior }
     }
 }
@@ -109,6 +111,9 @@ impl Sim {
             let worn = interface.groups.iter().map(|group| view.key(group)).collect();
             observed.state.interfaces.insert(id.clone(), worn);
             observed.interfaces.insert(id.clone(), view.interface(interface));
+            if !interface.record.is_empty() {
+                observed.records.insert(id.clone(), interface.record.clone());
+            }
         }
         let foreign = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
         let foreign: BTreeSet<GroupId> = foreign.collect();

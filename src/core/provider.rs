@@ -95,8 +95,11 @@ pub struct Observed {
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
-    /// Each interface of the scope that exists, with the groups of others that it wears or is recorded to have worn.
+    /// Each interface of the scope that exists. Its prior groups are the groups of others that it wears and, while it wears
+    /// a group of ours, those on its record: a record that a killed process left behind counts for nothing.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
+    /// The record of each interface of the scope that has one.
+    pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
 }
 
 /// The cloud's id of a rule, such as `sgr-0123456789abcdef0`.
@@ -154,8 +157,10 @@ impl Observed {
             Step::Revoke { group, rules: removed, .. } => {
                 rules(group).is_none_or(|there| there.is_disjoint(removed))
             }
-            Step::SetGroups { interface, groups, .. } => {
-                self.state.interfaces.get(interface).is_none_or(|worn| worn == groups)
+            Step::SetGroups { interface, groups, record } => {
+                let none = BTreeSet::new();
+                let recorded = self.records.get(interface).unwrap_or(&none) == record;
+                self.state.interfaces.get(interface).is_none_or(|worn| worn == groups && recorded)
             }
             Step::DeleteGroup(group) => rules(group).is_none(),
         }

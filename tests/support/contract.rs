@@ -494,6 +494,7 @@ pub async fn a_record_stays_until_it_is_removed<F: Fixture>(mut fixture: F) {
     let observed = take(&mut fixture, &scope, steps).await;
     assert_eq!(observed.state.interfaces[&interface], [ours(0)].into());
     assert_eq!(prior(&observed), [base.clone()].into());
+    assert_eq!(observed.records, [(interface.clone(), [base.clone()].into())].into());
     assert_eq!(observed.state.groups[&GroupKey::Foreign(base.clone())], opens);
     let steps = vec![record(&interface, [ours(1)], [base.clone()])];
     let observed = take(&mut fixture, &scope, steps).await;
@@ -504,7 +505,8 @@ pub async fn a_record_stays_until_it_is_removed<F: Fixture>(mut fixture: F) {
     let other = fixture.make_group(BTreeSet::new()).await;
     fixture.dress(interface.clone(), [other.clone()].into()).await;
     let observed = settled(&mut fixture, &scope).await;
-    assert_eq!(prior(&observed), [other].into(), "nothing is recorded any more");
+    assert_eq!(prior(&observed), [other].into());
+    assert_eq!(observed.records, BTreeMap::new(), "nothing is recorded any more");
 }
 
 /// The trait: nothing is changed "except which groups an exclusive interface of the scope wears".
