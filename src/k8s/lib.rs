@@ -6,6 +6,7 @@
 
 mod assume;
 pub mod configuration;
+pub mod crd;
 mod documents;
 mod inventory;
 mod objects;

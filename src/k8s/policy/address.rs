@@ -7,6 +7,9 @@ use moat_core::net::{AddressSet, Prefix};
 
 use crate::reader::{Node, Reader};
 
+/// What the CRDs take of `networks` in a peer.
+const MOST_NETWORKS: usize = 25;
+
 /// An address block as someone wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
@@ -43,7 +46,7 @@ impl Reader {
 
     /// A list of blocks.
     pub(super) fn networks(&mut self, at: &Node<'_>) -> AddressSet {
-        let networks: Vec<Node<'_>> = self.bounded_list(at, super::MOST_ITEMS).collect();
+        let networks: Vec<Node<'_>> = self.bounded_list(at, MOST_NETWORKS).collect();
         networks.iter().filter_map(|network| self.block(network)).collect()
     }
 

@@ -20,9 +20,6 @@ use serde_json::{Map, Value};
 
 use crate::reader::{Mark, Node, Reader};
 
-/// What the upstream CRD takes of rules in a direction, and of peers, networks and protocols in a rule.
-const MOST_ITEMS: usize = 25;
-
 /// What sets the four kinds apart.
 #[derive(Debug)]
 pub(crate) struct Dialect {
@@ -34,6 +31,8 @@ pub(crate) struct Dialect {
     pub(crate) namespaced: bool,
     /// The field that lists a rule's services.
     services: &'static str,
+    /// What the CRD takes of rules in a direction, and of peers and protocols in a rule.
+    most: usize,
     /// The members of one of `protocols`.
     protocols: &'static [&'static str],
     /// The members of a cluster kind's ingress peer.
@@ -47,6 +46,7 @@ pub(crate) const DIALECTS: [Dialect; 4] = [
         kind: Kind::NetworkPolicy,
         namespaced: true,
         services: "ports",
+        most: usize::MAX,
         protocols: &[],
         ingress_peer: &[],
     },
@@ -55,6 +55,7 @@ pub(crate) const DIALECTS: [Dialect; 4] = [
         kind: Kind::ClusterNetworkPolicy,
         namespaced: false,
         services: "protocols",
+        most: 25,
         protocols: &["tcp", "udp", "sctp", "destinationNamedPort"],
         ingress_peer: &["namespaces", "pods"],
     },
@@ -63,6 +64,7 @@ pub(crate) const DIALECTS: [Dialect; 4] = [
         kind: Kind::VpcNetworkPolicy,
         namespaced: true,
         services: "protocols",
+        most: 100,
         protocols: &["tcp", "udp", "sctp", "icmp", "icmpv6", "destinationNamedPort"],
         ingress_peer: &[],
     },
@@ -71,6 +73,7 @@ pub(crate) const DIALECTS: [Dialect; 4] = [
         kind: Kind::ClusterVpcNetworkPolicy,
         namespaced: false,
         services: "protocols",
+        most: 25,
         protocols: &["tcp", "udp", "sctp", "icmp", "icmpv6", "destinationNamedPort"],
         ingress_peer: &["namespaces", "pods", "networks"],
     },
@@ -264,9 +267,7 @@ impl PolicyReader<'_> {
             self.reader.wrong_type(&list, "a list of rules");
             return Some(vec![self.failed(&list, self.unreadable_action(), None, start)]);
         }
-        if !self.dialect.namespaced {
-            self.reader.at_most(&list, MOST_ITEMS);
-        }
+        self.reader.at_most(&list, self.dialect.most);
         Some(list.items().map(|rule| self.rule(&rule, direction)).collect())
     }
 

@@ -26,12 +26,13 @@ impl Reader {
                 return Peers::AnyOf(Vec::new());
             };
             let members = dialect.members(direction);
-            let peers: Vec<Node<'_>> = self.bounded_list(&list, super::MOST_ITEMS).collect();
+            let peers: Vec<Node<'_>> = self.bounded_list(&list, dialect.most).collect();
             return Peers::AnyOf(
                 peers.iter().filter_map(|peer| self.cluster_peer(peer, members)).collect(),
             );
         };
         let Some(list) = list else { return Peers::Anyone };
+        self.at_most(&list, dialect.most);
         let peers: Vec<Node<'_>> = self.list(&list).collect();
         if peers.is_empty() {
             return Peers::Anyone;

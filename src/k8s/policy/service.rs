@@ -19,7 +19,7 @@ impl Reader {
             }
             return Services::AnyOf(ports.iter().filter_map(|port| self.port(port)).collect());
         }
-        let protocols: Vec<Node<'_>> = self.bounded_list(&list, super::MOST_ITEMS).collect();
+        let protocols: Vec<Node<'_>> = self.bounded_list(&list, dialect.most).collect();
         Services::AnyOf(protocols.iter().filter_map(|one| self.protocol(one, dialect)).collect())
     }
 

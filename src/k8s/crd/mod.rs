@@ -1,0 +1,80 @@
+//! Moat's own kinds as custom resources: the types here are the schema, `moat crds` prints them, and `deploy/crds`
+//! holds what it prints. Objects are read by the same reader as every other policy, never through these types, since
+//! decoding drops what it does not know.
+//!
+//! Field documentation is what `kubectl explain` shows.
+
+#[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
+#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
+mod cluster;
+#[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
+#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
+mod namespaced;
+#[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
+mod shared;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+
+pub use cluster::{
+    ClusterEgressPeer, ClusterEgressRule, ClusterIngressPeer, ClusterIngressRule,
+    ClusterVpcNetworkPolicy, ClusterVpcNetworkPolicySpec, NamespacedPod, RuleAction, Subject, Tier,
+};
+pub use namespaced::{
+    EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
+};
+pub use shared::{DestinationPort, Icmp, PolicyStatus, PortRange, Ports, Protocol};
+
+/// The definitions of VpcNetworkPolicy and ClusterVpcNetworkPolicy.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![VpcNetworkPolicy::crd(), ClusterVpcNetworkPolicy::crd()];
+    for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(schema) = schema {
+            refuse_null(schema);
+        }
+    }
+    crds
+}
+
+/// Takes `nullable` away: a null field is absent (API conventions), and stored nulls would only puzzle.
+fn refuse_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+        refuse_null(property);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        refuse_null(values);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => refuse_null(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(refuse_null),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// `MOAT_UPDATE=1 cargo test -p moat-k8s crd` writes the files that this compares.
+    #[test]
+    fn the_committed_definitions_are_what_the_types_say() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+        for crd in crds() {
+            let path = folder.join(format!("{}.yaml", crd.spec.names.plural));
+            let text = serde_saphyr::to_string(&crd).expect("it serialises");
+            if std::env::var_os("MOAT_UPDATE").is_some() {
+                std::fs::create_dir_all(&folder).expect("a folder");
+                std::fs::write(&path, &text).expect("writable");
+            }
+            let committed = std::fs::read_to_string(&path).expect("committed");
+            assert!(committed == text, "{} is stale: run with MOAT_UPDATE=1", path.display());
+        }
+    }
+}
