@@ -155,6 +155,7 @@ impl Sim {
         for (number, id) in view.ours() {
             memory.groups.insert(number, id.clone());
             memory.made.remove(&number);
+            memory.unfinished.remove(&number);
         }
         memory.rules.clone_from(&observed.rule_ids);
         memory.interfaces.clone_from(&observed.state.interfaces);
@@ -288,6 +289,8 @@ impl Sim {
         let id = self.group_id(number)?;
         self.change(Call::DeleteSecurityGroup, &[&id], |vpc| vpc.delete_group(&id))?;
         self.memory.groups.remove(&number);
+        self.memory.made.remove(&number);
+        self.memory.unfinished.remove(&number);
         Ok(())
     }
 
