@@ -96,16 +96,7 @@ impl<T: Point> FromIterator<Interval<T>> for Intervals<T> {
     fn from_iter<I: IntoIterator<Item = Interval<T>>>(intervals: I) -> Self {
         let mut sorted: Vec<_> = intervals.into_iter().collect();
         sorted.sort_unstable();
-        let mut canonical: Vec<Interval<T>> = Vec::with_capacity(sorted.len());
-        for interval in sorted {
-            match canonical.last_mut() {
-                Some(last) if last.high.next().is_none_or(|next| interval.low <= next) => {
-                    last.high = last.high.max(interval.high);
-                }
-                Some(_) | None => canonical.push(interval),
-            }
-        }
-        Self(canonical)
+        Self::joined(sorted.into_iter())
     }
 }
 
@@ -182,24 +173,39 @@ impl<T: Point> Intervals<T> {
     /// Whether the sets share a point.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
-        !self.intersection(other).is_empty()
+        let (few, many) = if self.0.len() < other.0.len() { (self, other) } else { (other, self) };
+        few.iter().any(|part| {
+            let after = many.0.partition_point(|interval| interval.high < part.low);
+            many.0.get(after).is_some_and(|interval| interval.low <= part.high)
+        })
     }
 
     /// The points of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        if other.is_empty() {
+        if other.is_empty() || self.is_full() {
             return self.clone();
         }
-        if self.is_empty() {
+        if self.is_empty() || other.is_full() {
             return other.clone();
         }
-        self.iter().chain(other.iter()).collect()
+        let (mut left, mut right) = (self.iter().peekable(), other.iter().peekable());
+        Self::joined(std::iter::from_fn(|| match (left.peek(), right.peek()) {
+            (Some(a), Some(b)) if b < a => right.next(),
+            (Some(_), _) => left.next(),
+            (None, _) => right.next(),
+        }))
     }
 
     /// The points of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_full() {
+            return self.clone();
+        }
+        if other.is_empty() || self.is_full() {
+            return other.clone();
+        }
         let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
         let mut common = Vec::new();
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
@@ -235,5 +241,19 @@ impl<T: Point> Intervals<T> {
             return self.clone();
         }
         self.intersection(&other.complement())
+    }
+
+    /// The points of sorted intervals.
+    fn joined(sorted: impl Iterator<Item = Interval<T>>) -> Self {
+        let mut joined: Vec<Interval<T>> = Vec::with_capacity(sorted.size_hint().0);
+        for interval in sorted {
+            match joined.last_mut() {
+                Some(last) if last.high.next().is_none_or(|next| interval.low <= next) => {
+                    last.high = last.high.max(interval.high);
+                }
+                Some(_) | None => joined.push(interval),
+            }
+        }
+        Self(joined)
     }
 }
