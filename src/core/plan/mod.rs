@@ -1,15 +1,53 @@
 //! From what is there to what should be: stages of independent steps that never leave the band.
+//!
+//! ```text
+//! bind    desired numbers to the groups that are there
+//! draft   stages, as few calls as the care asks for
+//! prove   every stage, whatever subset of its steps is taken; what leaves the band takes more care, and a new draft follows
+//! ```
 
-use crate::firewall::State;
-use crate::provider::Step;
+mod band;
+mod bind;
+mod care;
+mod cost;
+mod draft;
+mod goal;
+mod middle;
+mod path;
+mod state;
+mod text;
+
+use std::collections::BTreeSet;
+
+pub use text::Text;
+
+use crate::budget::Breach;
+use crate::compile::Desired;
+use crate::firewall::{GroupNumber, State};
+use crate::inventory::{InterfaceId, Inventory};
+use crate::provider::{Observed, Step};
+use crate::settings::Quotas;
 
 /// How to get from what is there to what should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The stages, in order. A stage begins when a picture shows the stage before it.
     pub stages: Vec<Stage>,
-    /// The state at the end: the desired one with the numbers that our groups bear in the cloud.
+    /// The state at the end: the desired one with the numbers that our groups bear in the cloud, but for what is held.
     pub target: State,
+    /// What stays as it is although something else is desired, since no way there keeps to the band and the quotas.
+    pub held: Held,
+}
+
+/// What a plan leaves as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Held {
+    /// Groups of ours that keep their rules.
+    pub groups: BTreeSet<GroupNumber>,
+    /// Interfaces that keep their groups.
+    pub interfaces: BTreeSet<InterfaceId>,
+    /// The limits that are in the way, with the numbers.
+    pub breaches: Vec<Breach>,
 }
 
 /// Steps that may be taken in any order, or side by side: the band of P4 holds after any subset of them.
@@ -21,7 +59,7 @@ pub struct Stage {
     pub steps: Vec<Step>,
 }
 
-/// What a stage is for, in the order of a plan.
+/// What a stage is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum Purpose {
     /// Make groups that nobody wears yet.
@@ -39,3 +77,43 @@ pub enum Purpose {
     /// Delete groups that nobody wears.
     Delete,
 }
+
+/// Plans the way from what is observed to what is desired.
+///
+/// Only exclusive interfaces change, and groups of ours. An exclusive interface that `desired` does not name but that wears a
+/// group of ours gets back what it wore before. What cannot be reached within the band and the quotas stays as it is and
+/// is named in [`Plan::held`]; the rest proceeds.
+#[must_use]
+pub fn plan(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    quotas: &Quotas,
+) -> Plan {
+    let wanted = goal::wanted(desired, observed);
+    let now = &observed.state;
+    let mut care = care::Care::default();
+    while !care.exhausted {
+        let goal = goal::Goal::new(&wanted, desired, observed, inventory, &care.spare);
+        let target = care.target(&goal, now);
+        match draft::draft(observed, &goal, &target, &care, inventory, quotas) {
+            Err(stuck) => care.fit(stuck, now, &target),
+            Ok(stages) => {
+                match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {
+                    Ok(()) => return Plan { stages, target, held: care.held() },
+                    Err(escape) => care.heed(&escape, &stages, now, &target),
+                }
+            }
+        }
+    }
+    Plan { stages: Vec::new(), target: now.clone(), held: care.held() }
+}
+
+/// Plans the way back to what was there before: no group of ours, and on each interface the groups of others that it wore.
+#[must_use]
+pub fn uninstall(observed: &Observed, inventory: &Inventory, quotas: &Quotas) -> Plan {
+    plan(&Desired::default(), observed, inventory, quotas)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Quotas as arithmetic, before any call (Amazon VPC quotas).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::inventory::InterfaceId;
+use crate::net::Family;
+use crate::policy::Direction;
+use crate::settings::Quotas;
+
+/// A limit that a state would pass, with the numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "quota", rename_all = "camelCase")]
+pub enum Breach {
+    /// [`Quotas::rules_per_group`].
+    RulesPerGroup {
+        /// The group.
+        group: GroupNumber,
+        /// The direction that is counted.
+        direction: Direction,
+        /// The family that is counted.
+        family: Family,
+        /// The rules that it would hold.
+        needs: usize,
+        /// The quota.
+        limit: usize,
+    },
+    /// [`Quotas::groups_per_interface`].
+    GroupsPerInterface {
+        /// The interface.
+        interface: InterfaceId,
+        /// The groups that it would wear.
+        needs: usize,
+        /// The quota.
+        limit: usize,
+    },
+    /// [`Quotas::groups`].
+    Groups {
+        /// The groups of ours that there would be.
+        needs: usize,
+        /// The quota.
+        limit: usize,
+    },
+    /// [`Quotas::RULES_PER_INTERFACE`]: the two quotas cannot both be what they are said to be.
+    RulesPerInterface {
+        /// Their product.
+        needs: usize,
+        /// The quota.
+        limit: usize,
+    },
+}
+
+/// What rules cost in one direction and family: a prefix counts in its own family, a reference in both.
+#[must_use]
+pub fn rules<'a>(
+    rules: impl IntoIterator<Item = &'a Rule>,
+    direction: Direction,
+    family: Family,
+) -> usize {
+    let counts = |rule: &&Rule| {
+        rule.direction == direction
+            && match &rule.peer {
+                Peer::Prefix(prefix) => prefix.family() == family,
+                Peer::Group(_) => true,
+            }
+    };
+    rules.into_iter().filter(counts).count()
+}
+
+/// The limits that a group of these rules passes, the furthest in each direction.
+pub fn of_group<'a>(
+    group: GroupNumber,
+    held: &'a BTreeSet<Rule>,
+    quotas: &'a Quotas,
+) -> impl Iterator<Item = Breach> + 'a {
+    let limit = quotas.rules_per_group;
+    let each = Direction::BOTH
+        .into_iter()
+        .flat_map(|direction| Family::BOTH.into_iter().map(move |family| (direction, family)));
+    each.filter_map(move |(direction, family)| {
+        let needs = rules(held, direction, family);
+        let breach = Breach::RulesPerGroup { group, direction, family, needs, limit };
+        (needs > limit).then_some(breach)
+    })
+}
+
+/// The limit that an interface wearing so many groups passes.
+#[must_use]
+pub fn of_interface(interface: &InterfaceId, needs: usize, quotas: &Quotas) -> Option<Breach> {
+    let limit = quotas.groups_per_interface;
+    let breach = Breach::GroupsPerInterface { interface: interface.clone(), needs, limit };
+    (needs > limit).then_some(breach)
+}
+
+/// The limit that so many groups of ours pass.
+#[must_use]
+pub fn of_groups(needs: usize, quotas: &Quotas) -> Option<Breach> {
+    let limit = quotas.groups;
+    (needs > limit).then_some(Breach::Groups { needs, limit })
+}
+
+/// The limits of the account that contradict each other. [`Quotas::UNLIMITED`] is no account's.
+#[must_use]
+pub fn of_account(quotas: &Quotas) -> Option<Breach> {
+    let needs = quotas.rules_per_group.checked_mul(quotas.groups_per_interface)?;
+    let limit = Quotas::RULES_PER_INTERFACE;
+    (needs > limit).then_some(Breach::RulesPerInterface { needs, limit })
+}
+
+/// Every limit that a state passes: its groups of ours, and the interfaces that wear one.
+#[must_use]
+pub fn breaches(state: &State, quotas: &Quotas) -> Vec<Breach> {
+    let ours = state.groups.iter().filter_map(|(key, rules)| match key {
+        GroupKey::Ours(number) => Some((*number, rules)),
+        GroupKey::Foreign(_) => None,
+    });
+    let count = ours.clone().count();
+    let moved = state
+        .interfaces
+        .iter()
+        .filter(|(_, worn)| worn.iter().any(|group| matches!(group, GroupKey::Ours(_))));
+    ours.flat_map(|(group, rules)| of_group(group, rules, quotas))
+        .chain(moved.filter_map(|(interface, worn)| of_interface(interface, worn.len(), quotas)))
+        .chain(of_groups(count, quotas))
+        .collect()
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RulesPerGroup { group, direction, family, needs, limit } => {
+                write!(f, "{group} needs {needs} {family} {direction} rules, the quota is {limit}")
+            }
+            Self::GroupsPerInterface { interface, needs, limit } => {
+                write!(f, "{} needs {needs} groups, the quota is {limit}", interface.0)
+            }
+            Self::Groups { needs, limit } => {
+                write!(f, "{needs} groups are needed, the quota is {limit}")
+            }
+            Self::RulesPerInterface { needs, limit } => write!(
+                f,
+                "rules per group times groups per interface is {needs}, and EC2 allows no more than {limit}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Interned service sets, rule lists and ends, so that comparing two ends of a flow is comparing numbers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
+
+use crate::firewall::{GroupKey, Peer, Rule, State};
+use crate::inventory::InterfaceId;
+use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, StepFunction};
+use crate::policy::Direction;
+
+/// A set of services of one family.
+pub(super) type SetId = u32;
+/// A function from remote addresses of one family to sets.
+pub(super) type FunctionId = u32;
+/// The rules of a group.
+pub(super) type RulesId = u32;
+/// The groups that an interface wears.
+pub(super) type WornId = u32;
+/// The rules of all groups that an interface wears, together.
+pub(super) type EndId = u32;
+/// A group.
+type GroupId = u32;
+
+/// No service.
+const NOTHING: SetId = 0;
+/// No group.
+pub(super) const NO_GROUPS: WornId = 0;
+
+/// Everything that is interned during a proof.
+#[derive(Debug)]
+pub(super) struct Desk {
+    groups: Interner<GroupKey>,
+    sets: Interner<ServiceSet>,
+    unions: HashMap<(SetId, SetId), SetId>,
+    meets: HashMap<(SetId, SetId), SetId>,
+    functions: Interner<Function>,
+    rules: Interner<BTreeSet<Rule>>,
+    compiled: Vec<[[Towards; 2]; 2]>,
+    worn: Interner<Vec<GroupId>>,
+    ends: Interner<Vec<RulesId>>,
+    joined: Vec<[[Towards; 2]; 2]>,
+    towards: HashMap<(EndId, Direction, Family, u128, WornId), SetId>,
+}
+
+/// A state, interned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Picture {
+    pub(super) rules: BTreeMap<GroupKey, RulesId>,
+    pub(super) worn: BTreeMap<InterfaceId, WornId>,
+}
+
+/// What an end lets through in one direction and family.
+#[derive(Clone, Debug)]
+struct Towards {
+    addresses: FunctionId,
+    /// By the group that the other end wears, sorted.
+    references: Vec<(GroupId, SetId)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Function {
+    V4(StepFunction<u32, SetId>),
+    V6(StepFunction<u128, SetId>),
+}
+
+/// Values that are given numbers, from 0.
+#[derive(Debug)]
+struct Interner<T> {
+    ids: HashMap<T, u32>,
+    values: Vec<T>,
+}
+
+// ---------------------------------------------------------------------------------------------- Interner
+
+impl<T: Clone + Eq + Hash> Interner<T> {
+    fn new() -> Self {
+        Self { ids: HashMap::new(), values: Vec::new() }
+    }
+
+    /// The number of a value, and whether it is a first one.
+    fn intern(&mut self, value: T) -> (u32, bool) {
+        let next = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        let Self { ids, values } = self;
+        let mut first = false;
+        let id = ids.entry(value).or_insert_with_key(|value| {
+            values.push(value.clone());
+            first = true;
+            next
+        });
+        (*id, first)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "numbers come from this interner alone")]
+    fn get(&self, id: u32) -> &T {
+        &self.values[id as usize]
+    }
+}
+
+const fn of_direction(direction: Direction) -> usize {
+    match direction {
+        Direction::Ingress => 0,
+        Direction::Egress => 1,
+    }
+}
+
+const fn of_family(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}
+
+// -------------------------------------------------------------------------------------------------- Desk
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        let mut desk = Self {
+            groups: Interner::new(),
+            sets: Interner::new(),
+            unions: HashMap::new(),
+            meets: HashMap::new(),
+            functions: Interner::new(),
+            rules: Interner::new(),
+            compiled: Vec::new(),
+            worn: Interner::new(),
+            ends: Interner::new(),
+            joined: Vec::new(),
+            towards: HashMap::new(),
+        };
+        desk.sets.intern(ServiceSet::empty());
+        desk.worn.intern(Vec::new());
+        desk
+    }
+
+    /// Interns a state.
+    pub(super) fn picture(&mut self, state: &State) -> Picture {
+        let rules = state.groups.iter().map(|(key, rules)| (key.clone(), self.rules_id(rules)));
+        let rules = rules.collect();
+        let worn = state.interfaces.iter().map(|(id, worn)| (id.clone(), self.worn_id(worn)));
+        Picture { rules, worn: worn.collect() }
+    }
+
+    /// The number of a set of worn groups.
+    pub(super) fn worn_id(&mut self, worn: &BTreeSet<GroupKey>) -> WornId {
+        let mut groups: Vec<_> =
+            worn.iter().map(|group| self.groups.intern(group.clone()).0).collect();
+        groups.sort_unstable();
+        self.worn.intern(groups).0
+    }
+
+    /// The number of the rules of a group.
+    pub(super) fn rules_id(&mut self, rules: &BTreeSet<Rule>) -> RulesId {
+        let (id, first) = self.rules.intern(rules.clone());
+        if first {
+            let compiled = Direction::BOTH
+                .map(|direction| Family::BOTH.map(|family| self.compile(rules, direction, family)));
+            self.compiled.push(compiled);
+        }
+        id
+    }
+
+    /// The end of an interface that wears these groups while they hold these rules.
+    pub(super) fn end(&mut self, worn: WornId, picture: &Picture) -> EndId {
+        let groups = self.worn.get(worn).iter().map(|group| self.groups.get(*group));
+        let mut rules: Vec<RulesId> =
+            groups.filter_map(|group| picture.rules.get(group).copied()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let (id, first) = self.ends.intern(rules.clone());
+        if first {
+            let joined = Direction::BOTH
+                .map(|direction| Family::BOTH.map(|family| self.join(&rules, direction, family)));
+            self.joined.push(joined);
+        }
+        id
+    }
+
+    /// The groups of a worn set, as numbers.
+    pub(super) fn worn_groups(&self, worn: WornId) -> &[u32] {
+        self.worn.get(worn)
+    }
+
+    /// The groups that an end names in a direction.
+    pub(super) fn named(&self, end: EndId, direction: Direction) -> impl Iterator<Item = u32> + '_ {
+        Family::BOTH
+            .into_iter()
+            .flat_map(move |family| &self.at(end, direction, family).references)
+            .map(|(group, _)| *group)
+    }
+
+    /// The address function of an end.
+    pub(super) fn function(&self, end: EndId, direction: Direction, family: Family) -> FunctionId {
+        self.at(end, direction, family).addresses
+    }
+
+    /// What an end lets through to or from an address whose interface wears these groups.
+    pub(super) fn towards(
+        &mut self,
+        end: EndId,
+        direction: Direction,
+        family: Family,
+        address: u128,
+        worn: WornId,
+    ) -> SetId {
+        let key = (end, direction, family, address, worn);
+        if let Some(known) = self.towards.get(&key) {
+            return *known;
+        }
+        let towards = self.at(end, direction, family);
+        let mut all = self.value(towards.addresses, address);
+        let worn = self.worn.get(worn).iter();
+        let by_reference: Vec<SetId> = worn
+            .filter_map(|group| {
+                let found = towards.references.binary_search_by_key(group, |(named, _)| *named);
+                Some(towards.references.get(found.ok()?)?.1)
+            })
+            .collect();
+        for set in by_reference {
+            all = self.union(all, set);
+        }
+        self.towards.insert(key, all);
+        all
+    }
+
+    /// Where the values of all address functions of an end change.
+    pub(super) fn boundaries(&self, end: EndId, family: Family, into: &mut BTreeSet<u128>) {
+        for direction in Direction::BOTH {
+            match self.functions.get(self.function(end, direction, family)) {
+                Function::V4(steps) => {
+                    into.extend(steps.pieces().map(|(piece, _)| u128::from(piece.low())));
+                }
+                Function::V6(steps) => into.extend(steps.pieces().map(|(piece, _)| piece.low())),
+            }
+        }
+    }
+
+    /// The triples of values that three address functions have anywhere.
+    pub(super) fn triples(&self, functions: [FunctionId; 3]) -> BTreeSet<[SetId; 3]> {
+        let [a, b, c] = functions.map(|id| self.functions.get(id));
+        match (a, b, c) {
+            (Function::V4(a), Function::V4(b), Function::V4(c)) => values(a, b, c),
+            (Function::V6(a), Function::V6(b), Function::V6(c)) => values(a, b, c),
+            (Function::V4(_) | Function::V6(_), _, _) => BTreeSet::new(),
+        }
+    }
+
+    /// The union of two sets.
+    pub(super) fn union(&mut self, a: SetId, b: SetId) -> SetId {
+        if a == b || b == NOTHING {
+            return a;
+        }
+        if a == NOTHING {
+            return b;
+        }
+        let key = (a.min(b), a.max(b));
+        if let Some(known) = self.unions.get(&key) {
+            return *known;
+        }
+        let union = self.sets.get(a).union(self.sets.get(b));
+        let (id, _) = self.sets.intern(union);
+        self.unions.insert(key, id);
+        id
+    }
+
+    /// The intersection of two sets.
+    pub(super) fn meet(&mut self, a: SetId, b: SetId) -> SetId {
+        if a == b {
+            return a;
+        }
+        if a == NOTHING || b == NOTHING {
+            return NOTHING;
+        }
+        let key = (a.min(b), a.max(b));
+        if let Some(known) = self.meets.get(&key) {
+            return *known;
+        }
+        let meet = self.sets.get(a).intersection(self.sets.get(b));
+        let (id, _) = self.sets.intern(meet);
+        self.meets.insert(key, id);
+        id
+    }
+
+    /// Whether all of `part` is in `whole`.
+    pub(super) fn within(&mut self, part: SetId, whole: SetId) -> bool {
+        self.union(part, whole) == whole
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "an end is joined when it gets its number")]
+    fn at(&self, end: EndId, direction: Direction, family: Family) -> &Towards {
+        &self.joined[end as usize][of_direction(direction)][of_family(family)]
+    }
+
+    fn value(&self, function: FunctionId, address: u128) -> SetId {
+        match self.functions.get(function) {
+            Function::V4(steps) => {
+                u32::try_from(address).map_or(NOTHING, |address| *steps.at(address))
+            }
+            Function::V6(steps) => *steps.at(address),
+        }
+    }
+
+    fn compile(&mut self, rules: &BTreeSet<Rule>, direction: Direction, family: Family) -> Towards {
+        let mut prefixes: BTreeMap<Prefix, ServiceSet> = BTreeMap::new();
+        let mut references: BTreeMap<GroupId, ServiceSet> = BTreeMap::new();
+        for rule in rules.iter().filter(|rule| rule.direction == direction) {
+            let services = rule.shape.services().within(family);
+            let sum = match &rule.peer {
+                Peer::Prefix(prefix) if prefix.family() != family => continue,
+                Peer::Prefix(prefix) => prefixes.entry(*prefix).or_default(),
+                Peer::Group(group) => {
+                    references.entry(self.groups.intern(group.clone()).0).or_default()
+                }
+            };
+            *sum = sum.union(&services);
+        }
+        let prefixes: Vec<(Prefix, SetId)> = prefixes
+            .into_iter()
+            .map(|(prefix, services)| (prefix, self.sets.intern(services).0))
+            .collect();
+        let addresses = match family {
+            Family::V4 => Function::V4(self.steps(&prefixes)),
+            Family::V6 => Function::V6(self.steps(&prefixes)),
+        };
+        let references = references
+            .into_iter()
+            .map(|(group, services)| (group, self.sets.intern(services).0))
+            .collect();
+        Towards { addresses: self.functions.intern(addresses).0, references }
+    }
+
+    fn steps<T: Address>(&mut self, prefixes: &[(Prefix, SetId)]) -> StepFunction<T, SetId> {
+        match prefixes {
+            [] => StepFunction::constant(NOTHING),
+            [(prefix, set)] => {
+                StepFunction::indicator(T::of(&AddressSet::from(*prefix)), *set, NOTHING)
+            }
+            _ => {
+                let (left, right) = prefixes.split_at(prefixes.len() / 2);
+                let (left, right) = (self.steps::<T>(left), self.steps(right));
+                left.map2(&right, |a, b| self.union(*a, *b))
+            }
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "rules are compiled when they get their number")]
+    fn join(&mut self, rules: &[RulesId], direction: Direction, family: Family) -> Towards {
+        let mut addresses = match family {
+            Family::V4 => Function::V4(StepFunction::constant(NOTHING)),
+            Family::V6 => Function::V6(StepFunction::constant(NOTHING)),
+        };
+        let mut references: BTreeMap<GroupId, SetId> = BTreeMap::new();
+        for id in rules {
+            let part =
+                self.compiled[*id as usize][of_direction(direction)][of_family(family)].clone();
+            addresses = match (addresses, self.functions.get(part.addresses).clone()) {
+                (Function::V4(a), Function::V4(b)) => {
+                    Function::V4(a.map2(&b, |a, b| self.union(*a, *b)))
+                }
+                (Function::V6(a), Function::V6(b)) => {
+                    Function::V6(a.map2(&b, |a, b| self.union(*a, *b)))
+                }
+                (other, Function::V4(_) | Function::V6(_)) => other,
+            };
+            for (group, set) in part.references {
+                let before = references.get(&group).copied().unwrap_or(NOTHING);
+                references.insert(group, self.union(before, set));
+            }
+        }
+        Towards {
+            addresses: self.functions.intern(addresses).0,
+            references: references.into_iter().collect(),
+        }
+    }
+}
+
+fn values<T: Address>(
+    a: &StepFunction<T, SetId>,
+    b: &StepFunction<T, SetId>,
+    c: &StepFunction<T, SetId>,
+) -> BTreeSet<[SetId; 3]> {
+    let pairs = a.map2(b, |a, b| (*a, *b));
+    let triples = pairs.map2(c, |(a, b), c| [*a, *b, *c]);
+    triples.pieces().map(|(_, values)| *values).collect()
+}

@@ -1,0 +1,172 @@
+//! Desired numbers to the numbers that groups bear in the cloud: a class keeps the group that most of its pods wear, so that an
+//! edit costs rule calls, not interface calls.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::state::{names, our_number, ours, rules, worn};
+use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+
+/// Numbers of desired groups to numbers in the cloud.
+pub(super) type Binding = BTreeMap<GroupNumber, GroupNumber>;
+
+/// How often groups are compared anew, with the references that the round before has bound.
+const ROUNDS: usize = 3;
+
+/// Binds the desired groups that somebody wears or names, but to none of `banned`.
+///
+/// A group that nobody wears is as good as a free number: an interrupted plan made it, and planning again uses it again.
+pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNumber>) -> Binding {
+    // How alike two groups are can only be told once references are bound: what one round binds, the next compares.
+    let mut binding = by_wearers(desired, observed, banned, None);
+    for _ in 0..ROUNDS {
+        binding = by_wearers(desired, observed, banned, Some(&binding));
+    }
+    by_references(desired, observed, banned, &mut binding);
+    let taken: BTreeSet<GroupNumber> = binding.values().copied().collect();
+    let worn: BTreeSet<GroupNumber> =
+        observed.interfaces.values().flatten().filter_map(our_number).collect();
+    let mut free = (0..)
+        .map(GroupNumber::nth)
+        .filter(|number| !taken.contains(number) && !worn.contains(number))
+        .filter(|number| !banned.contains(number));
+    for group in used(desired) {
+        if !binding.contains_key(&group) {
+            binding.extend(free.next().map(|number| (group, number)));
+        }
+    }
+    binding
+}
+
+/// A desired state with the numbers of the cloud.
+pub(super) fn rename(state: &State, binding: &Binding) -> State {
+    let key = |key: &GroupKey| match key {
+        GroupKey::Ours(number) => GroupKey::Ours(binding.get(number).copied().unwrap_or(*number)),
+        GroupKey::Foreign(_) => key.clone(),
+    };
+    let bound = |group: &&GroupKey| our_number(group).is_none_or(|it| binding.contains_key(&it));
+    let groups = state.groups.iter().filter(|(group, _)| bound(group)).map(|(group, rules)| {
+        (key(group), rules.iter().map(|rule| rename_rule(rule, binding)).collect())
+    });
+    let interfaces = state
+        .interfaces
+        .iter()
+        .map(|(interface, worn)| (interface.clone(), worn.iter().map(key).collect()));
+    State { groups: groups.collect(), interfaces: interfaces.collect() }
+}
+
+/// A desired rule with the numbers of the cloud.
+pub(super) fn rename_rule(rule: &Rule, binding: &Binding) -> Rule {
+    match names(rule).and_then(|number| binding.get(&number)) {
+        Some(number) => Rule { peer: Peer::Group(GroupKey::Ours(*number)), ..rule.clone() },
+        None => rule.clone(),
+    }
+}
+
+/// Greedily, the largest common set of wearers first.
+fn by_wearers(
+    desired: &State,
+    observed: &State,
+    banned: &BTreeSet<GroupNumber>,
+    known: Option<&Binding>,
+) -> Binding {
+    let mut common: BTreeMap<(GroupNumber, GroupNumber), usize> = BTreeMap::new();
+    let mut sizes: BTreeMap<GroupNumber, usize> = BTreeMap::new();
+    for (interface, wanted) in &desired.interfaces {
+        let there: Vec<_> = worn(observed, interface).iter().filter_map(our_number).collect();
+        for number in &there {
+            *sizes.entry(*number).or_default() += 1;
+        }
+        for group in wanted.iter().filter_map(our_number) {
+            for number in there.iter().filter(|number| !banned.contains(number)) {
+                *common.entry((group, *number)).or_default() += 1;
+            }
+        }
+    }
+    let mut candidates: Vec<_> = common
+        .into_iter()
+        .map(|((group, number), wearers)| {
+            let alike = alike(rules(desired, group), rules(observed, number), known);
+            let different = rules(desired, group).len().max(rules(observed, number).len()) - alike;
+            let others = sizes.get(&number).copied().unwrap_or(0) - wearers;
+            (Reverse(wearers), others, different, number, group)
+        })
+        .collect();
+    candidates.sort_unstable();
+    let (mut binding, mut taken) = (Binding::new(), BTreeSet::new());
+    for (_, _, _, number, group) in candidates {
+        if !binding.contains_key(&group) && taken.insert(number) {
+            binding.insert(group, number);
+        }
+    }
+    binding
+}
+
+/// The number of rules that two groups share; while nothing is known of references, any two are taken for equal.
+fn alike(wanted: &BTreeSet<Rule>, there: &BTreeSet<Rule>, known: Option<&Binding>) -> usize {
+    if let Some(known) = known {
+        return wanted.iter().filter(|rule| there.contains(&rename_rule(rule, known))).count();
+    }
+    let count = |rules: &BTreeSet<Rule>| {
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for rule in rules {
+            let peer = match &rule.peer {
+                Peer::Prefix(prefix) => Some(*prefix),
+                Peer::Group(_) => None,
+            };
+            *counts.entry((rule.direction, peer, rule.shape)).or_default() += 1;
+        }
+        counts
+    };
+    let there = count(there);
+    let shared = |(rule, count): (_, usize)| there.get(&rule).copied().unwrap_or(0).min(count);
+    count(wanted).into_iter().map(shared).sum()
+}
+
+/// Binds groups that nobody wears, but that bound ones name, to those that are named alike.
+fn by_references(
+    desired: &State,
+    observed: &State,
+    banned: &BTreeSet<GroupNumber>,
+    binding: &mut Binding,
+) {
+    let worn: BTreeSet<GroupNumber> =
+        observed.interfaces.values().flatten().filter_map(our_number).collect();
+    let free = |number: &GroupNumber, binding: &Binding| {
+        !worn.contains(number)
+            && !banned.contains(number)
+            && !binding.values().any(|taken| taken == number)
+    };
+    let mut queue: VecDeque<_> = binding.iter().map(|(group, number)| (*group, *number)).collect();
+    while let Some((group, number)) = queue.pop_front() {
+        for rule in rules(desired, group) {
+            let Some(named) = names(rule).filter(|named| !binding.contains_key(named)) else {
+                continue;
+            };
+            let mut alike = rules(observed, number)
+                .iter()
+                .filter(|other| (other.direction, other.shape) == (rule.direction, rule.shape))
+                .filter_map(names);
+            if let Some(there) = alike.find(|other| free(other, binding)) {
+                binding.insert(named, there);
+                queue.push_back((named, there));
+            }
+        }
+    }
+}
+
+/// The groups of ours that somebody wears, or that a rule of such a group or of someone else's names.
+pub(super) fn used(state: &State) -> BTreeSet<GroupNumber> {
+    let worn = state.interfaces.values().flatten().filter_map(our_number);
+    let foreign = state.groups.iter().filter(|(key, _)| our_number(key).is_none());
+    let named = foreign.flat_map(|(_, rules)| rules.iter().filter_map(names));
+    let mut queue: Vec<GroupNumber> = worn.chain(named).collect();
+    let all: BTreeSet<GroupNumber> = ours(state).collect();
+    let mut used = BTreeSet::new();
+    while let Some(group) = queue.pop() {
+        if all.contains(&group) && used.insert(group) {
+            queue.extend(rules(state, group).iter().filter_map(names));
+        }
+    }
+    used
+}

@@ -1,0 +1,374 @@
+//! One way to the target, as stages; the proof decides whether it is a safe one.
+//!
+//! Every plan has the same course. Groups are made and filled while nobody wears them. Then, in rounds: worn groups gain rules,
+//! interfaces gain groups, interfaces lose groups, worn groups lose rules. At the end what is left over goes. How much care
+//! each group and each interface takes decides in which rounds it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::care::{Care, Manners, Stuck};
+use super::goal::{self, Goal};
+use super::middle;
+use super::path::{self, Path};
+use super::state::{our_number, ours, rules, worn};
+use super::{Purpose, Stage};
+use crate::budget;
+use crate::firewall::{GroupKey, GroupNumber, Rule, State};
+use crate::inventory::{InterfaceId, Inventory};
+use crate::policy::Direction;
+use crate::provider::{Observed, Step};
+use crate::settings::Quotas;
+
+/// The place of a stage in the course of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    /// Makes room under the quota of groups.
+    Sweep,
+    Create,
+    /// Takes rules from groups that nobody wears.
+    Empty,
+    /// Gives rules to groups that nobody wears.
+    Fill,
+    Early,
+    Round(usize, Turn),
+    After(usize, Purpose),
+}
+
+/// The stages of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Authorize,
+    Wear,
+    Move,
+    Revoke,
+}
+
+/// A draft in the making.
+#[derive(Debug)]
+struct Draft<'a> {
+    observed: &'a Observed,
+    goal: &'a Goal,
+    target: &'a State,
+    quotas: &'a Quotas,
+    slots: BTreeMap<Slot, Vec<Step>>,
+    /// Groups that live only during the plan, with their rules.
+    passing: BTreeMap<GroupNumber, BTreeSet<Rule>>,
+}
+
+/// Drafts the stages from what is observed to the target.
+pub(super) fn draft(
+    observed: &Observed,
+    goal: &Goal,
+    target: &State,
+    care: &Care,
+    inventory: &Inventory,
+    quotas: &Quotas,
+) -> Result<Vec<Stage>, Stuck> {
+    let mut draft =
+        Draft { observed, goal, target, quotas, slots: BTreeMap::new(), passing: BTreeMap::new() };
+    draft.groups(care)?;
+    draft.interfaces(care, inventory)?;
+    draft.sweep()?;
+    draft.leftovers();
+    Ok(draft.stages())
+}
+
+impl<'a> Draft<'a> {
+    fn now(&self) -> &'a State {
+        &self.observed.state
+    }
+
+    fn push(&mut self, slot: Slot, step: Step) {
+        self.slots.entry(slot).or_default().push(step);
+    }
+
+    /// Makes groups, and changes their rules.
+    fn groups(&mut self, care: &Care) -> Result<(), Stuck> {
+        let (target, quotas) = (self.target, self.quotas);
+        let worn: BTreeSet<GroupNumber> =
+            self.now().interfaces.values().flatten().filter_map(our_number).collect();
+        for group in ours(target) {
+            let there = self.now().groups.contains_key(&GroupKey::Ours(group));
+            if !there {
+                self.push(Slot::Create, Step::CreateGroup(group));
+            }
+            let (old, new) = (rules(self.now(), group).clone(), rules(target, group).clone());
+            if old == new {
+                continue;
+            }
+            if let Some(breach) = budget::of_group(group, &new, quotas).next() {
+                return Err(Stuck::group(group, breach));
+            }
+            for direction in Direction::BOTH {
+                let of = |rules: &BTreeSet<Rule>| -> BTreeSet<Rule> {
+                    rules.iter().filter(|rule| rule.direction == direction).cloned().collect()
+                };
+                let (old, new) = (of(&old), of(&new));
+                if !worn.contains(&group) {
+                    self.revoke(Slot::Empty, group, direction, &old - &new);
+                    self.authorize(Slot::Fill, group, direction, &new - &old);
+                } else if old != new {
+                    let manner = care.group(group, direction);
+                    let limit = quotas.rules_per_group;
+                    let path = path::find(&old, &new, direction, limit, manner)
+                        .ok_or_else(|| Stuck::path(group, direction, manner, &old, &new, quotas))?;
+                    self.walk(group, direction, path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, group: GroupNumber, direction: Direction, path: Path) {
+        self.revoke(Slot::Early, group, direction, path.early);
+        for (round, change) in path.rounds.into_iter().enumerate() {
+            self.authorize(Slot::Round(round, Turn::Authorize), group, direction, change.add);
+            self.revoke(Slot::Round(round, Turn::Revoke), group, direction, change.remove);
+        }
+    }
+
+    fn authorize(
+        &mut self,
+        slot: Slot,
+        group: GroupNumber,
+        direction: Direction,
+        rules: BTreeSet<Rule>,
+    ) {
+        if !rules.is_empty() {
+            let describe = |rule: Rule| {
+                let description = self.goal.description(group, &rule);
+                (rule, description)
+            };
+            let rules = rules.into_iter().map(describe).collect();
+            self.push(slot, Step::Authorize { group, direction, rules });
+        }
+    }
+
+    fn revoke(
+        &mut self,
+        slot: Slot,
+        group: GroupNumber,
+        direction: Direction,
+        rules: BTreeSet<Rule>,
+    ) {
+        if !rules.is_empty() {
+            self.push(slot, Step::Revoke { group, direction, rules });
+        }
+    }
+
+    /// Gives interfaces their groups.
+    fn interfaces(&mut self, care: &Care, inventory: &Inventory) -> Result<(), Stuck> {
+        let mut passages = BTreeSet::new();
+        let moves = changed(self.now(), self.target);
+        for (interface, (old, new)) in &moves {
+            let both = *old | *new;
+            let (round, through) = match care.interface(interface) {
+                Manners::OneCall => (0, None),
+                Manners::TwoCalls => (0, Some(&both)),
+                Manners::Late => (1, Some(&both)),
+                Manners::Middle => {
+                    passages.insert((*old, *new));
+                    continue;
+                }
+            };
+            let first = if old.is_subset(new) { Some(*new) } else { through };
+            if let Some(first) = first.filter(|first| first != old) {
+                self.wear(Slot::Round(round, Turn::Wear), interface, first.clone())?;
+            }
+            if first != Some(*new) {
+                self.wear(Slot::Round(round, Turn::Move), interface, (*new).clone())?;
+            }
+        }
+        let free = self.free_numbers();
+        let middles =
+            middle::groups(&passages, &free, self.now(), self.target, self.observed, inventory);
+        for (group, rules) in middles.values() {
+            if let Some(breach) = budget::of_group(*group, rules, self.quotas).next() {
+                return Err(Stuck::interfaces(middle_movers(care, &moves), breach));
+            }
+            self.push(Slot::Create, Step::CreateGroup(*group));
+            for direction in Direction::BOTH {
+                let of = rules.iter().filter(|rule| rule.direction == direction);
+                self.authorize(Slot::Fill, *group, direction, of.cloned().collect());
+            }
+            self.passing.insert(*group, rules.clone());
+        }
+        for interface in middle_movers(care, &moves) {
+            let Some((old, new)) = moves.get(&interface).copied() else { continue };
+            let Some((middle, _)) = middles.get(&(old, new)) else { continue };
+            let middle = BTreeSet::from([GroupKey::Ours(*middle)]);
+            // What others made and both want stays throughout.
+            let foreign = (old & new).into_iter().filter(|key| our_number(key).is_none());
+            let alone: BTreeSet<GroupKey> = foreign.chain(middle.iter().cloned()).collect();
+            self.wear(Slot::Round(0, Turn::Wear), &interface, old | &middle)?;
+            self.wear(Slot::Round(0, Turn::Move), &interface, alone)?;
+            self.wear(Slot::Round(1, Turn::Wear), &interface, new | &middle)?;
+            self.wear(Slot::Round(1, Turn::Move), &interface, new.clone())?;
+        }
+        Ok(())
+    }
+
+    fn wear(
+        &mut self,
+        slot: Slot,
+        interface: &InterfaceId,
+        groups: BTreeSet<GroupKey>,
+    ) -> Result<(), Stuck> {
+        if let Some(breach) = budget::of_interface(interface, groups.len(), self.quotas) {
+            return Err(Stuck::interfaces(BTreeSet::from([interface.clone()]), breach));
+        }
+        let record = goal::record(self.observed, interface, &groups);
+        self.push(slot, Step::SetGroups { interface: interface.clone(), groups, record });
+        Ok(())
+    }
+
+    fn free_numbers(&self) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
+        let taken: BTreeSet<GroupNumber> =
+            ours(&self.observed.state).chain(ours(self.target)).collect();
+        (0..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
+    }
+
+    /// Where the quota of groups is too small for old and new side by side, unworn groups go first.
+    fn sweep(&mut self) -> Result<(), Stuck> {
+        let made = self.slots.get(&Slot::Create).map_or(0, Vec::len);
+        let there = ours(self.now()).count();
+        if made == 0 || budget::of_groups(there + made, self.quotas).is_none() {
+            return Ok(());
+        }
+        let worn: BTreeSet<GroupNumber> =
+            self.now().interfaces.values().flatten().filter_map(our_number).collect();
+        let named = goal::named_by_others(self.now(), &ours(self.now()).collect());
+        let doomed = goal::doomed(self.now(), self.target);
+        let idle: Vec<GroupNumber> =
+            doomed.into_iter().filter(|it| !worn.contains(it) && !named.contains(it)).collect();
+        match budget::of_groups(there + made - idle.len(), self.quotas) {
+            None => {
+                for group in idle {
+                    self.push(Slot::Sweep, Step::DeleteGroup(group));
+                }
+                Ok(())
+            }
+            Some(breach) => {
+                let created = self.slots.remove(&Slot::Create).unwrap_or_default();
+                let last = created.iter().rev().find_map(|step| match step {
+                    Step::CreateGroup(group) => Some(*group),
+                    Step::Authorize { .. }
+                    | Step::Revoke { .. }
+                    | Step::SetGroups { .. }
+                    | Step::DeleteGroup(_) => None,
+                });
+                Err(Stuck { created: last, ..Stuck::new(breach) })
+            }
+        }
+    }
+
+    /// Deletes what nobody wears any more. A group that another one names waits for that one; where two name each other, the
+    /// rules go first.
+    fn leftovers(&mut self) {
+        const LAYERS: usize = 3;
+        let mut then = State::default();
+        let mut left = goal::doomed(self.now(), self.target);
+        let swept: BTreeSet<GroupNumber> =
+            self.slots.get(&Slot::Sweep).map_or_else(BTreeSet::new, |steps| {
+                let deleted = steps.iter().filter_map(|step| match step {
+                    Step::DeleteGroup(group) => Some(*group),
+                    Step::CreateGroup(_)
+                    | Step::Authorize { .. }
+                    | Step::Revoke { .. }
+                    | Step::SetGroups { .. } => None,
+                });
+                deleted.collect()
+            });
+        left = &left - &swept;
+        for group in &left {
+            then.groups.insert(GroupKey::Ours(*group), rules(self.now(), *group).clone());
+        }
+        for (group, rules) in &self.passing {
+            left.insert(*group);
+            then.groups.insert(GroupKey::Ours(*group), rules.clone());
+        }
+        for layer in 0.. {
+            if left.is_empty() {
+                return;
+            }
+            let mut named = goal::named_by_others(&then, &left);
+            if layer + 1 >= LAYERS || named.len() == left.len() {
+                for group in &left {
+                    for direction in Direction::BOTH {
+                        let naming = rules(&then, *group).iter().filter(|rule| {
+                            let other = super::state::names(rule);
+                            rule.direction == direction
+                                && other.is_some_and(|it| it != *group && left.contains(&it))
+                        });
+                        let naming = naming.cloned().collect();
+                        self.revoke(Slot::After(layer, Purpose::Clean), *group, direction, naming);
+                    }
+                }
+                named.clear();
+            }
+            for group in &left - &named {
+                self.push(Slot::After(layer, Purpose::Delete), Step::DeleteGroup(group));
+            }
+            left = named;
+        }
+    }
+
+    fn stages(self) -> Vec<Stage> {
+        let mut state = self.observed.state.clone();
+        let slots = self.slots.into_iter();
+        slots
+            .map(|(slot, steps)| {
+                let redundant = |step: &Step| redundant(&state, step);
+                let purpose = match slot {
+                    Slot::Sweep => Purpose::Delete,
+                    Slot::Create => Purpose::Create,
+                    Slot::Empty => Purpose::Clean,
+                    Slot::Fill => Purpose::Prepare,
+                    Slot::Early => Purpose::Tighten,
+                    Slot::Round(_, Turn::Wear | Turn::Move) => Purpose::Move,
+                    Slot::Round(_, Turn::Authorize) if steps.iter().all(redundant) => {
+                        Purpose::Prepare
+                    }
+                    Slot::Round(_, Turn::Authorize) => Purpose::Widen,
+                    Slot::Round(_, Turn::Revoke) if steps.iter().all(redundant) => Purpose::Clean,
+                    Slot::Round(_, Turn::Revoke) => Purpose::Tighten,
+                    Slot::After(_, purpose) => purpose,
+                };
+                steps.iter().for_each(|step| super::state::apply(&mut state, step));
+                Stage { purpose, steps }
+            })
+            .collect()
+    }
+}
+
+/// Whether what a step adds or removes is let through without it, by the same group.
+fn redundant(state: &State, step: &Step) -> bool {
+    match step {
+        Step::Authorize { group, rules: added, .. } => {
+            added.keys().all(|rule| path::covered(rule, rules(state, *group)))
+        }
+        Step::Revoke { group, rules: removed, .. } => {
+            let stay = rules(state, *group) - removed;
+            removed.iter().all(|rule| path::covered(rule, &stay))
+        }
+        Step::CreateGroup(_) | Step::SetGroups { .. } | Step::DeleteGroup(_) => false,
+    }
+}
+
+/// The interfaces that are to wear other groups: what they wear and what they will.
+pub(super) fn changed<'a>(
+    now: &'a State,
+    target: &'a State,
+) -> BTreeMap<InterfaceId, (&'a BTreeSet<GroupKey>, &'a BTreeSet<GroupKey>)> {
+    let all = target.interfaces.iter();
+    let moves = all.map(|(interface, new)| (interface.clone(), (worn(now, interface), new)));
+    moves.filter(|(_, (old, new))| old != new).collect()
+}
+
+fn middle_movers(
+    care: &Care,
+    moves: &BTreeMap<InterfaceId, (&BTreeSet<GroupKey>, &BTreeSet<GroupKey>)>,
+) -> BTreeSet<InterfaceId> {
+    let middle = |interface: &&InterfaceId| matches!(care.interface(interface), Manners::Middle);
+    moves.keys().filter(middle).cloned().collect()
+}

@@ -1,0 +1,124 @@
+//! What steps do to a state, and small questions to it.
+
+use std::collections::BTreeSet;
+
+use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::inventory::InterfaceId;
+use crate::net::{Prefix, Shape};
+use crate::provider::Step;
+
+static NO_GROUPS: BTreeSet<GroupKey> = BTreeSet::new();
+static NO_RULES: BTreeSet<Rule> = BTreeSet::new();
+
+/// Takes a step, as a provider would.
+pub(super) fn apply(state: &mut State, step: &Step) {
+    match step {
+        Step::CreateGroup(group) => {
+            state.groups.entry(GroupKey::Ours(*group)).or_default();
+        }
+        Step::Authorize { group, rules, .. } => {
+            let there = state.groups.entry(GroupKey::Ours(*group)).or_default();
+            there.extend(rules.keys().cloned());
+        }
+        Step::Revoke { group, rules, .. } => {
+            if let Some(there) = state.groups.get_mut(&GroupKey::Ours(*group)) {
+                there.retain(|rule| !rules.contains(rule));
+            }
+        }
+        Step::SetGroups { interface, groups, .. } => {
+            state.interfaces.insert(interface.clone(), groups.clone());
+        }
+        Step::DeleteGroup(group) => {
+            state.groups.remove(&GroupKey::Ours(*group));
+        }
+    }
+}
+
+/// The groups that an interface wears.
+pub(super) fn worn<'a>(state: &'a State, interface: &InterfaceId) -> &'a BTreeSet<GroupKey> {
+    state.interfaces.get(interface).unwrap_or(&NO_GROUPS)
+}
+
+/// The rules of a group of ours.
+pub(super) fn rules(state: &State, group: GroupNumber) -> &BTreeSet<Rule> {
+    state.groups.get(&GroupKey::Ours(group)).unwrap_or(&NO_RULES)
+}
+
+/// The numbers of our groups in a state.
+pub(super) fn ours(state: &State) -> impl Iterator<Item = GroupNumber> + '_ {
+    state.groups.keys().filter_map(our_number)
+}
+
+/// The number of a group, if it is ours.
+pub(super) fn our_number(key: &GroupKey) -> Option<GroupNumber> {
+    match key {
+        GroupKey::Ours(number) => Some(*number),
+        GroupKey::Foreign(_) => None,
+    }
+}
+
+/// The group of ours that a rule names.
+pub(super) fn names(rule: &Rule) -> Option<GroupNumber> {
+    match &rule.peer {
+        Peer::Group(key) => our_number(key),
+        Peer::Prefix(_) => None,
+    }
+}
+
+/// What two rules both let through, where one rule can say it: never for a prefix and a group, whose common peers are the
+/// wearers with such an address.
+pub(super) fn meet(a: &Rule, b: &Rule) -> Option<Rule> {
+    if a.direction != b.direction {
+        return None;
+    }
+    let peer = match (&a.peer, &b.peer) {
+        (Peer::Prefix(x), Peer::Prefix(y)) => Peer::Prefix(common(*x, *y)?),
+        (Peer::Group(x), Peer::Group(y)) if x == y => Peer::Group(x.clone()),
+        (Peer::Group(_) | Peer::Prefix(_), _) => return None,
+    };
+    Some(Rule { direction: a.direction, peer, shape: common_shape(a.shape, b.shape)? })
+}
+
+/// Whether everything that `part` lets through, `whole` does by itself.
+pub(super) fn contains(whole: &Rule, part: &Rule) -> bool {
+    meet(whole, part).as_ref() == Some(part)
+}
+
+/// The addresses of two prefixes: one holds the other, or they share none.
+pub(super) fn common(a: Prefix, b: Prefix) -> Option<Prefix> {
+    if a.contains_prefix(b) { Some(b) } else { b.contains_prefix(a).then_some(a) }
+}
+
+/// The services of two shapes.
+pub(super) fn common_shape(a: Shape, b: Shape) -> Option<Shape> {
+    use crate::net::{Interval, Messages};
+    let ports = |a: Interval<u16>, b: Interval<u16>| {
+        Interval::new(a.low().max(b.low()), a.high().min(b.high()))
+    };
+    let messages = |a: Messages, b: Messages| match (a, b) {
+        (Messages::All, other) | (other, Messages::All) => Some(other),
+        (Messages::Type(x), Messages::Type(y)) => (x == y).then_some(a),
+        (Messages::Type(kind), Messages::One(one)) | (Messages::One(one), Messages::Type(kind)) => {
+            (one.kind == kind).then_some(Messages::One(one))
+        }
+        (Messages::One(x), Messages::One(y)) => (x == y).then_some(a),
+    };
+    match (a, b) {
+        (Shape::All, other) | (other, Shape::All) => Some(other),
+        (Shape::Tcp(a), Shape::Tcp(b)) => ports(a, b).map(Shape::Tcp),
+        (Shape::Udp(a), Shape::Udp(b)) => ports(a, b).map(Shape::Udp),
+        (Shape::Sctp, Shape::Sctp) => Some(Shape::Sctp),
+        (Shape::Icmp(a), Shape::Icmp(b)) => messages(a, b).map(Shape::Icmp),
+        (Shape::Icmpv6(a), Shape::Icmpv6(b)) => messages(a, b).map(Shape::Icmpv6),
+        (Shape::Other(a), Shape::Other(b)) => (a == b).then_some(Shape::Other(a)),
+        (
+            Shape::Tcp(_)
+            | Shape::Udp(_)
+            | Shape::Sctp
+            | Shape::Icmp(_)
+            | Shape::Icmpv6(_)
+            | Shape::Other(_),
+            _,
+        ) => None,
+    }
+}
