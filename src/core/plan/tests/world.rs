@@ -78,10 +78,6 @@ pub(super) fn from_prefix(direction: Direction, text: &str, shape: Shape) -> Rul
     Rule { direction, peer: Peer::Prefix(text.parse().unwrap()), shape }
 }
 
-pub(super) fn from_group(direction: Direction, key: GroupKey, shape: Shape) -> Rule {
-    Rule { direction, peer: Peer::Group(key), shape }
-}
-
 pub(super) fn tcp(low: u16, high: u16) -> Shape {
     Shape::Tcp(Interval::new(low, high).unwrap())
 }
