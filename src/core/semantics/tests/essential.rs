@@ -135,6 +135,22 @@ fn a_gap_after_a_denied_range_is_found() {
     assert_eq!(essential(&cluster().policy(hole)), IPV4);
 }
 
+/// Nothing mentions a port: the corners are those of the pod's names, and 0.
+#[test]
+fn a_pod_without_probes_connects_by_its_names_and_by_the_least_port() {
+    let passes = |it: crate::inventory::Pod, rule: Rule| {
+        let it = cluster().pod(it.at("10.0.0.7")).policy(closed());
+        let it = it.policy(network_policy("x/in", "").ingress([rule]));
+        it.allows("192.0.2.1", "x/bare", "icmp/3/4")
+    };
+    let bare = || pod("x/bare");
+    let named = || bare().port("dns", Transport::Udp, 5353);
+    assert!(passes(bare(), accept().peers([blocks(&["203.0.113.7/32"])])));
+    assert!(passes(named(), accept().services([named_any("dns")])));
+    assert!(!passes(named(), accept().services([named_any("web")])));
+    assert!(!passes(bare(), accept().services([named_any("dns")])));
+}
+
 /// The same for ports, and for the port right after a named one.
 #[test]
 fn a_gap_after_denied_ports_is_found() {

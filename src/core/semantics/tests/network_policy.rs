@@ -1,7 +1,8 @@
 //! NetworkPolicy `networking.k8s.io/v1`: the numbered edge cases of its API text.
 
+use crate::flow::{Endpoint, Flow};
 use crate::net::Transport;
-use crate::policy::{Peer, Peers, Rule, Services, Subject};
+use crate::policy::{Direction, Peer, Peers, Rule, Services, Subject};
 use crate::semantics::Decision;
 use crate::testing::{
     Cluster, accept, block_except, blocks, named, network_policy, pod, pods, set,
@@ -179,6 +180,13 @@ fn pods_on_the_host_network_are_neither_subjects_nor_pod_peers_but_addresses() {
     let closed = cluster.clone().policy(network_policy("x/deny", "").ingress([]).egress([]));
     assert_eq!(closed.ingress("y/a", "x/host", "tcp/80"), Decision::NotAPod);
     assert_eq!(closed.egress("x/host", "y/a", "tcp/80"), Decision::NotAPod);
+
+    let by_place = Flow {
+        source: Endpoint::Pod(closed.index("x/a").unwrap()),
+        destination: Endpoint::Pod(closed.index("x/host").unwrap()),
+        ..closed.flow("x/a", "x/host", "tcp/80")
+    };
+    assert_eq!(closed.semantics().end(&by_place, Direction::Ingress), Decision::NotAPod);
 
     let by_pod = cluster.clone().policy(network_policy("x/in", "").ingress([from("", "")]));
     assert_eq!(by_pod.table("y/host y/a", "x/a", "tcp/80"), "x .");
