@@ -75,6 +75,12 @@ fn ends_document(line: &[u8]) -> bool {
     rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
 }
 
+/// Whether a line says nothing of itself.
+fn is_aside(line: &str) -> bool {
+    let line = line.trim_matches(['\u{feff}', ' ', '\t', '\r']);
+    line.is_empty() || line.starts_with(['#', '%']) || line == "..." || line == "---"
+}
+
 impl Document {
     /// The text, or where it stops being UTF-8.
     pub(crate) fn text(&self) -> Result<&str, Unreadable> {
@@ -90,10 +96,7 @@ impl Document {
     /// Adds this document, or each of several JSON values that follow one another in it.
     fn push_values(self, documents: &mut Vec<Self>) {
         let text = self.text().unwrap_or("?");
-        let is_aside = |line: &str| {
-            line.is_empty() || line.starts_with(['#', '%']) || line == "..." || line == "---"
-        };
-        if text.lines().all(|line| is_aside(line.trim_matches(['\u{feff}', ' ', '\t', '\r']))) {
+        if text.lines().all(is_aside) {
             return;
         }
         if !text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
@@ -136,12 +139,13 @@ impl Document {
             return read
                 .map_err(|error| unreadable(error.line(), error.column(), error.to_string()));
         }
+        let begin = text.lines().take_while(|line| is_aside(line)).fold(1, |line, _| line + 1);
         let options = yaml_options(text.len());
         let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
             Objects { each }.deserialize(yaml)
         });
         read.map_err(|error| {
-            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+            let (line, column) = error.location().map_or((begin, 1), |at| (at.line(), at.column()));
             unreadable(
                 usize::try_from(line).unwrap_or(1),
                 usize::try_from(column).unwrap_or(1),

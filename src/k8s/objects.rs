@@ -31,7 +31,7 @@ struct Identity<'a> {
     api_version: &'a str,
     kind: &'a str,
     name: String,
-    namespace: &'a str,
+    namespace: Option<&'a str>,
 }
 
 /// Reads files.
@@ -73,12 +73,13 @@ impl<'a> Identity<'a> {
             api_version: text(root.value.get("apiVersion"))?,
             kind: text(root.value.get("kind"))?,
             name: field("name").or_else(generated)?.to_owned(),
-            namespace: field("namespace").unwrap_or("default"),
+            namespace: field("namespace"),
         })
     }
 
+    /// The object, in the namespace `default` where it says none.
     fn object(&self, kind: Kind, namespaced: bool) -> ObjectRef {
-        let namespace = namespaced.then(|| self.namespace.into());
+        let namespace = namespaced.then(|| self.namespace.unwrap_or("default").into());
         ObjectRef { kind, namespace, name: self.name.as_str().into() }
     }
 }
@@ -93,7 +94,7 @@ impl ClusterReader {
             if let Err(Unreadable { line, column, message }) = read {
                 self.reader.object = file(&source.name);
                 let message = format!(
-                    "{message}; what stands before it is read, the rest of the document is not"
+                    "{message}; objects before it are read, the rest of the document is not"
                 );
                 self.reader.report("".into(), Reason::Malformed, Effect::Ignored, message);
                 if let Some(finding) = self.reader.findings.last_mut() {
@@ -132,7 +133,7 @@ impl ClusterReader {
                 self.builder.add(&mut self.reader, inventory_kind, place, root);
             }
         } else if !is_beside_policy(api_version, kind) {
-            self.reader.object = identity.object(Kind::Other, true);
+            self.reader.object = identity.object(Kind::Other, identity.namespace.is_some());
             self.unknown_kind(file_name, api_version, kind, root);
         }
     }
@@ -155,8 +156,14 @@ impl ClusterReader {
     fn nameless(&mut self, root: &Node<'_>) {
         let text = |field: &str| root.value.get(field).and_then(Value::as_str);
         let message = match (text("apiVersion"), text("kind")) {
-            (Some(version), Some(kind)) if is_beside_policy(version, kind) => return,
-            (Some(_), Some(kind)) => format!("a {kind} without `metadata.name`: name it"),
+            (Some(version), Some(kind)) => {
+                let is_read = Dialect::of(version, kind).is_some()
+                    || InventoryKind::of(version, kind).is_some();
+                if !is_read && is_beside_policy(version, kind) {
+                    return;
+                }
+                format!("a {kind} without `metadata.name`, which is left out: name it")
+            }
             _ => "no Kubernetes object: it has no `apiVersion` and `kind`".to_owned(),
         };
         self.reader.note(root, Reason::Malformed, message);

@@ -280,8 +280,11 @@ impl Reader {
         within
     }
 
-    /// Reports that a field which must be there is not.
+    /// Reports that a field which must be there is not; where there can be no fields, that is reported already.
     pub(crate) fn missing(&mut self, at: &Node<'_>, field: &str, why: &str) {
+        if !at.value.is_object() {
+            return;
+        }
         let message = format!("`{field}` is missing: {why}");
         self.problem(&at.child(Step::Key(field), &Value::Null), Reason::InvalidField, message);
     }

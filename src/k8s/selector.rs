@@ -1,7 +1,6 @@
 //! Label selectors and labels (apimachinery `LabelSelector`, `labels.NewRequirement`).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use moat_core::finding::Reason;
 use moat_core::policy::{Labels, Requirement, Selector, Word};
@@ -37,7 +36,7 @@ impl Reader {
         let key = self.label_key(&key);
         let values = at.get("values").map(|values| {
             let values: Vec<Node<'_>> = self.list(&values).collect();
-            values.iter().map(|value| self.label_value(value)).collect::<BTreeSet<Word>>()
+            values.iter().filter_map(|value| self.label_value(value)).collect::<BTreeSet<Word>>()
         });
         let values = values.unwrap_or_default();
         let Some(operator) = at.get("operator") else {
@@ -60,7 +59,7 @@ impl Reader {
         }
     }
 
-    /// Labels: of an object, or of a selector's `matchLabels`.
+    /// Labels: of an object, or of a selector's `matchLabels`. Those that no object can have are left out.
     pub(crate) fn labels(&mut self, at: &Node<'_>) -> Labels {
         if !at.value.is_object() || at.value.get(crate::documents::GIVEN_TWICE).is_some() {
             self.wrong_type(at, "an object of labels");
@@ -69,11 +68,12 @@ impl Reader {
         let entries: Vec<_> = at.entries().collect();
         entries
             .iter()
-            .map(|(key, value)| {
+            .filter_map(|(key, value)| {
                 if !is_label_key(key) {
                     self.bad_label_key(value, key);
+                    return None;
                 }
-                (self.word(key), self.label_value(value))
+                Some((self.word(key), self.label_value(value)?))
             })
             .collect()
     }
@@ -93,15 +93,19 @@ impl Reader {
         self.problem(at, Reason::InvalidField, message);
     }
 
-    fn label_value(&mut self, at: &Node<'_>) -> Word {
-        let Some(text) = self.text(at) else { return Arc::from("") };
+    fn label_value(&mut self, at: &Node<'_>) -> Option<Word> {
+        let Some(text) = at.value.as_str() else {
+            self.wrong_type(at, "a string in quotes");
+            return None;
+        };
         if !text.is_empty() && !is_label_word(text) {
             let message = format!(
                 "`{text}` is not a label value: at most 63 letters, digits, `-`, `_` and `.`"
             );
             self.problem(at, Reason::InvalidField, message);
+            return None;
         }
-        self.word(text)
+        Some(self.word(text))
     }
 }
 

@@ -148,7 +148,7 @@ impl Builder {
                 }
             }
         }
-        reader.conclude(start, Effect::Ignored, "the field is not read");
+        reader.conclude(start, Effect::Ignored, "it is left out");
     }
 
     /// The inventory: workloads become pods, and every namespace that something names is there.

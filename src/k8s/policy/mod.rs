@@ -302,9 +302,7 @@ impl PolicyReader<'_> {
 
     fn action(&mut self, at: &Node<'_>) -> Option<Action> {
         let Some(action) = at.get("action") else {
-            if at.value.is_object() {
-                self.reader.missing(at, "action", "write `Accept`, `Deny` or `Pass`");
-            }
+            self.reader.missing(at, "action", "write `Accept`, `Deny` or `Pass`");
             return None;
         };
         match self.reader.text(&action)? {

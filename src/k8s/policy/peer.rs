@@ -43,6 +43,7 @@ impl Reader {
     }
 
     fn namespaced_peer(&mut self, at: &Node<'_>, namespace: &Word) -> Option<Peer> {
+        let start = self.mark();
         self.fields(at, NAMESPACED_PEER);
         let (pods, namespaces) = (at.get("podSelector"), at.get("namespaceSelector"));
         match (at.get("ipBlock"), pods, namespaces) {
@@ -53,7 +54,7 @@ impl Reader {
                 None
             }
             (None, None, None) => {
-                if at.value.is_object() {
+                if !self.failed_since(start) {
                     let message =
                         "the peer is empty: give `podSelector`, `namespaceSelector` or `ipBlock`";
                     self.problem(at, Reason::InvalidField, message);
@@ -94,7 +95,7 @@ impl Reader {
         self.fields(at, &["namespaceSelector", "podSelector"]);
         let namespaces = at.get("namespaceSelector").map(|selector| self.selector(&selector));
         let pods = at.get("podSelector").map(|selector| self.selector(&selector));
-        if pods.is_none() && at.value.is_object() {
+        if pods.is_none() {
             self.missing(at, "podSelector", "write `{}` for every pod");
         }
         PodSelector {
