@@ -120,8 +120,10 @@ pub enum Decided {
     Rule {
         /// Its policy.
         policy: ObjectRef,
-        /// The policy's tier and priority, such as `Admin 10`.
-        tier: String,
+        /// The policy's tier: `Admin`, `NetworkPolicy` or `Baseline`.
+        tier: &'static str,
+        /// The policy's priority within its tier, if the tier has any.
+        priority: Option<u16>,
         /// Where the rule stands in the policy.
         path: Arc<str>,
         /// Its name, if it has one.
@@ -344,9 +346,13 @@ impl Decided {
             Decision::Rule { policy, rule } => Self::Rule {
                 policy: policy.object.clone(),
                 tier: match policy.tier {
-                    Tier::Admin { priority } => format!("Admin {priority}"),
-                    Tier::NetworkPolicy => "NetworkPolicy".to_owned(),
-                    Tier::Baseline { priority } => format!("Baseline {priority}"),
+                    Tier::Admin { .. } => "Admin",
+                    Tier::NetworkPolicy => "NetworkPolicy",
+                    Tier::Baseline { .. } => "Baseline",
+                },
+                priority: match policy.tier {
+                    Tier::Admin { priority } | Tier::Baseline { priority } => Some(priority),
+                    Tier::NetworkPolicy => None,
                 },
                 path: rule.path.clone(),
                 name: rule.name.clone(),

@@ -221,8 +221,10 @@ impl<'a> Semantics<'a> {
             return Decision::Rule { policy, rule };
         }
 
-        // A union of accepts, final for a pod that any of them selects in this direction.
-        if let Some((policy, rule)) = first_match(is_network_policy) {
+        // A union of accepts, final for a pod that any of them selects in this direction. The API has no other action here.
+        if let Some((policy, rule)) = first_match(is_network_policy)
+            && rule.action == Action::Accept
+        {
             return Decision::Rule { policy, rule };
         }
         let isolating = selecting.iter().copied().filter(|policy| {

@@ -187,7 +187,7 @@ fn a_deny_names_its_rule_tier_and_priority() {
     let it = explain(&(cluster, desired), &held, &[], ["x/b", "y/a", "tcp/23"]);
     assert_eq!(
         it.ingress.decided.to_string(),
-        "by ClusterNetworkPolicy guard, spec.ingress[0] `no-telnet`, tier Admin 7"
+        "by ClusterNetworkPolicy guard, spec.ingress[0] `no-telnet`, tier Admin, priority 7"
     );
 }
 
@@ -280,7 +280,7 @@ fn the_json_form_is_stable() {
             r#"{{"from":"x/a","to":"y/a","service":"tcp/80","family":4,"policies":"allow","cloud":"allow","#,
             r#""egress":{{"policies":"allow","decided":{{"by":"Default"}},"cloud":"allow","filtered":"#,
             r#"{{"by":"Rule","group":"moat.11","rule":"egress 0.0.0.0/0 all","serves":[],"askedFor":true}}}},"#,
-            r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","#,
+            r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","priority":null,"#,
             r#""path":"spec.ingress[0]","name":null,"action":"Accept","failedClosed":false}},"cloud":"allow","#,
             r#""filtered":{{"by":"Rule","group":"moat.12","rule":"ingress moat.11 tcp/80","serves":[{web}],"#,
             r#""askedFor":true}}}},"findings":[]}}"#,

@@ -67,13 +67,13 @@ impl fmt::Display for Decided {
     /// What decides, in words that follow the answer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rule { policy, tier, path, name, action, failed_closed } => {
+            Self::Rule { policy, tier, priority, path, name, action, failed_closed } => {
                 write!(f, "by {policy}, {path}")?;
                 if let Some(name) = name {
                     write!(f, " `{name}`")?;
                 }
-                if *tier != policy.kind.as_str() {
-                    write!(f, ", tier {tier}")?;
+                if let Some(priority) = priority {
+                    write!(f, ", tier {tier}, priority {priority}")?;
                 }
                 match (action, failed_closed) {
                     (_, true) => f.write_str(": it holds something unknown, so it denies all"),

@@ -5,7 +5,7 @@ use crate::net::Transport;
 use crate::policy::{Direction, Peer, Peers, Rule, Services, Subject};
 use crate::semantics::Decision;
 use crate::testing::{
-    Cluster, accept, block_except, blocks, named, network_policy, pod, pods, set,
+    Cluster, accept, block_except, blocks, deny, named, network_policy, pass, pod, pods, set,
 };
 
 fn from(namespaces: &str, labels: &str) -> Rule {
@@ -298,4 +298,12 @@ fn an_isolated_end_names_its_policies_and_an_open_one_its_rule() {
     );
     let rule = &first.ingress.as_ref().unwrap()[0];
     assert_eq!(cluster.ingress("z/a", "x/a", "tcp/80"), Decision::Rule { policy: first, rule });
+}
+
+#[test]
+fn the_network_policy_tier_is_a_union_of_accepts_so_any_other_action_opens_nothing() {
+    for rule in [deny(), pass()] {
+        let policy = network_policy("x/odd", "").ingress([rule]);
+        assert!(!Cluster::xyz().policy(policy).allows("y/a", "x/a", "tcp/80"));
+    }
 }
