@@ -7,6 +7,10 @@ pub mod cover;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod cohort;
+mod effective;
+mod program;
+
 use crate::finding::Finding;
 use crate::firewall::{GroupNumber, Rule, State};
 use crate::flow::Flow;

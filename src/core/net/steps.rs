@@ -90,6 +90,13 @@ impl<T: Point, V: Clone + Eq> StepFunction<T, V> {
         self.pieces().filter(|(_, value)| condition(value)).map(|(interval, _)| interval).collect()
     }
 
+    /// The function of these pieces, each from its point to the next one. The first begins at [`Point::MIN`], and
+    /// the points ascend; of two pieces at one point the later counts.
+    #[must_use]
+    pub(crate) fn from_pieces(pieces: Vec<(T, V)>) -> Self {
+        Self::canonical(pieces)
+    }
+
     fn canonical(mut pieces: Vec<(T, V)>) -> Self {
         pieces.dedup_by(|later, earlier| {
             later.0 == earlier.0 && {

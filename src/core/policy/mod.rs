@@ -220,6 +220,19 @@ impl Policy {
     }
 }
 
+impl Rule {
+    /// Whether it names ports by their container ports' names.
+    #[must_use]
+    pub fn names_ports(&self) -> bool {
+        match &self.services {
+            Services::Every => false,
+            Services::AnyOf(matches) => {
+                matches.iter().any(|one| matches!(one, ServiceMatch::Named { .. }))
+            }
+        }
+    }
+}
+
 impl PodSelector {
     /// Whether a pod with these labels, in a namespace with this name and these labels, is selected.
     #[must_use]

@@ -1,0 +1,269 @@
+//! Pods that are alike, and which of them a selector selects.
+//!
+//! A cohort is the finest thing the compiler looks at: pods of one namespace with the same labels, ports, probes and
+//! interface. Selectors are resolved to sets of cohorts once each, however many policies repeat them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::firewall::ForeignGroupId;
+use crate::inventory::{Attachment, Inventory, NamedPort, Pod, PodIndex};
+use crate::net::{AddressSet, Family};
+use crate::policy::{Labels, Namespaces, PodSelector, Requirement, Selector, Word};
+
+/// A cohort's place in [`Cohorts::list`].
+pub(crate) type CohortId = u32;
+
+/// A set of cohorts by its place: equal sets have the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SetId(u32);
+
+/// Pods that are alike.
+#[derive(Debug)]
+pub(crate) struct Cohort {
+    /// The namespace of all of them.
+    pub(crate) namespace: Word,
+    /// The labels of all of them.
+    pub(crate) labels: Arc<Labels>,
+    /// The named ports of all of them.
+    pub(crate) ports: Arc<[NamedPort]>,
+    /// The probe ports of all of them.
+    pub(crate) probes: Arc<[u16]>,
+    /// How the cloud carries them.
+    pub(crate) carrier: Carrier,
+    /// The families that they have addresses of.
+    pub(crate) families: Families,
+    /// The pods, in order.
+    pub(crate) pods: Vec<PodIndex>,
+}
+
+/// Which of the two families, IPv4 first.
+pub(crate) type Families = [bool; 2];
+
+/// How the cloud carries a pod, and whose groups filter it besides ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Carrier {
+    /// An interface that Moat may change, with the groups of others that it wears or wore.
+    Programmable(Arc<BTreeSet<ForeignGroupId>>),
+    /// An interface that Moat may not change, with the groups of others that it wears.
+    Untouchable(Attachment, Arc<BTreeSet<ForeignGroupId>>),
+    /// No interface is known: the cloud does not filter it.
+    Unknown,
+}
+
+/// Every pod that policies see, by cohort, with the indexes that selectors need.
+#[derive(Debug)]
+pub(crate) struct Cohorts<'a> {
+    /// The cohorts, in the order of their first pods.
+    pub(crate) list: Vec<Cohort>,
+    /// The cohorts of each namespace.
+    by_namespace: BTreeMap<Word, Vec<CohortId>>,
+    /// In a namespace of many cohorts: those with a label, by namespace, key and value.
+    postings: HashMap<(Word, Word, Word), Vec<CohortId>>,
+    namespaces: HashMap<Selector, Arc<[Word]>>,
+    selected: HashMap<PodSelector, SetId>,
+    sets: Vec<Arc<[CohortId]>>,
+    interned: HashMap<Arc<[CohortId]>, SetId>,
+    inventory: &'a Inventory,
+}
+
+/// Namespaces with more cohorts than this get an index of their labels.
+const INDEXED: usize = 16;
+
+// ----------------------------------------------------------------------------------------------- Cohorts
+
+impl<'a> Cohorts<'a> {
+    /// Groups the pods; pods whose addresses lie differently in `splits` are never alike.
+    pub(crate) fn new(inventory: &'a Inventory, splits: &[AddressSet]) -> Self {
+        type Key<'k> = (&'k str, &'k Labels, &'k [NamedPort], &'k [u16], Carrier, Families, Vec<bool>);
+        let mut list: Vec<Cohort> = Vec::new();
+        let mut known: HashMap<Key<'_>, usize> = HashMap::new();
+        let mut carriers = Carriers::default();
+        for (index, pod) in inventory.pods_of_policies() {
+            let families = Family::BOTH.map(|family| pod.address(family).is_some());
+            let lies = splits
+                .iter()
+                .flat_map(|set| Family::BOTH.map(|f| pod.address(f).is_some_and(|a| set.contains(a))))
+                .collect();
+            let carrier = carriers.of(inventory, pod);
+            let key = (&*pod.namespace, &*pod.labels, &*pod.ports, &*pod.probes, carrier, families, lies);
+            let carrier = key.4.clone();
+            let place = *known.entry(key).or_insert_with(|| {
+                list.push(Cohort {
+                    namespace: pod.namespace.clone(),
+                    labels: pod.labels.clone(),
+                    ports: pod.ports.clone(),
+                    probes: pod.probes.clone(),
+                    carrier,
+                    families,
+                    pods: Vec::new(),
+                });
+                list.len() - 1
+            });
+            if let Some(cohort) = list.get_mut(place) {
+                cohort.pods.push(index);
+            }
+        }
+        let mut by_namespace: BTreeMap<Word, Vec<CohortId>> = BTreeMap::new();
+        for (id, cohort) in (0..).zip(&list) {
+            by_namespace.entry(cohort.namespace.clone()).or_default().push(id);
+        }
+        let mut cohorts = Self {
+            list,
+            by_namespace,
+            postings: HashMap::new(),
+            namespaces: HashMap::new(),
+            selected: HashMap::new(),
+            sets: Vec::new(),
+            interned: HashMap::new(),
+            inventory,
+        };
+        cohorts.index_labels();
+        cohorts
+    }
+
+    fn index_labels(&mut self) {
+        for (id, cohort) in (0..).zip(&self.list) {
+            let crowd = self.by_namespace.get(&cohort.namespace).map_or(0, Vec::len);
+            if crowd > INDEXED {
+                for (key, value) in &cohort.labels.0 {
+                    let label = (cohort.namespace.clone(), key.clone(), value.clone());
+                    self.postings.entry(label).or_default().push(id);
+                }
+            }
+        }
+    }
+
+    /// A cohort by its place.
+    pub(crate) fn get(&self, id: CohortId) -> Option<&Cohort> {
+        self.list.get(id as usize)
+    }
+
+    /// The addresses of a family that the pods of a cohort bear.
+    pub(crate) fn addresses(
+        &self,
+        id: CohortId,
+        family: Family,
+    ) -> impl Iterator<Item = IpAddr> + '_ {
+        let pods = self.get(id).into_iter().flat_map(|cohort| &cohort.pods);
+        pods.filter_map(move |pod| self.inventory.pod(*pod)?.address(family))
+    }
+
+    /// Every cohort with its place.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (CohortId, &Cohort)> + '_ {
+        (0..).zip(&self.list)
+    }
+
+    /// The cohorts that a selector selects.
+    pub(crate) fn select(&mut self, selector: &PodSelector) -> SetId {
+        if let Some(known) = self.selected.get(selector) {
+            return *known;
+        }
+        let mut found = Vec::new();
+        match &selector.namespaces {
+            Namespaces::Named(name) => self.select_in(name, &selector.pods, &mut found),
+            Namespaces::Matching(labels) => {
+                for name in self.namespaces(labels).iter() {
+                    self.select_in(name, &selector.pods, &mut found);
+                }
+                found.sort_unstable();
+            }
+        }
+        let set = self.intern(found.into());
+        self.selected.insert(selector.clone(), set);
+        set
+    }
+
+    fn intern(&mut self, members: Arc<[CohortId]>) -> SetId {
+        if let Some(known) = self.interned.get(&members) {
+            return *known;
+        }
+        let id = SetId(u32::try_from(self.sets.len()).unwrap_or(u32::MAX));
+        self.sets.push(members.clone());
+        self.interned.insert(members, id);
+        id
+    }
+
+    /// The members of a set, sorted.
+    pub(crate) fn members(&self, set: SetId) -> &[CohortId] {
+        self.sets.get(set.0 as usize).map_or(&[], |members| members)
+    }
+
+    fn select_in(&self, namespace: &Word, selector: &Selector, found: &mut Vec<CohortId>) {
+        let Some(all) = self.by_namespace.get(namespace) else { return };
+        if selector.is_everything() {
+            found.extend(all);
+            return;
+        }
+        let matches = |id: &CohortId| {
+            self.get(*id).is_some_and(|cohort| selector.matches(&cohort.labels))
+        };
+        if all.len() > INDEXED
+            && let Some((key, values)) = selector.requirements().find_map(one_of)
+        {
+            let mut candidates: Vec<CohortId> = Vec::new();
+            for value in values {
+                let label = (namespace.clone(), key.clone(), value.clone());
+                candidates.extend(self.postings.get(&label).into_iter().flatten());
+            }
+            candidates.sort_unstable();
+            found.extend(candidates.into_iter().filter(matches));
+        } else {
+            found.extend(all.iter().copied().filter(matches));
+        }
+    }
+
+    /// The namespaces whose labels match; a namespace that only pods name has no labels.
+    fn namespaces(&mut self, selector: &Selector) -> Arc<[Word]> {
+        if let Some(known) = self.namespaces.get(selector) {
+            return known.clone();
+        }
+        let none = Labels::default();
+        let matching = self.by_namespace.keys().filter(|name| {
+            selector.matches(self.inventory.namespaces.get(*name).map_or(&none, |labels| labels))
+        });
+        let matching: Arc<[Word]> = matching.cloned().collect();
+        self.namespaces.insert(selector.clone(), matching.clone());
+        matching
+    }
+}
+
+impl Cohort {
+    /// Whether Moat may change the groups of these pods' interfaces.
+    pub(crate) fn programmable(&self) -> bool {
+        matches!(self.carrier, Carrier::Programmable(_))
+    }
+}
+
+/// The values of a requirement that an index can answer.
+fn one_of(requirement: &Requirement) -> Option<(&Word, &BTreeSet<Word>)> {
+    match requirement {
+        Requirement::In(key, values) => Some((key, values)),
+        Requirement::NotIn(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => None,
+    }
+}
+
+/// Shares the sets of prior groups, of which a VPC has few.
+#[derive(Default)]
+struct Carriers(BTreeSet<Arc<BTreeSet<ForeignGroupId>>>);
+
+impl Carriers {
+    fn of(&mut self, inventory: &Inventory, pod: &Pod) -> Carrier {
+        let Some(interface) = inventory.interface(pod) else { return Carrier::Unknown };
+        let prior = match self.0.get(&interface.prior) {
+            Some(known) => known.clone(),
+            None => {
+                let prior = Arc::new(interface.prior.clone());
+                self.0.insert(prior.clone());
+                prior
+            }
+        };
+        match interface.attachment {
+            Attachment::Exclusive => Carrier::Programmable(prior),
+            attachment @ (Attachment::Fixed | Attachment::Shared) => {
+                Carrier::Untouchable(attachment, prior)
+            }
+        }
+    }
+}

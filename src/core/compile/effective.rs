@@ -1,0 +1,373 @@
+//! The tiers of a program folded into one exact function from the other end to the services that pass.
+//!
+//! Deny and Pass are set operations; no rule list is ever expanded. Addresses are folded once for each way in which they
+//! lie in the address sets of the program, pods once for each set of selectors that selects them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::cohort::{CohortId, Cohorts, SetId};
+use super::program::{AddressesId, Matcher, Program, Programs};
+use crate::inventory::NamedPort;
+use crate::net::{Address, AddressSet, Family, Intervals, Message, ServiceSet, StepFunction};
+use crate::policy::{Action, Direction};
+use crate::settings::IcmpMode;
+
+/// What passes between a cohort and everyone else in one direction, as far as this end decides.
+///
+/// Pods that no selector of the program singles out are like their addresses (invariant `BaseIsAddress`): only
+/// selectors and named ports of peers tell a pod from its address.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Function {
+    /// For every address, as if no pod bore it.
+    pub(crate) addresses: ByAddress,
+    /// For pods that a selector singles out.
+    roles: Vec<Reach>,
+    /// The cohorts that are singled out, sorted, with their places in `roles`.
+    singled_out: Vec<(CohortId, usize)>,
+}
+
+/// Services by address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ByAddress {
+    /// For IPv4.
+    pub(crate) v4: StepFunction<u32, ServiceSet>,
+    /// For IPv6.
+    pub(crate) v6: StepFunction<u128, ServiceSet>,
+}
+
+/// What passes between a cohort and pods that its selectors cannot tell apart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reach {
+    /// What they get by being selected, wherever their addresses lie; without what settings open.
+    pub(crate) selected: ServiceSet,
+    /// What passes in all, by their address. None: what their address gets and what they get by being selected.
+    pub(crate) exact: Option<ByAddress>,
+}
+
+/// The other end of a flow, as programs see it.
+#[derive(Clone, Copy, Debug)]
+struct Remote<'a> {
+    /// The sets that select it and its named ports, if it is a pod.
+    pod: Option<(&'a [SetId], &'a [NamedPort])>,
+    /// The address sets that its address lies in, sorted.
+    within: &'a [AddressesId],
+}
+
+/// Whether settings apply on top of policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loosen {
+    /// They do.
+    BySettings,
+    /// Policies alone.
+    Never,
+}
+
+// --------------------------------------------------------------------------------------------------- fold
+
+impl Matcher {
+    fn matches(&self, remote: &Remote<'_>) -> Option<ServiceSet> {
+        let within = self.addresses.is_some_and(|set| remote.within.binary_search(&set).is_ok());
+        match remote.pod {
+            Some((sets, ports))
+                if self.anyone || self.pods.iter().any(|set| sets.binary_search(set).is_ok()) =>
+            {
+                Some(self.services_at(ports))
+            }
+            Some(_) => within.then(|| (*self.services).clone()),
+            None => (self.anyone || within).then(|| (*self.services).clone()),
+        }
+    }
+}
+
+/// The services that pass between the owner of a program and one remote.
+fn fold(programs: &Programs, program: &Program, remote: &Remote<'_>, loosen: Loosen) -> ServiceSet {
+    let mut allowed = ServiceSet::empty();
+    let mut undecided = ServiceSet::all();
+    let mut passed = ServiceSet::empty();
+    // What isolation or a Deny without protocols closes: essential ICMP passes through it.
+    let mut mendable = ServiceSet::empty();
+    for rule in program.admin.iter().flat_map(|list| programs.list(*list)) {
+        let Some(services) = rule.matches(remote) else { continue };
+        let matched = undecided.intersection(&services);
+        undecided = undecided.difference(&services);
+        match rule.action {
+            Action::Accept => allowed = allowed.union(&matched),
+            Action::Pass => passed = passed.union(&matched),
+            Action::Deny if rule.spares_icmp => mendable = mendable.union(&matched),
+            Action::Deny => {}
+        }
+    }
+    undecided = undecided.union(&passed);
+    if let Some(lists) = &program.accepts {
+        let rules = lists.iter().flat_map(|list| programs.list(*list));
+        for services in rules.filter_map(|rule| rule.matches(remote)) {
+            allowed = allowed.union(&undecided.intersection(&services));
+            undecided = undecided.difference(&services);
+        }
+        mendable = mendable.union(&undecided);
+        if loosen == Loosen::BySettings {
+            let open = opened_by_settings(programs, program, remote);
+            allowed = allowed.union(&undecided.intersection(&open));
+        }
+    } else {
+        for rule in program.baseline.iter().flat_map(|list| programs.list(*list)) {
+            let Some(services) = rule.matches(remote) else { continue };
+            let matched = undecided.intersection(&services);
+            undecided = undecided.difference(&services);
+            match rule.action {
+                Action::Accept | Action::Pass => allowed = allowed.union(&matched),
+                Action::Deny if rule.spares_icmp => mendable = mendable.union(&matched),
+                Action::Deny => {}
+            }
+        }
+        allowed = allowed.union(&undecided);
+    }
+    match loosen {
+        Loosen::BySettings => allowed.union(&mendable.intersection(&essential(program.essential))),
+        Loosen::Never => allowed,
+    }
+}
+
+/// What settings open where isolation closes.
+fn opened_by_settings(programs: &Programs, program: &Program, remote: &Remote<'_>) -> ServiceSet {
+    let mut open = ServiceSet::empty();
+    if remote.within.binary_search(&programs.nodes).is_ok() {
+        open = programs.opens_to_nodes(program);
+    }
+    if programs.icmp == IcmpMode::Open {
+        open.icmp = Intervals::full();
+        open.icmpv6 = Intervals::full();
+    }
+    open
+}
+
+/// The messages that path MTU discovery needs: "fragmentation needed" (RFC 1191) and "packet too big" (RFC 8201).
+fn essential(families: [bool; 2]) -> ServiceSet {
+    let mut set = ServiceSet::empty();
+    if families[0] {
+        set.icmp = Intervals::single(Message { kind: 3, code: 4 }.point());
+    }
+    if families[1] {
+        set.icmpv6 = Intervals::single(Message { kind: 2, code: 0 }.point());
+    }
+    set
+}
+
+// ----------------------------------------------------------------------------------------------- Function
+
+impl Function {
+    /// Folds a program.
+    pub(crate) fn new(programs: &Programs, program: &Program, cohorts: &Cohorts<'_>) -> Self {
+        let atoms = Atoms::new(programs, program);
+        let addresses = atoms.fold(programs, program, None);
+        let mut known: HashMap<(Vec<SetId>, &[NamedPort]), usize> = HashMap::new();
+        let mut roles = Vec::new();
+        let singled_out = program.singled_out(programs, cohorts);
+        let place = |(id, (sets, ports))| {
+            let role = *known.entry((sets, ports)).or_insert_with_key(|(sets, ports)| {
+                let remote = Remote { pod: Some((sets, ports)), within: &[] };
+                let selected = fold(programs, program, &remote, Loosen::Never);
+                let exact = (!program.only_accepts())
+                    .then(|| atoms.fold(programs, program, Some((sets, ports))));
+                roles.push(Reach { selected, exact });
+                roles.len() - 1
+            });
+            (id, role)
+        };
+        let singled_out = singled_out.into_iter().map(place).collect();
+        Self { addresses, roles, singled_out }
+    }
+
+    /// The cohorts that are singled out, in order.
+    pub(crate) fn singled_out(&self) -> impl Iterator<Item = (CohortId, &Reach)> + '_ {
+        self.singled_out.iter().filter_map(|(id, role)| Some((*id, self.roles.get(*role)?)))
+    }
+
+    /// How a cohort is singled out, if it is.
+    pub(crate) fn reach(&self, id: CohortId) -> Option<&Reach> {
+        let place = self.singled_out.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.roles.get(self.singled_out.get(place)?.1)
+    }
+
+    /// What passes between the owner and a pod at an address.
+    pub(crate) fn at(&self, reach: Option<&Reach>, address: IpAddr) -> ServiceSet {
+        let by_address = self.addresses.at(address);
+        match reach {
+            None => by_address.clone(),
+            Some(Reach { exact: Some(exact), .. }) => exact.at(address).clone(),
+            Some(Reach { exact: None, selected }) => {
+                by_address.union(&selected.clone().within(Family::of(address)))
+            }
+        }
+    }
+
+    /// Whether the owner has an accepted tcp or udp flow in a family: with any address, or with a pod other than itself.
+    pub(crate) fn accepts_flows(
+        &self,
+        cohorts: &Cohorts<'_>,
+        owner: CohortId,
+        family: Family,
+    ) -> bool {
+        let flows = |services: &ServiceSet| !services.tcp.is_empty() || !services.udp.is_empty();
+        let by_address = self.addresses.addresses_where(flows);
+        let by_address = match family {
+            Family::V4 => !by_address.v4.is_empty(),
+            Family::V6 => !by_address.v6.is_empty(),
+        };
+        by_address
+            || self.singled_out().any(|(id, reach)| {
+                let mut others = cohorts.addresses(id, family);
+                if id == owner && others.next().is_none() {
+                    return false;
+                }
+                match &reach.exact {
+                    None => flows(&reach.selected) && others.next().is_some(),
+                    Some(exact) => others.any(|address| flows(exact.at(address))),
+                }
+            })
+    }
+}
+
+impl Program {
+    /// Whether it is a union of accepts: pods get what their addresses get, and what they get by being selected.
+    fn only_accepts(&self) -> bool {
+        self.admin.is_empty() && self.accepts.is_some()
+    }
+
+    fn matchers<'a>(&'a self, programs: &'a Programs) -> impl Iterator<Item = &'a Matcher> + 'a {
+        let tiers = self.admin.iter().chain(self.accepts.iter().flatten()).chain(&self.baseline);
+        tiers.flat_map(|list| programs.list(*list))
+    }
+
+    /// The cohorts that some selector of the program selects, with the sets that hold them and, where the program
+    /// names ports of its peers, their ports. Sorted.
+    fn singled_out<'c>(
+        &self,
+        programs: &Programs,
+        cohorts: &'c Cohorts<'_>,
+    ) -> Vec<(CohortId, (Vec<SetId>, &'c [NamedPort]))> {
+        let sets: BTreeSet<SetId> =
+            self.matchers(programs).flat_map(|matcher| &matcher.pods).copied().collect();
+        let mut pairs: Vec<(CohortId, SetId)> = Vec::new();
+        for set in sets {
+            pairs.extend(cohorts.members(set).iter().map(|id| (*id, set)));
+        }
+        pairs.sort_unstable();
+        let names = self.matchers(programs).any(|matcher| !matcher.names.is_empty());
+        let mut found: Vec<(CohortId, (Vec<SetId>, &[NamedPort]))> = Vec::new();
+        for (id, set) in pairs {
+            match found.last_mut() {
+                Some((last, (sets, _))) if *last == id => sets.push(set),
+                Some(_) | None => {
+                    let ports = cohorts.get(id).filter(|_| names).map_or(&[][..], |c| &c.ports);
+                    found.push((id, (vec![set], ports)));
+                }
+            }
+        }
+        if names && self.matchers(programs).any(|matcher| matcher.anyone) {
+            let known: BTreeSet<CohortId> = found.iter().map(|(id, _)| *id).collect();
+            let others = cohorts.iter().filter(|(id, cohort)| {
+                !cohort.ports.is_empty() && !known.contains(id)
+            });
+            found.extend(others.map(|(id, cohort)| (id, (Vec::new(), &*cohort.ports))));
+            found.sort_unstable_by_key(|(id, _)| *id);
+        }
+        found
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- ByAddress
+
+impl ByAddress {
+    /// The services at an address.
+    pub(crate) fn at(&self, address: IpAddr) -> &ServiceSet {
+        match address {
+            IpAddr::V4(address) => self.v4.at(address.into()),
+            IpAddr::V6(address) => self.v6.at(address.into()),
+        }
+    }
+
+    /// Two functions joined address by address.
+    pub(crate) fn join(&self, other: &Self, join: impl Fn(&ServiceSet, &ServiceSet) -> ServiceSet) -> Self {
+        Self { v4: self.v4.map2(&other.v4, &join), v6: self.v6.map2(&other.v6, &join) }
+    }
+
+    /// These services at the addresses of a set, none elsewhere.
+    pub(crate) fn on(set: &AddressSet, services: &ServiceSet) -> Self {
+        let inside = |family| services.clone().within(family);
+        Self {
+            v4: StepFunction::indicator(&set.v4, inside(Family::V4), ServiceSet::empty()),
+            v6: StepFunction::indicator(&set.v6, inside(Family::V6), ServiceSet::empty()),
+        }
+    }
+
+    /// The addresses at which a condition holds.
+    pub(crate) fn addresses_where(&self, condition: impl Fn(&ServiceSet) -> bool) -> AddressSet {
+        AddressSet { v4: self.v4.points_where(&condition), v6: self.v6.points_where(&condition) }
+    }
+}
+
+/// The ways in which addresses lie in the address sets of a program: pieces, each with the sets that hold it.
+struct Atoms {
+    v4: Vec<(u32, Vec<AddressesId>)>,
+    v6: Vec<(u128, Vec<AddressesId>)>,
+}
+
+impl Atoms {
+    fn new(programs: &Programs, program: &Program) -> Self {
+        let mut sets: BTreeSet<AddressesId> =
+            program.matchers(programs).filter_map(|matcher| matcher.addresses).collect();
+        let isolates = program.direction == Direction::Ingress && program.accepts.is_some();
+        if isolates && !programs.opens_to_nodes(program).is_empty() {
+            sets.insert(programs.nodes);
+        }
+        let of = |id: &AddressesId| (*id, programs.addresses(*id));
+        Self { v4: sweep(sets.iter().map(of)), v6: sweep(sets.iter().map(of)) }
+    }
+
+    fn fold(
+        &self,
+        programs: &Programs,
+        program: &Program,
+        pod: Option<(&[SetId], &[NamedPort])>,
+    ) -> ByAddress {
+        let mut known: BTreeMap<&[AddressesId], ServiceSet> = BTreeMap::new();
+        let mut services = |within| -> ServiceSet {
+            let fold = || fold(programs, program, &Remote { pod, within }, Loosen::BySettings);
+            known.entry(within).or_insert_with(fold).clone()
+        };
+        let v4 = self.v4.iter().map(|(at, sets)| (*at, services(sets).within(Family::V4)));
+        let v4 = StepFunction::from_pieces(v4.collect());
+        let v6 = self.v6.iter().map(|(at, sets)| (*at, services(sets).within(Family::V6)));
+        ByAddress { v4, v6: StepFunction::from_pieces(v6.collect()) }
+    }
+}
+
+/// Cuts the line where any set begins or ends.
+fn sweep<'a, T: Address>(
+    sets: impl Iterator<Item = (AddressesId, &'a AddressSet)>,
+) -> Vec<(T, Vec<AddressesId>)> {
+    let mut events: BTreeMap<T, Vec<(AddressesId, bool)>> = BTreeMap::from([(T::MIN, Vec::new())]);
+    for (id, set) in sets {
+        for interval in T::of(set).iter() {
+            events.entry(interval.low()).or_default().push((id, true));
+            if let Some(after) = interval.high().next() {
+                events.entry(after).or_default().push((id, false));
+            }
+        }
+    }
+    let mut inside = BTreeSet::new();
+    let mut pieces = Vec::with_capacity(events.len());
+    for (at, changes) in events {
+        for (id, enters) in changes {
+            if enters {
+                inside.insert(id);
+            } else {
+                inside.remove(&id);
+            }
+        }
+        pieces.push((at, inside.iter().copied().collect()));
+    }
+    pieces
+}

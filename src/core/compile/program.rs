@@ -1,0 +1,347 @@
+//! Which rules decide about a cohort, in one direction: policies with their selectors resolved.
+//!
+//! Rule lists that read the same are one list, and cohorts under the same lists share one program, so that work is
+//! done once for each distinct meaning and not once for each policy or pod.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::cohort::{CohortId, Cohorts, SetId};
+use crate::inventory::{Inventory, NamedPort};
+use crate::net::{AddressSet, Interval, ServiceSet, Transport};
+use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject, Tier, Word};
+use crate::settings::{IcmpMode, NodeTraffic, Settings};
+
+/// One rule with its selectors resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Matcher {
+    /// What it does with what it matches.
+    pub(crate) action: Action,
+    /// Whether it matches everyone.
+    pub(crate) anyone: bool,
+    /// The pods that it matches by selector.
+    pub(crate) pods: Vec<SetId>,
+    /// The addresses that it matches.
+    pub(crate) addresses: Option<AddressesId>,
+    /// The services that it matches; on ingress with the subject's named ports.
+    pub(crate) services: Arc<ServiceSet>,
+    /// On egress: the named ports that it matches at pods that it matches as pods.
+    pub(crate) names: Vec<(Option<Transport>, Word)>,
+    /// A Deny that leaves essential ICMP alone: it names no protocols and was understood.
+    pub(crate) spares_icmp: bool,
+}
+
+/// An interned set of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AddressesId(u32);
+
+/// An interned list of matchers, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ListId(u32);
+
+/// What decides about the traffic of a pod in one direction.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Program {
+    /// The direction.
+    pub(crate) direction: Direction,
+    /// The Admin tier, in order.
+    pub(crate) admin: Vec<ListId>,
+    /// The NetworkPolicy tier, if it isolates the pod.
+    pub(crate) accepts: Option<BTreeSet<ListId>>,
+    /// The Baseline tier, in order.
+    pub(crate) baseline: Vec<ListId>,
+    /// What isolation leaves open to nodes: tcp probe ports.
+    pub(crate) probes: Arc<[u16]>,
+    /// The families in which essential ICMP stays open.
+    pub(crate) essential: [bool; 2],
+}
+
+/// Everything that programs refer to.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    lists: Interner<Vec<Matcher>>,
+    addresses: Interner<AddressSet>,
+    /// The addresses of all nodes, if settings open something to them.
+    pub(crate) nodes: AddressesId,
+    /// The settings that change meaning.
+    pub(crate) node_traffic: NodeTraffic,
+    /// The settings that change meaning.
+    pub(crate) icmp: IcmpMode,
+    /// For each cohort and direction: the policies that govern it, in the order in which they are asked.
+    pub(crate) governing: Vec<[Vec<u32>; 2]>,
+}
+
+/// Equal values get the same number.
+#[derive(Debug)]
+struct Interner<T> {
+    values: Vec<Arc<T>>,
+    numbers: HashMap<Arc<T>, u32>,
+}
+
+// ---------------------------------------------------------------------------------------------- Programs
+
+impl Programs {
+    /// Finds the policies that govern each cohort. `order` lists the policies as they are asked.
+    pub(crate) fn new(
+        policies: &[Policy],
+        order: &[u32],
+        cohorts: &mut Cohorts<'_>,
+        inventory: &Inventory,
+        settings: &Settings,
+    ) -> Self {
+        let mut addresses = Interner::default();
+        let nodes = inventory.node_addresses(|_| true);
+        let nodes = nodes.union(&settings.nodes.iter().copied().collect());
+        let nodes = AddressesId(addresses.number(nodes));
+        let mut governing = vec![[Vec::new(), Vec::new()]; cohorts.list.len()];
+        for index in order {
+            let Some(policy) = policies.get(*index as usize) else { continue };
+            let Subject::Pods(selector) = &policy.subject else { continue };
+            let set = cohorts.select(selector);
+            for id in cohorts.members(set) {
+                let Some(lists) = governing.get_mut(*id as usize) else { continue };
+                for (direction, list) in Direction::BOTH.into_iter().zip(lists) {
+                    if policy.rules(direction).is_some() {
+                        list.push(*index);
+                    }
+                }
+            }
+        }
+        let (node_traffic, icmp) = (settings.node_traffic, settings.icmp);
+        Self { lists: Interner::default(), addresses, nodes, node_traffic, icmp, governing }
+    }
+
+    /// The policies that govern a cohort in a direction, in the order in which they are asked.
+    pub(crate) fn governing(&self, cohort: CohortId, direction: Direction) -> &[u32] {
+        let both = self.governing.get(cohort as usize);
+        both.map_or(&[], |[ingress, egress]| match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        })
+    }
+
+    /// The matchers of a list.
+    pub(crate) fn list(&self, id: ListId) -> &[Matcher] {
+        self.lists.values.get(id.0 as usize).map_or(&[], |list| list)
+    }
+
+    /// The addresses of an interned set.
+    pub(crate) fn addresses(&self, id: AddressesId) -> &AddressSet {
+        const NONE: &AddressSet = &AddressSet::empty();
+        self.addresses.values.get(id.0 as usize).map_or(NONE, |set| set)
+    }
+
+    /// What opens for nodes at an isolated pod.
+    pub(crate) fn opens_to_nodes(&self, program: &Program) -> ServiceSet {
+        match (self.node_traffic, program.direction) {
+            (NodeTraffic::None, _) | (_, Direction::Egress) => ServiceSet::empty(),
+            (NodeTraffic::All, Direction::Ingress) => ServiceSet::all(),
+            (NodeTraffic::Probes, Direction::Ingress) => {
+                let ports = program.probes.iter().copied().map(Interval::single).collect();
+                ServiceSet { tcp: ports, ..ServiceSet::empty() }
+            }
+        }
+    }
+}
+
+impl<T: Hash + Eq> Default for Interner<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), numbers: HashMap::new() }
+    }
+}
+
+impl<T: Hash + Eq> Interner<T> {
+    fn number(&mut self, value: T) -> u32 {
+        if let Some(known) = self.numbers.get(&value) {
+            return *known;
+        }
+        let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        let value = Arc::new(value);
+        self.values.push(value.clone());
+        self.numbers.insert(value, number);
+        number
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- Resolver
+
+/// Turns policies into programs, each rule list once.
+#[derive(Debug)]
+pub(crate) struct Resolver<'a, 'c> {
+    policies: &'a [Policy],
+    inventory: &'a Inventory,
+    settings: &'a Settings,
+    cohorts: &'c mut Cohorts<'a>,
+    /// The list of a policy and direction; with the subject's ports where the rules name any.
+    known: HashMap<(u32, Direction, Option<Arc<[NamedPort]>>), ListId>,
+}
+
+impl<'a, 'c> Resolver<'a, 'c> {
+    /// A resolver over these objects.
+    pub(crate) fn new(
+        policies: &'a [Policy],
+        inventory: &'a Inventory,
+        settings: &'a Settings,
+        cohorts: &'c mut Cohorts<'a>,
+    ) -> Self {
+        Self { policies, inventory, settings, cohorts, known: HashMap::new() }
+    }
+
+    /// The program of a cohort in a direction, none if no policy governs it. The Accept rules of the policies in
+    /// `without` are left out.
+    pub(crate) fn program(
+        &mut self,
+        programs: &mut Programs,
+        id: CohortId,
+        direction: Direction,
+        without: &BTreeSet<u32>,
+    ) -> Option<Program> {
+        let governing = programs.governing(id, direction).to_vec();
+        if governing.is_empty() {
+            return None;
+        }
+        let cohort = self.cohorts.get(id)?;
+        let ports = cohort.ports.clone();
+        let mut program = Program {
+            direction,
+            admin: Vec::new(),
+            accepts: None,
+            baseline: Vec::new(),
+            probes: Arc::default(),
+            essential: [false; 2],
+        };
+        let opens = matches!(programs.node_traffic, NodeTraffic::Probes);
+        if opens && direction == Direction::Ingress {
+            program.probes = cohort.probes.clone();
+        }
+        for index in governing {
+            let Some(policy) = self.policies.get(index as usize) else { continue };
+            let list = self.list(programs, index, policy, direction, &ports, without);
+            match policy.tier {
+                Tier::Admin { .. } => program.admin.push(list),
+                Tier::NetworkPolicy => {
+                    program.accepts.get_or_insert_default().insert(list);
+                }
+                Tier::Baseline { .. } => program.baseline.push(list),
+            }
+        }
+        Some(program)
+    }
+
+    fn list(
+        &mut self,
+        programs: &mut Programs,
+        index: u32,
+        policy: &Policy,
+        direction: Direction,
+        ports: &Arc<[NamedPort]>,
+        without: &BTreeSet<u32>,
+    ) -> ListId {
+        let rules = policy.rules(direction).unwrap_or_default();
+        if without.contains(&index) {
+            let rest = rules.iter().filter(|rule| rule.action != Action::Accept);
+            let list = rest.map(|rule| self.matcher(programs, rule, direction, ports)).collect();
+            return ListId(programs.lists.number(list));
+        }
+        let by_subject = direction == Direction::Ingress && rules.iter().any(Rule::names_ports);
+        let key = (index, direction, by_subject.then(|| ports.clone()));
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let list = rules.iter().map(|rule| self.matcher(programs, rule, direction, ports));
+        let list = list.collect();
+        let list = ListId(programs.lists.number(list));
+        self.known.insert(key, list);
+        list
+    }
+
+    fn matcher(
+        &mut self,
+        programs: &mut Programs,
+        rule: &Rule,
+        direction: Direction,
+        ports: &[NamedPort],
+    ) -> Matcher {
+        let mut matcher = Matcher {
+            action: rule.action,
+            anyone: rule.peers == Peers::Anyone,
+            pods: Vec::new(),
+            addresses: None,
+            services: Arc::default(),
+            names: Vec::new(),
+            spares_icmp: rule.services == Services::Every && !rule.failed_closed,
+        };
+        let mut addresses = AddressSet::default();
+        if let Peers::AnyOf(peers) = &rule.peers {
+            for peer in peers {
+                match peer {
+                    Peer::Pods(selector) => matcher.pods.push(self.cohorts.select(selector)),
+                    Peer::Addresses(set) => addresses = addresses.union(set),
+                    Peer::Nodes(selector) => {
+                        let nodes = self.inventory.node_addresses(|n| selector.matches(&n.labels));
+                        addresses = addresses.union(&nodes);
+                        if selector.matches(&crate::policy::Labels::default()) {
+                            let more = self.settings.nodes.iter().copied();
+                            addresses = addresses.union(&more.collect::<AddressSet>());
+                        }
+                    }
+                }
+            }
+        }
+        matcher.pods.retain(|set| !self.cohorts.members(*set).is_empty());
+        matcher.pods.sort_unstable();
+        matcher.pods.dedup();
+        if !addresses.is_empty() {
+            matcher.addresses = Some(AddressesId(programs.addresses.number(addresses)));
+        }
+        matcher.services = Arc::new(services_of(&rule.services, |transport, name| {
+            match direction {
+                Direction::Ingress => named(ports, transport, name),
+                Direction::Egress => {
+                    matcher.names.push((transport, name.clone()));
+                    ServiceSet::empty()
+                }
+            }
+        }));
+        matcher
+    }
+}
+
+/// The services of a rule, its named ones as `resolve` says.
+fn services_of(
+    services: &Services,
+    mut resolve: impl FnMut(Option<Transport>, &Word) -> ServiceSet,
+) -> ServiceSet {
+    let Services::AnyOf(matches) = services else { return ServiceSet::all() };
+    let mut set = ServiceSet::empty();
+    for one in matches {
+        match one {
+            ServiceMatch::Set(services) => set = set.union(services),
+            ServiceMatch::Named { transport, name } => set = set.union(&resolve(*transport, name)),
+        }
+    }
+    set
+}
+
+/// The services of the container ports of a name.
+pub(crate) fn named(ports: &[NamedPort], transport: Option<Transport>, name: &Word) -> ServiceSet {
+    let mut set = ServiceSet::empty();
+    for port in ports {
+        if port.name == *name && transport.is_none_or(|transport| transport == port.transport) {
+            set = set.union(&ServiceSet::ports(port.transport, Interval::single(port.number).into()));
+        }
+    }
+    set
+}
+
+impl Matcher {
+    /// The services that the rule matches for a pod that it matches as a pod.
+    pub(crate) fn services_at(&self, ports: &[NamedPort]) -> ServiceSet {
+        let mut services = (*self.services).clone();
+        for (transport, name) in &self.names {
+            services = services.union(&named(ports, *transport, name));
+        }
+        services
+    }
+}
