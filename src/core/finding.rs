@@ -121,6 +121,8 @@ reasons! {
     SharedInterface,
     /// A pod on an interface whose groups cannot be changed.
     FixedInterface,
+    /// A pod for which the cloud has no interface: nothing filters it.
+    NoInterface,
     /// An isolated pod's own groups were replaced.
     GroupReplaced,
     /// Where no policy governs a direction, an interface's own groups let through less than everything.

@@ -38,10 +38,12 @@ pub struct FlowSet {
     pub destinations: EndpointSet,
     /// What they ask for.
     pub services: ServiceSet,
+    /// The family of their addresses; none: both.
+    pub family: Option<Family>,
 }
 
 /// A set of pods and of addresses. A pod is in it by itself only, never by its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointSet {
     /// The pods.
     pub pods: BTreeSet<PodIndex>,
@@ -124,6 +126,7 @@ impl FlowSet {
         self.sources.contains(flow.source)
             && self.destinations.contains(flow.destination)
             && self.services.contains(flow.service)
+            && self.family.is_none_or(|family| family == flow.family)
     }
 
     /// The box in one line: `shop/web-0, 10.0.0.0/8 → shop/db-0 tcp/80-443, udp/53`.

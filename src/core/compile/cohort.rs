@@ -34,6 +34,8 @@ pub(crate) struct Cohort {
     pub(crate) carrier: Carrier,
     /// The families that they have addresses of.
     pub(crate) families: Families,
+    /// What they give up to fit the quotas.
+    pub(crate) concession: Arc<Concession>,
     /// The pods, in order.
     pub(crate) pods: Vec<PodIndex>,
 }
@@ -52,6 +54,22 @@ pub(crate) enum Carrier {
     Unknown,
 }
 
+/// What pods give up to fit the quotas (DESIGN §6.6); never anything that would open more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Concession {
+    /// Protocols other than tcp, udp and ICMP, where everything but something is asked.
+    pub(crate) only_ports: bool,
+    /// The Accept rules of these policies, by their places.
+    pub(crate) without: BTreeSet<u32>,
+    /// Everything, in the directions that policies govern.
+    pub(crate) closed: bool,
+    /// Being named by the rules of others.
+    pub(crate) nameless: bool,
+}
+
+/// Concessions by pod; most pods make none.
+pub(crate) type Concessions = BTreeMap<PodIndex, Arc<Concession>>;
+
 /// Every pod that policies see, by cohort, with the indexes that selectors need.
 #[derive(Debug)]
 pub(crate) struct Cohorts<'a> {
@@ -61,6 +79,10 @@ pub(crate) struct Cohorts<'a> {
     by_namespace: BTreeMap<Word, Vec<CohortId>>,
     /// In a namespace of many cohorts: those with a label, by namespace, key and value.
     postings: HashMap<(Word, Word, Word), Vec<CohortId>>,
+    /// The cohort of each pod.
+    of: Vec<Option<CohortId>>,
+    /// Who bears each address.
+    bearers: HashMap<IpAddr, PodIndex>,
     namespaces: HashMap<Selector, Arc<[Word]>>,
     selected: HashMap<PodSelector, SetId>,
     sets: Vec<Arc<[CohortId]>>,
@@ -75,20 +97,39 @@ const INDEXED: usize = 16;
 
 impl<'a> Cohorts<'a> {
     /// Groups the pods; pods whose addresses lie differently in `splits` are never alike.
-    pub(crate) fn new(inventory: &'a Inventory, splits: &[AddressSet]) -> Self {
-        type Key<'k> = (&'k str, &'k Labels, &'k [NamedPort], &'k [u16], Carrier, Families, Vec<bool>);
+    pub(crate) fn new(
+        inventory: &'a Inventory,
+        splits: &BTreeSet<AddressSet>,
+        concessions: &Concessions,
+    ) -> Self {
+        type Key<'k> = (
+            &'k str,
+            &'k Labels,
+            &'k [NamedPort],
+            &'k [u16],
+            Families,
+            Carrier,
+            Vec<bool>,
+            Arc<Concession>,
+        );
         let mut list: Vec<Cohort> = Vec::new();
         let mut known: HashMap<Key<'_>, usize> = HashMap::new();
         let mut carriers = Carriers::default();
+        let none = Arc::new(Concession::default());
         for (index, pod) in inventory.pods_of_policies() {
             let families = Family::BOTH.map(|family| pod.address(family).is_some());
             let lies = splits
                 .iter()
-                .flat_map(|set| Family::BOTH.map(|f| pod.address(f).is_some_and(|a| set.contains(a))))
+                .flat_map(|set| {
+                    Family::BOTH.map(|f| pod.address(f).is_some_and(|a| set.contains(a)))
+                })
                 .collect();
             let carrier = carriers.of(inventory, pod);
-            let key = (&*pod.namespace, &*pod.labels, &*pod.ports, &*pod.probes, carrier, families, lies);
-            let carrier = key.4.clone();
+            let concession = concessions.get(&index).unwrap_or(&none).clone();
+            let alike = (&*pod.namespace, &*pod.labels, &*pod.ports, &*pod.probes, families);
+            let (namespace, labels, ports, probes, families) = alike;
+            let (by_carrier, by_concession) = (carrier.clone(), concession.clone());
+            let key = (namespace, labels, ports, probes, families, by_carrier, lies, by_concession);
             let place = *known.entry(key).or_insert_with(|| {
                 list.push(Cohort {
                     namespace: pod.namespace.clone(),
@@ -97,6 +138,7 @@ impl<'a> Cohorts<'a> {
                     probes: pod.probes.clone(),
                     carrier,
                     families,
+                    concession,
                     pods: Vec::new(),
                 });
                 list.len() - 1
@@ -105,14 +147,25 @@ impl<'a> Cohorts<'a> {
                 cohort.pods.push(index);
             }
         }
+        let mut of = vec![None; inventory.pods.len()];
         let mut by_namespace: BTreeMap<Word, Vec<CohortId>> = BTreeMap::new();
         for (id, cohort) in (0..).zip(&list) {
             by_namespace.entry(cohort.namespace.clone()).or_default().push(id);
+            for pod in &cohort.pods {
+                if let Some(slot) = of.get_mut(pod.0) {
+                    *slot = Some(id);
+                }
+            }
         }
         let mut cohorts = Self {
             list,
             by_namespace,
             postings: HashMap::new(),
+            of,
+            bearers: inventory
+                .pods_of_policies()
+                .flat_map(|(index, pod)| pod.addresses.iter().map(move |address| (*address, index)))
+                .collect(),
             namespaces: HashMap::new(),
             selected: HashMap::new(),
             sets: Vec::new(),
@@ -150,6 +203,21 @@ impl<'a> Cohorts<'a> {
         pods.filter_map(move |pod| self.inventory.pod(*pod)?.address(family))
     }
 
+    /// The pods of a cohort with each of their addresses.
+    pub(crate) fn placed(&self, id: CohortId) -> impl Iterator<Item = (PodIndex, IpAddr)> + '_ {
+        let pods = self.get(id).into_iter().flat_map(|cohort| &cohort.pods);
+        pods.flat_map(|index| {
+            let pod = self.inventory.pod(*index);
+            let addresses = Family::BOTH.map(|family| pod.and_then(|pod| pod.address(family)));
+            addresses.into_iter().flatten().map(move |address| (*index, address))
+        })
+    }
+
+    /// The cohort of a pod.
+    pub(crate) fn of(&self, pod: PodIndex) -> Option<CohortId> {
+        *self.of.get(pod.0)?
+    }
+
     /// Every cohort with its place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (CohortId, &Cohort)> + '_ {
         (0..).zip(&self.list)
@@ -175,6 +243,16 @@ impl<'a> Cohorts<'a> {
         set
     }
 
+    /// The set of a selector that some policy uses.
+    pub(crate) fn selected(&self, selector: &PodSelector) -> Option<SetId> {
+        self.selected.get(selector).copied()
+    }
+
+    /// The pod that bears an address, host network aside.
+    pub(crate) fn bearer(&self, address: IpAddr) -> Option<PodIndex> {
+        self.bearers.get(&address).copied()
+    }
+
     fn intern(&mut self, members: Arc<[CohortId]>) -> SetId {
         if let Some(known) = self.interned.get(&members) {
             return *known;
@@ -196,9 +274,8 @@ impl<'a> Cohorts<'a> {
             found.extend(all);
             return;
         }
-        let matches = |id: &CohortId| {
-            self.get(*id).is_some_and(|cohort| selector.matches(&cohort.labels))
-        };
+        let matches =
+            |id: &CohortId| self.get(*id).is_some_and(|cohort| selector.matches(&cohort.labels));
         if all.len() > INDEXED
             && let Some((key, values)) = selector.requirements().find_map(one_of)
         {

@@ -54,6 +54,9 @@ struct Remote<'a> {
     within: &'a [AddressesId],
 }
 
+/// The sets of a program that select a pod, sorted, and its named ports if the program names ports of its peers.
+type Role<'a> = (Vec<SetId>, &'a [NamedPort]);
+
 /// Whether settings apply on top of policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loosen {
@@ -161,7 +164,7 @@ impl Function {
     pub(crate) fn new(programs: &Programs, program: &Program, cohorts: &Cohorts<'_>) -> Self {
         let atoms = Atoms::new(programs, program);
         let addresses = atoms.fold(programs, program, None);
-        let mut known: HashMap<(Vec<SetId>, &[NamedPort]), usize> = HashMap::new();
+        let mut known: HashMap<Role<'_>, usize> = HashMap::new();
         let mut roles = Vec::new();
         let singled_out = program.singled_out(programs, cohorts);
         let place = |(id, (sets, ports))| {
@@ -235,6 +238,15 @@ impl Program {
         self.admin.is_empty() && self.accepts.is_some()
     }
 
+    /// The address sets that it looks at.
+    pub(crate) fn address_sets<'a>(
+        &'a self,
+        programs: &'a Programs,
+    ) -> impl Iterator<Item = AddressSet> + 'a {
+        let sets = self.matchers(programs).filter_map(|matcher| matcher.addresses);
+        sets.chain([programs.nodes]).map(|id| programs.addresses(id).clone())
+    }
+
     fn matchers<'a>(&'a self, programs: &'a Programs) -> impl Iterator<Item = &'a Matcher> + 'a {
         let tiers = self.admin.iter().chain(self.accepts.iter().flatten()).chain(&self.baseline);
         tiers.flat_map(|list| programs.list(*list))
@@ -246,7 +258,7 @@ impl Program {
         &self,
         programs: &Programs,
         cohorts: &'c Cohorts<'_>,
-    ) -> Vec<(CohortId, (Vec<SetId>, &'c [NamedPort]))> {
+    ) -> Vec<(CohortId, Role<'c>)> {
         let sets: BTreeSet<SetId> =
             self.matchers(programs).flat_map(|matcher| &matcher.pods).copied().collect();
         let mut pairs: Vec<(CohortId, SetId)> = Vec::new();
@@ -255,7 +267,7 @@ impl Program {
         }
         pairs.sort_unstable();
         let names = self.matchers(programs).any(|matcher| !matcher.names.is_empty());
-        let mut found: Vec<(CohortId, (Vec<SetId>, &[NamedPort]))> = Vec::new();
+        let mut found: Vec<(CohortId, Role<'_>)> = Vec::new();
         for (id, set) in pairs {
             match found.last_mut() {
                 Some((last, (sets, _))) if *last == id => sets.push(set),
@@ -267,9 +279,9 @@ impl Program {
         }
         if names && self.matchers(programs).any(|matcher| matcher.anyone) {
             let known: BTreeSet<CohortId> = found.iter().map(|(id, _)| *id).collect();
-            let others = cohorts.iter().filter(|(id, cohort)| {
-                !cohort.ports.is_empty() && !known.contains(id)
-            });
+            let others = cohorts
+                .iter()
+                .filter(|(id, cohort)| !cohort.ports.is_empty() && !known.contains(id));
             found.extend(others.map(|(id, cohort)| (id, (Vec::new(), &*cohort.ports))));
             found.sort_unstable_by_key(|(id, _)| *id);
         }
@@ -289,8 +301,35 @@ impl ByAddress {
     }
 
     /// Two functions joined address by address.
-    pub(crate) fn join(&self, other: &Self, join: impl Fn(&ServiceSet, &ServiceSet) -> ServiceSet) -> Self {
+    pub(crate) fn join(
+        &self,
+        other: &Self,
+        join: impl Fn(&ServiceSet, &ServiceSet) -> ServiceSet,
+    ) -> Self {
         Self { v4: self.v4.map2(&other.v4, &join), v6: self.v6.map2(&other.v6, &join) }
+    }
+
+    /// The function of the services.
+    pub(crate) fn map(&self, change: impl Fn(&ServiceSet) -> ServiceSet) -> Self {
+        Self { v4: self.v4.map(&change), v6: self.v6.map(&change) }
+    }
+
+    /// Nothing in the families that the owner has no address of.
+    pub(crate) fn of_families(self, families: [bool; 2]) -> Self {
+        let nothing = ServiceSet::empty();
+        let [v4, v6] = families;
+        Self {
+            v4: if v4 { self.v4 } else { StepFunction::constant(nothing.clone()) },
+            v6: if v6 { self.v6 } else { StepFunction::constant(nothing) },
+        }
+    }
+
+    /// Whether services pass at every address of these families.
+    pub(crate) fn everywhere(&self, services: &ServiceSet, families: [bool; 2]) -> bool {
+        let [v4, v6] = families;
+        let wanted = Family::BOTH.map(|family| services.clone().within(family));
+        (!v4 || self.v4.pieces().all(|(_, here)| here.contains_all(&wanted[0])))
+            && (!v6 || self.v6.pieces().all(|(_, here)| here.contains_all(&wanted[1])))
     }
 
     /// These services at the addresses of a set, none elsewhere.

@@ -1,21 +1,42 @@
 //! Policies, inventory and settings in; the desired groups out, and what they cannot say.
 //!
-//! Network ACLs (DESIGN §7) take their place beside `groups` here.
+//! ```text
+//! pods ─▶ cohorts ─┐
+//!                  ├─▶ programs ─▶ functions ─▶ grants ─▶ classes ─▶ layout ─▶ Desired
+//! policies ────────┘   who decides  what passes  what rules  whom rules  which
+//!                                   by remote    can say     tell apart  groups
+//! ```
+//!
+//! Network ACLs (DESIGN §7) take their place beside the grants: what a deny entry says, no rule has to.
 
+mod assemble;
+mod blame;
+mod class;
+mod cohort;
 pub mod cover;
+mod effective;
+mod grant;
+mod ladder;
+mod layout;
+mod loss;
+mod meaning;
+mod notes;
+mod outcome;
+mod program;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-mod cohort;
-mod effective;
-mod program;
-
 use crate::finding::Finding;
 use crate::firewall::{GroupNumber, Rule, State};
 use crate::flow::Flow;
-use crate::inventory::PodIndex;
-use crate::policy::ObjectRef;
+use crate::inventory::{Inventory, PodIndex};
+use crate::policy::{ObjectRef, Policy};
+use crate::settings::Settings;
+use class::Classes;
+use cohort::Concessions;
+use layout::Layout;
+use meaning::Meaning;
 
 /// What the cloud should hold, with the reasons.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,4 +84,22 @@ pub struct Counts {
     pub minimum_prefix_rules: usize,
     /// Rules of the largest group in one direction and family.
     pub largest_group: usize,
+}
+
+/// Translates policies into groups.
+///
+/// Never fails: what does not fit, or cannot be said, becomes a finding, and is never wider than the policies (P2).
+/// Pods that concede something to a quota (DESIGN §6.6) are translated again with what they conceded, until all fits.
+#[must_use]
+pub fn compile(policies: &[Policy], inventory: &Inventory, settings: &Settings) -> Desired {
+    let mut concessions = Concessions::new();
+    loop {
+        let meaning = Meaning::new(policies, inventory, settings, &concessions);
+        let classes = Classes::new(&meaning);
+        let layout = Layout::new(&meaning, &classes);
+        match ladder::climb(&meaning, &classes, &layout) {
+            Some(more) => concessions = more,
+            None => return assemble::desired(&meaning, &classes, &layout),
+        }
+    }
 }

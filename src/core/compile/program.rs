@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::cohort::{CohortId, Cohorts, SetId};
 use crate::inventory::{Inventory, NamedPort};
 use crate::net::{AddressSet, Interval, ServiceSet, Transport};
-use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject, Tier, Word};
+use crate::policy::{
+    Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject, Tier, Word,
+};
 use crate::settings::{IcmpMode, NodeTraffic, Settings};
 
 /// One rule with its selectors resolved.
@@ -139,7 +141,7 @@ impl Programs {
             (NodeTraffic::All, Direction::Ingress) => ServiceSet::all(),
             (NodeTraffic::Probes, Direction::Ingress) => {
                 let ports = program.probes.iter().copied().map(Interval::single).collect();
-                ServiceSet { tcp: ports, ..ServiceSet::empty() }
+                ServiceSet::ports(Transport::Tcp, ports)
             }
         }
     }
@@ -173,9 +175,12 @@ pub(crate) struct Resolver<'a, 'c> {
     inventory: &'a Inventory,
     settings: &'a Settings,
     cohorts: &'c mut Cohorts<'a>,
-    /// The list of a policy and direction; with the subject's ports where the rules name any.
-    known: HashMap<(u32, Direction, Option<Arc<[NamedPort]>>), ListId>,
+    /// The lists that were resolved.
+    known: HashMap<ListKey, ListId>,
 }
+
+/// A policy, a direction, and the subject's ports where the rules name any.
+type ListKey = (u32, Direction, Option<Arc<[NamedPort]>>);
 
 impl<'a, 'c> Resolver<'a, 'c> {
     /// A resolver over these objects.
@@ -295,15 +300,14 @@ impl<'a, 'c> Resolver<'a, 'c> {
         if !addresses.is_empty() {
             matcher.addresses = Some(AddressesId(programs.addresses.number(addresses)));
         }
-        matcher.services = Arc::new(services_of(&rule.services, |transport, name| {
-            match direction {
+        matcher.services =
+            Arc::new(services_of(&rule.services, |transport, name| match direction {
                 Direction::Ingress => named(ports, transport, name),
                 Direction::Egress => {
                     matcher.names.push((transport, name.clone()));
                     ServiceSet::empty()
                 }
-            }
-        }));
+            }));
         matcher
     }
 }
@@ -329,7 +333,8 @@ pub(crate) fn named(ports: &[NamedPort], transport: Option<Transport>, name: &Wo
     let mut set = ServiceSet::empty();
     for port in ports {
         if port.name == *name && transport.is_none_or(|transport| transport == port.transport) {
-            set = set.union(&ServiceSet::ports(port.transport, Interval::single(port.number).into()));
+            set =
+                set.union(&ServiceSet::ports(port.transport, Interval::single(port.number).into()));
         }
     }
     set

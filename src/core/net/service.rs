@@ -219,6 +219,18 @@ impl ServiceSet {
             && self.other.contains_all(&other.other)
     }
 
+    /// Whether it holds every protocol without a word of its own.
+    #[must_use]
+    pub fn asks_for_every_other(&self) -> bool {
+        self.other == Self::all_other()
+    }
+
+    /// The set without the protocols that have no word of their own.
+    #[must_use]
+    pub fn without_other(self) -> Self {
+        Self { other: Intervals::empty(), ..self }
+    }
+
     /// The services of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

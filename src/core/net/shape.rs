@@ -47,14 +47,29 @@ impl ServiceSet {
         if self.first_missing(Shape::All, family).is_none() {
             return vec![Shape::All];
         }
+        self.parts(&[family])
+    }
+
+    /// The largest shapes within this set on the service lines of both families: what a rule that names a group can
+    /// say, since it holds in both.
+    #[must_use]
+    pub fn maximal_shapes_of_both(&self) -> Vec<Shape> {
+        if Family::BOTH.iter().all(|family| self.first_missing(Shape::All, *family).is_none()) {
+            return vec![Shape::All];
+        }
+        self.parts(&Family::BOTH)
+    }
+
+    /// The largest shapes that are not the whole line.
+    fn parts(&self, families: &[Family]) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = self.tcp.iter().map(Shape::Tcp).collect();
         shapes.extend(self.udp.iter().map(Shape::Udp));
         shapes.extend(self.sctp.is_full().then_some(Shape::Sctp));
-        match family {
-            Family::V4 => shapes.extend(maximal_messages(&self.icmp).into_iter().map(Shape::Icmp)),
-            Family::V6 => {
-                shapes.extend(maximal_messages(&self.icmpv6).into_iter().map(Shape::Icmpv6));
-            }
+        if families.contains(&Family::V4) {
+            shapes.extend(maximal_messages(&self.icmp).into_iter().map(Shape::Icmp));
+        }
+        if families.contains(&Family::V6) {
+            shapes.extend(maximal_messages(&self.icmpv6).into_iter().map(Shape::Icmpv6));
         }
         let numbers = self.other.iter().flat_map(|range| range.low()..=range.high());
         shapes.extend(numbers.filter_map(Protocol::new).map(Shape::Other));

@@ -1,0 +1,204 @@
+//! Why policies and cloud differ at one end, and which object is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::cohort::{Carrier, Cohort, CohortId};
+use super::loss::untouchable;
+use super::meaning::Meaning;
+use crate::finding::{Effect, Reason};
+use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
+use crate::policy::{Direction, Kind, ObjectRef, Policy, Rule, ServiceMatch, Services, Word};
+
+/// The other end of a difference.
+#[derive(Clone, Debug)]
+pub(crate) enum Remote {
+    /// Addresses that no pod bears.
+    Addresses {
+        /// Whether no group filters them.
+        platform: bool,
+        /// The addresses.
+        addresses: AddressSet,
+    },
+    /// Pods.
+    Pods {
+        /// Whether they gave up being named, to fit a quota.
+        nameless: bool,
+    },
+}
+
+/// One reason of a difference: the object and field, the reason, and the services that it explains.
+pub(crate) type Blamed = (ObjectRef, Arc<str>, Reason, ServiceSet);
+
+/// Finds the reasons.
+pub(crate) struct Blame<'m, 'a> {
+    meaning: &'m Meaning<'a>,
+    whole: Arc<str>,
+    /// The rules of each policy and direction that name ports of sctp.
+    sctp: HashMap<(u32, Direction), Vec<Arc<str>>>,
+}
+
+impl<'m, 'a> Blame<'m, 'a> {
+    /// For these policies.
+    pub(crate) fn new(meaning: &'m Meaning<'a>) -> Self {
+        let mut sctp: HashMap<(u32, Direction), Vec<Arc<str>>> = HashMap::new();
+        for (index, policy) in (0..).zip(meaning.policies) {
+            for direction in Direction::BOTH {
+                let rules = policy.rules(direction).unwrap_or_default();
+                for rule in rules.iter().filter(|rule| names_sctp_ports(rule)) {
+                    sctp.entry((index, direction)).or_default().push(rule.path.clone());
+                }
+            }
+        }
+        Self { meaning, whole: Arc::from(""), sctp }
+    }
+
+    /// The reasons of a difference at the end of a cohort's pods.
+    pub(crate) fn of(
+        &self,
+        id: CohortId,
+        cohort: &Cohort,
+        direction: Direction,
+        effect: Effect,
+        remote: &Remote,
+    ) -> Vec<Blamed> {
+        let governing = self.meaning.programs.governing(id, direction);
+        let all = ServiceSet::all();
+        let reason = match (effect, untouchable(cohort), remote) {
+            (
+                Effect::NotEnforced | Effect::Ignored,
+                _,
+                Remote::Addresses { platform: true, .. },
+            ) => Reason::NeverFiltered,
+            (Effect::NotEnforced | Effect::Ignored, Some(reason), _) => reason,
+            (Effect::NotEnforced | Effect::Ignored, None, _) => Reason::GroupKept,
+            (Effect::Narrower, untouchable, _) if untouchable.is_some() || governing.is_empty() => {
+                return vec![(prior(cohort), self.whole.clone(), Reason::PriorGroups, all)];
+            }
+            (Effect::Narrower, _, _) => return self.narrower(id, cohort, direction, remote),
+        };
+        self.policies(governing, reason, &all)
+    }
+
+    /// Why rules say less than policies do: sctp has no ports; a quota; subnets taken out; one reference for two families.
+    fn narrower(
+        &self,
+        id: CohortId,
+        cohort: &Cohort,
+        direction: Direction,
+        remote: &Remote,
+    ) -> Vec<Blamed> {
+        let governing = self.meaning.programs.governing(id, direction);
+        let sctp = ServiceSet::ports(Transport::Sctp, Intervals::full());
+        let mut blamed = Vec::new();
+        for index in governing {
+            let paths = self.sctp.get(&(*index, direction)).into_iter().flatten();
+            let policy = self.meaning.policies.get(*index as usize);
+            blamed.extend(paths.zip(policy.into_iter().cycle()).map(|(path, policy)| {
+                (policy.object.clone(), path.clone(), Reason::SctpPort, sctp.clone())
+            }));
+        }
+        let rest =
+            if blamed.is_empty() { ServiceSet::all() } else { ServiceSet::all().difference(&sctp) };
+        let conceded = &cohort.concession;
+        let quota = conceded.only_ports || conceded.closed || !conceded.without.is_empty();
+        let carved = self.meaning.granted(id, direction).map(|(_, grant)| &grant.carved);
+        let reason = match remote {
+            Remote::Pods { nameless: true } => Reason::QuotaExceeded,
+            _ if quota => Reason::QuotaExceeded,
+            Remote::Addresses { addresses, .. }
+                if carved.is_some_and(|carved| carved.contains_all(addresses)) =>
+            {
+                Reason::UndeclaredPodSubnets
+            }
+            Remote::Pods { .. } if carved.is_some_and(|carved| !carved.is_empty()) => {
+                Reason::FamilyMismatch
+            }
+            Remote::Addresses { .. } | Remote::Pods { .. } => Reason::QuotaExceeded,
+        };
+        let left_out = |index: &&u32| !conceded.closed && conceded.without.contains(index);
+        let left_out: Vec<u32> = governing.iter().filter(left_out).copied().collect();
+        let responsible = if left_out.is_empty() { governing } else { &left_out };
+        blamed.extend(self.policies(responsible, reason, &rest));
+        blamed
+    }
+
+    fn policies(&self, indexes: &[u32], reason: Reason, services: &ServiceSet) -> Vec<Blamed> {
+        let policies =
+            indexes.iter().filter_map(|index| self.meaning.policies.get(*index as usize));
+        let blame =
+            |policy: &Policy| (policy.object.clone(), self.whole.clone(), reason, services.clone());
+        policies.map(blame).collect()
+    }
+}
+
+/// What to tell the reader of a finding: what happens, and what to do.
+pub(crate) fn advice(reason: Reason) -> &'static str {
+    const ADVICE: &[(Reason, &str)] = &[
+        (
+            Reason::SctpPort,
+            "security groups have no ports for sctp, so these flows stay closed; allow sctp as a whole, or use tcp or udp",
+        ),
+        (
+            Reason::NeverFiltered,
+            "no security group filters the platform's resolver, metadata, time and licence addresses: what the policy \
+             denies there passes",
+        ),
+        (
+            Reason::UndeclaredPodSubnets,
+            "pods that must stay out share wide address blocks with others, so the VPC's blocks are closed for addresses \
+             that no pod bears; declare `podSubnets` to make this exact",
+        ),
+        (
+            Reason::FamilyMismatch,
+            "the policy tells a pod's two addresses apart, which one reference cannot: what only one of them may do stays \
+             closed",
+        ),
+        (
+            Reason::QuotaExceeded,
+            "the exact rules do not fit the quotas, so these flows stay closed; raise the quota or ask for less",
+        ),
+        (
+            Reason::SharedInterface,
+            "the pods are on interfaces that carry several pods, whose groups are left alone: what the policy denies passes; \
+             give the pods interfaces of their own",
+        ),
+        (
+            Reason::FixedInterface,
+            "the groups of the pods' interfaces cannot be changed: what the policy denies passes",
+        ),
+        (Reason::NoInterface, "the cloud has no interface for the pods, so nothing filters them"),
+        (
+            Reason::GroupKept,
+            "a group that `keepGroups` lists lets through more than the policy does",
+        ),
+        (
+            Reason::PriorGroups,
+            "where no policy governs a direction, this group of others lets through less than everything",
+        ),
+    ];
+    let found = ADVICE.iter().find(|(of, _)| *of == reason);
+    found.map_or(reason.describe().trim(), |(_, advice)| advice)
+}
+
+/// The groups of others on a cohort, as an object to tell about.
+fn prior(cohort: &Cohort) -> ObjectRef {
+    let names: Vec<&str> = match &cohort.carrier {
+        Carrier::Programmable(prior) | Carrier::Untouchable(_, prior) => {
+            prior.iter().map(|group| &*group.0).collect()
+        }
+        Carrier::Unknown => Vec::new(),
+    };
+    ObjectRef { kind: Kind::Other, namespace: None, name: Word::from(names.join(",")) }
+}
+
+/// Whether a rule names sctp by port.
+fn names_sctp_ports(rule: &Rule) -> bool {
+    let Services::AnyOf(list) = &rule.services else { return false };
+    list.iter().any(|one| match one {
+        ServiceMatch::Set(set) => !set.sctp.is_empty() && !set.sctp.is_full(),
+        ServiceMatch::Named { transport, .. } => {
+            transport.is_none_or(|transport| transport == Transport::Sctp)
+        }
+    })
+}

@@ -1,0 +1,348 @@
+//! Where policies and cloud differ: the findings that hold flows.
+//!
+//! Asked and outcome are compared as functions, for every cohort, direction and remote. What is left over becomes
+//! boxes of flows, each with the reason that explains it; so no difference goes unreported, whatever caused it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::blame::{Blame, Remote, advice};
+use super::class::Classes;
+use super::cohort::{Carrier, Cohort, CohortId, Concession};
+use super::effective::{ByAddress, Function};
+use super::meaning::Meaning;
+use super::outcome::{Outcome, Outcomes};
+use crate::finding::{Effect, Finding, Reason};
+use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
+use crate::inventory::PodIndex;
+use crate::net::{Address, AddressSet, Family, ServiceSet, StepFunction};
+use crate::policy::{Direction, ObjectRef};
+
+/// The other ends and services of a box; its own end are the pods that it is kept under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Region {
+    direction: Direction,
+    remote: EndpointSet,
+    services: ServiceSet,
+    family: Family,
+}
+
+/// What makes comparisons one: the function, the outcome, and the families of the owner.
+type Compared = (Option<*const Function>, *const Outcome, [bool; 2]);
+
+/// What makes findings one finding.
+type Key = (ObjectRef, Arc<str>, Reason, Effect);
+
+/// Every difference, as findings.
+pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding> {
+    let mut losses = Losses {
+        meaning,
+        outcomes: Outcomes::new(meaning, classes),
+        blame: Blame::new(meaning),
+        known: HashMap::new(),
+        found: BTreeMap::new(),
+        declared: meaning.settings.pod_subnets.iter().copied().collect(),
+    };
+    for (id, cohort) in meaning.cohorts.iter() {
+        for direction in Direction::BOTH {
+            losses.compare(id, cohort, direction);
+        }
+    }
+    losses.into_findings()
+}
+
+struct Losses<'m, 'a> {
+    meaning: &'m Meaning<'a>,
+    outcomes: Outcomes<'m, 'a>,
+    blame: Blame<'m, 'a>,
+    /// The differences of a function and an outcome, which many cohorts share.
+    known: HashMap<Compared, Rc<Vec<Difference>>>,
+    found: BTreeMap<Key, BTreeMap<Rc<Region>, BTreeSet<PodIndex>>>,
+    declared: AddressSet,
+}
+
+/// One region of remotes that a function and an outcome treat differently.
+#[derive(Debug)]
+struct Difference {
+    effect: Effect,
+    remote: Remote,
+    region: Rc<Region>,
+}
+
+impl Losses<'_, '_> {
+    fn compare(&mut self, id: CohortId, cohort: &Cohort, direction: Direction) {
+        let asked = self.meaning.asked(id, direction).cloned();
+        let outcome = self.outcomes.of(id, cohort, direction);
+        let key = (asked.as_ref().map(Rc::as_ptr), Rc::as_ptr(&outcome), cohort.families);
+        let differences = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Rc::new(self.differences(asked.as_deref(), &outcome, cohort, direction));
+                self.known.insert(key, new.clone());
+                new
+            }
+        };
+        for difference in differences.iter() {
+            let blamed =
+                self.blame.of(id, cohort, direction, difference.effect, &difference.remote);
+            for (object, path, reason, services) in blamed {
+                let key = (object, path, reason, difference.effect);
+                let services = difference.region.services.intersection(&services);
+                if services.is_empty() {
+                    continue;
+                }
+                let region = if services == difference.region.services {
+                    difference.region.clone()
+                } else {
+                    Rc::new(Region { services, ..(*difference.region).clone() })
+                };
+                let pods = self.found.entry(key).or_default().entry(region).or_default();
+                pods.extend(cohort.pods.iter().copied());
+            }
+        }
+    }
+
+    fn differences(
+        &self,
+        asked: Option<&Function>,
+        outcome: &Outcome,
+        cohort: &Cohort,
+        direction: Direction,
+    ) -> Vec<Difference> {
+        let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
+        let by_address = asked.map_or(&everything, |function| &function.addresses);
+        let mut found = Vec::new();
+        for effect in [Effect::Narrower, Effect::NotEnforced] {
+            let (more, less) = match effect {
+                Effect::Narrower => (by_address, &outcome.addresses),
+                Effect::NotEnforced | Effect::Ignored => (&outcome.addresses, by_address),
+            };
+            let difference = more.join(less, ServiceSet::difference).of_families(cohort.families);
+            let mut push = |family, services: &ServiceSet, addresses: AddressSet| {
+                for (platform, part) in [
+                    (true, addresses.intersection(self.outcomes.platform())),
+                    (false, addresses.difference(self.outcomes.platform())),
+                ] {
+                    let part = part.difference(&self.declared);
+                    if !part.is_empty() {
+                        let remote = EndpointSet { pods: BTreeSet::new(), addresses: part.clone() };
+                        let services = services.clone();
+                        let region = Region { direction, remote, services, family };
+                        let remote = Remote::Addresses { platform, addresses: part };
+                        found.push(Difference { effect, remote, region: Rc::new(region) });
+                    }
+                }
+            };
+            by_value(&difference.v4, |services, here| push(Family::V4, services, here));
+            by_value(&difference.v6, |services, here| push(Family::V6, services, here));
+        }
+        let conceded = *cohort.concession != Concession::default();
+        if !outcome.exact || conceded || (asked.is_some() && untouchable(cohort).is_some()) {
+            self.pod_differences(asked, outcome, cohort, direction, &mut found);
+        }
+        found
+    }
+
+    fn pod_differences(
+        &self,
+        asked: Option<&Function>,
+        outcome: &Outcome,
+        owner: &Cohort,
+        direction: Direction,
+        found: &mut Vec<Difference>,
+    ) {
+        let mut grouped: BTreeMap<(Effect, Family, bool, ServiceSet), BTreeSet<PodIndex>> =
+            BTreeMap::new();
+        for (id, cohort) in self.meaning.cohorts.iter() {
+            let nameless = cohort.concession.nameless;
+            let reach = asked.and_then(|function| function.reach(id));
+            for (pod, address) in self.meaning.cohorts.placed(id) {
+                let family = Family::of(address);
+                let [v4, v6] = owner.families;
+                if !(if family == Family::V4 { v4 } else { v6 }) {
+                    continue;
+                }
+                let wanted = match asked {
+                    Some(function) => function.at(reach, address),
+                    None => ServiceSet::line(family),
+                };
+                let given = self.outcomes.at(outcome, id, cohort, address);
+                if wanted == given {
+                    continue;
+                }
+                for (effect, services) in [
+                    (Effect::Narrower, wanted.difference(&given)),
+                    (Effect::NotEnforced, given.difference(&wanted)),
+                ] {
+                    if !services.is_empty() {
+                        let key = (effect, family, nameless, services);
+                        grouped.entry(key).or_default().insert(pod);
+                    }
+                }
+            }
+        }
+        for ((effect, family, nameless, services), pods) in grouped {
+            let remote = EndpointSet { pods, addresses: AddressSet::empty() };
+            let region = Rc::new(Region { direction, remote, services, family });
+            found.push(Difference { effect, remote: Remote::Pods { nameless }, region });
+        }
+    }
+
+    fn into_findings(mut self) -> Vec<Finding> {
+        let found = std::mem::take(&mut self.found);
+        let mut findings = Vec::with_capacity(found.len());
+        for ((object, path, reason, effect), regions) in found {
+            let mut flows = Vec::new();
+            let mut witness = None;
+            for (region, pods) in &regions {
+                witness = witness.or_else(|| self.witness(effect, region, pods));
+                flows.extend(boxes(region, pods));
+            }
+            let message = advice(reason).to_owned();
+            findings.push(Finding {
+                object,
+                path,
+                reason,
+                effect,
+                message,
+                flows,
+                witness,
+                location: None,
+            });
+        }
+        findings
+    }
+
+    /// One real flow of a region: for `Narrower` one that the other end's policies allow, for `NotEnforced` one that the
+    /// cloud lets through at the other end.
+    fn witness(
+        &mut self,
+        effect: Effect,
+        region: &Region,
+        pods: &BTreeSet<PodIndex>,
+    ) -> Option<Flow> {
+        let family = region.family;
+        let flow = |here: PodIndex, there, service| {
+            let here = Endpoint::Pod(here);
+            let (source, destination) = match region.direction {
+                Direction::Ingress => (there, here),
+                Direction::Egress => (here, there),
+            };
+            Flow { source, destination, family, service }
+        };
+        if let Some(address) = self.unborne(&region.remote.addresses) {
+            let service = region.services.first()?;
+            return Some(flow(*pods.first()?, Endpoint::Address(address), service));
+        }
+        for there in &region.remote.pods {
+            for here in pods.iter().filter(|here| *here != there) {
+                let passes = self.other_end(effect, region, *here, *there)?;
+                if let Some(service) = region.services.intersection(&passes).first() {
+                    return Some(flow(*here, Endpoint::Pod(*there), service));
+                }
+            }
+        }
+        None
+    }
+
+    fn other_end(
+        &mut self,
+        effect: Effect,
+        region: &Region,
+        here: PodIndex,
+        there: PodIndex,
+    ) -> Option<ServiceSet> {
+        let other = match region.direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        };
+        let cohorts = &self.meaning.cohorts;
+        let (mine, theirs) = (cohorts.of(here)?, cohorts.of(there)?);
+        let address = self.meaning.inventory.pod(here)?.address(region.family)?;
+        match effect {
+            Effect::Narrower | Effect::Ignored => Some(match self.meaning.asked(theirs, other) {
+                Some(function) => function.at(function.reach(mine), address),
+                None => ServiceSet::all(),
+            }),
+            Effect::NotEnforced => {
+                let outcome = self.outcomes.of(theirs, cohorts.get(theirs)?, other);
+                Some(self.outcomes.at(&outcome, mine, cohorts.get(mine)?, address))
+            }
+        }
+    }
+
+    /// An address of a set that no pod bears.
+    fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
+        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+            T::of(set).iter().find_map(|interval| {
+                let mut next = Some(interval.low());
+                while let Some(point) = next.filter(|point| interval.contains(*point)) {
+                    if !borne(point.to_ip()) {
+                        return Some(point.to_ip());
+                    }
+                    next = point.next();
+                }
+                None
+            })
+        }
+        let borne = |address| self.meaning.cohorts.bearer(address).is_some();
+        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
+    }
+}
+
+/// Boxes of a region. A pod reaches itself whatever anyone says, so a pod that is among its own remotes gets a box of
+/// its own without itself.
+fn boxes(region: &Region, pods: &BTreeSet<PodIndex>) -> Vec<FlowSet> {
+    let (among, apart): (BTreeSet<PodIndex>, BTreeSet<PodIndex>) =
+        pods.iter().copied().partition(|pod| region.remote.pods.contains(pod));
+    let flows = |here: BTreeSet<PodIndex>, there: EndpointSet| {
+        let here = EndpointSet { pods: here, addresses: AddressSet::empty() };
+        let (sources, destinations) = match region.direction {
+            Direction::Ingress => (there, here),
+            Direction::Egress => (here, there),
+        };
+        let (services, family) = (region.services.clone(), Some(region.family));
+        FlowSet { sources, destinations, services, family }
+    };
+    let mut boxes = Vec::new();
+    if !apart.is_empty() {
+        boxes.push(flows(apart, region.remote.clone()));
+    }
+    for pod in among {
+        let mut others = region.remote.clone();
+        others.pods.remove(&pod);
+        if !others.is_empty() {
+            boxes.push(flows(BTreeSet::from([pod]), others));
+        }
+    }
+    boxes
+}
+
+/// The addresses of each value that is not empty.
+fn by_value<T: Address>(
+    function: &StepFunction<T, ServiceSet>,
+    mut each: impl FnMut(&ServiceSet, AddressSet),
+) {
+    let mut grouped: BTreeMap<&ServiceSet, Vec<crate::net::Interval<T>>> = BTreeMap::new();
+    for (interval, services) in function.pieces().filter(|(_, services)| !services.is_empty()) {
+        grouped.entry(services).or_default().push(interval);
+    }
+    for (services, intervals) in grouped {
+        each(services, T::set(intervals.into_iter().collect()));
+    }
+}
+
+/// Whether the cloud carries these pods without asking Moat's groups.
+pub(crate) fn untouchable(cohort: &Cohort) -> Option<Reason> {
+    use crate::inventory::Attachment;
+    match &cohort.carrier {
+        Carrier::Programmable(_) => None,
+        Carrier::Untouchable(Attachment::Fixed, _) => Some(Reason::FixedInterface),
+        Carrier::Untouchable(Attachment::Shared | Attachment::Exclusive, _) => {
+            Some(Reason::SharedInterface)
+        }
+        Carrier::Unknown => Some(Reason::NoInterface),
+    }
+}

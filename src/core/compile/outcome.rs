@@ -1,0 +1,136 @@
+//! What the cloud lets through at one end, once the groups are there: ours and those of others that stay.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::class::{Classes, worn_foreign};
+use super::cohort::{Carrier, Cohort, CohortId};
+use super::effective::ByAddress;
+use super::grant::Grant;
+use super::meaning::{GrantId, Meaning};
+use crate::firewall::{ForeignGroupId, GroupKey, Peer};
+use crate::net::{AddressSet, Family, ServiceSet};
+use crate::policy::Direction;
+
+/// What passes at one end.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// For addresses that no pod bears.
+    pub(crate) addresses: ByAddress,
+    /// For pods by their addresses alone; unlike `addresses` without what no group ever filters.
+    by_prefix: ByAddress,
+    /// Our references.
+    grant: Option<Rc<Grant>>,
+    /// References to groups of others.
+    foreign: Vec<(ForeignGroupId, ServiceSet)>,
+    /// Whether pods get exactly what the owner's policies ask for them.
+    pub(crate) exact: bool,
+}
+
+/// Outcomes, each computed once.
+#[derive(Debug)]
+pub(crate) struct Outcomes<'m, 'a> {
+    meaning: &'m Meaning<'a>,
+    classes: &'m Classes,
+    platform: AddressSet,
+    known: HashMap<(Option<GrantId>, BTreeSet<ForeignGroupId>, Direction), Rc<Outcome>>,
+    open: Rc<Outcome>,
+    /// Whether no pod gave up being named.
+    all_named: bool,
+}
+
+impl<'m, 'a> Outcomes<'m, 'a> {
+    /// The outcomes of these classes.
+    pub(crate) fn new(meaning: &'m Meaning<'a>, classes: &'m Classes) -> Self {
+        let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
+        let open = Rc::new(Outcome {
+            addresses: everything.clone(),
+            by_prefix: everything,
+            grant: None,
+            foreign: Vec::new(),
+            exact: false,
+        });
+        let platform = crate::firewall::never_filtered(&meaning.inventory.vpc);
+        let all_named = meaning.cohorts.iter().all(|(_, cohort)| !cohort.concession.nameless);
+        Self { meaning, classes, platform, known: HashMap::new(), open, all_named }
+    }
+
+    /// The addresses that no group filters.
+    pub(crate) const fn platform(&self) -> &AddressSet {
+        &self.platform
+    }
+
+    /// What passes at the end of a cohort's pods.
+    pub(crate) fn of(
+        &mut self,
+        id: CohortId,
+        cohort: &Cohort,
+        direction: Direction,
+    ) -> Rc<Outcome> {
+        let grant = self.meaning.granted(id, direction).map(|(grant, _)| grant);
+        let foreign = match (&cohort.carrier, grant) {
+            (Carrier::Unknown, _) => return self.open.clone(),
+            (Carrier::Programmable(_), Some(_)) => worn_foreign(self.classes, cohort, id),
+            (Carrier::Programmable(prior), None) | (Carrier::Untouchable(_, prior), _) => prior,
+        };
+        let key = (grant, foreign.clone(), direction);
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let outcome = Rc::new(self.compute(grant, foreign, direction));
+        self.known.insert(key, outcome.clone());
+        outcome
+    }
+
+    fn compute(
+        &self,
+        grant: Option<GrantId>,
+        groups: &BTreeSet<ForeignGroupId>,
+        direction: Direction,
+    ) -> Outcome {
+        let grant = grant.and_then(|grant| self.meaning.grants.get(grant)).cloned();
+        let mut by_prefix = match &grant {
+            Some(grant) => grant.addresses.clone(),
+            None => ByAddress::on(&AddressSet::empty(), &ServiceSet::empty()),
+        };
+        let mut foreign = Vec::new();
+        let rules = groups.iter().filter_map(|group| self.meaning.inventory.foreign.get(group));
+        for rule in rules.flatten().filter(|rule| rule.direction == direction) {
+            let services = rule.shape.services();
+            match &rule.peer {
+                Peer::Prefix(prefix) => {
+                    let here = ByAddress::on(&AddressSet::from(*prefix), &services);
+                    by_prefix = by_prefix.join(&here, ServiceSet::union);
+                }
+                Peer::Group(GroupKey::Foreign(group)) => foreign.push((group.clone(), services)),
+                Peer::Group(GroupKey::Ours(_)) => {}
+            }
+        }
+        let platform = ByAddress::on(&self.platform, &ServiceSet::all());
+        let addresses = by_prefix.join(&platform, ServiceSet::union);
+        let exact = self.all_named
+            && match &grant {
+                Some(grant) => grant.exact && groups.is_empty(),
+                None => by_prefix == self.open.by_prefix,
+            };
+        Outcome { addresses, by_prefix, grant, foreign, exact }
+    }
+
+    /// What passes between the owner of an outcome and a pod of a cohort at an address.
+    pub(crate) fn at(
+        &self,
+        outcome: &Outcome,
+        id: CohortId,
+        cohort: &Cohort,
+        address: std::net::IpAddr,
+    ) -> ServiceSet {
+        let mut services = outcome.by_prefix.at(address).clone();
+        let worn = worn_foreign(self.classes, cohort, id);
+        let ours = outcome.grant.as_ref().and_then(|grant| grant.reference(id));
+        let foreign = outcome.foreign.iter().filter(|(group, _)| worn.contains(group));
+        for more in ours.into_iter().chain(foreign.map(|(_, services)| services)) {
+            services = services.union(&more.clone().within(Family::of(address)));
+        }
+        services
+    }
+}
