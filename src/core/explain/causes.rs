@@ -35,7 +35,7 @@ impl<'a> Causes<'a> {
     }
 
     /// Puts a box under its pods, at the end that has only pods, and the fewer of them.
-    fn add(&mut self, place: usize, FlowSet { sources, destinations, services: _ }: &FlowSet) {
+    fn add(&mut self, place: usize, FlowSet { sources, destinations, .. }: &FlowSet) {
         let few =
             |this: usize, other: usize, other_has_addresses| this <= other || other_has_addresses;
         let (from, to) = (sources.pods.len(), destinations.pods.len());
