@@ -190,7 +190,7 @@ mod tests {
         let services: ServiceSet = "tcp/80, udp/53".parse().unwrap();
         let flows = |sources: &EndpointSet, destinations: &EndpointSet| {
             let (sources, destinations) = (sources.clone(), destinations.clone());
-            let flows = FlowSet { sources, destinations, services: services.clone() };
+            let flows = FlowSet { sources, destinations, services: services.clone(), family: None };
             flows.display(&web()).to_string()
         };
         assert_eq!(flows(&both, &pod), "shop/web-0, 10.0.0.0/8 → shop/web-0 tcp/80, udp/53");

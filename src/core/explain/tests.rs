@@ -224,6 +224,7 @@ fn shared(cluster: &Cluster, effect: Effect, service: &str) -> Finding {
             addresses: crate::net::AddressSet::empty(),
         },
         services: service.parse::<ServiceSet>().unwrap(),
+        family: None,
     };
     Finding {
         object: ObjectRef { kind: Kind::Pod, namespace: Some("y".into()), name: "a".into() },
