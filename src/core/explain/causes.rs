@@ -67,3 +67,59 @@ impl<'a> Causes<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Reason;
+    use crate::flow::EndpointSet;
+    use crate::net::{AddressSet, Family, ServiceSet};
+    use crate::policy::{Kind, ObjectRef};
+    use crate::testing::{address, service};
+
+    /// Every box over two pods and the addresses, one finding for each.
+    fn every_box() -> Vec<Finding> {
+        let mut ends = Vec::new();
+        for pods in [vec![], vec![0], vec![1], vec![0, 1]] {
+            for addresses in [AddressSet::empty(), AddressSet::full()] {
+                let pods = pods.iter().copied().map(PodIndex).collect();
+                ends.push(EndpointSet { pods, addresses });
+            }
+        }
+        let finding = |sources: &EndpointSet, destinations: &EndpointSet| Finding {
+            object: ObjectRef { kind: Kind::Other, namespace: None, name: "box".into() },
+            path: "".into(),
+            reason: Reason::SharedInterface,
+            effect: Effect::Narrower,
+            message: String::new(),
+            flows: vec![FlowSet {
+                sources: sources.clone(),
+                destinations: destinations.clone(),
+                services: ServiceSet::all(),
+                family: None,
+            }],
+            witness: None,
+            location: None,
+        };
+        ends.iter().flat_map(|from| ends.iter().map(move |to| finding(from, to))).collect()
+    }
+
+    #[test]
+    fn the_findings_of_a_flow_are_those_that_reading_all_of_them_gives() {
+        let findings = every_box();
+        let causes = Causes::new(&findings);
+        let outside = Endpoint::Address(address("192.0.2.1"));
+        let ends = [Endpoint::Pod(PodIndex(0)), Endpoint::Pod(PodIndex(1)), outside];
+        for source in ends {
+            for destination in ends {
+                let service = service("tcp/80");
+                let flow = Flow { source, destination, family: Family::V4, service };
+                let all = findings.iter().filter(|finding| finding.flows[0].contains(&flow));
+                let expected: Vec<_> = all.collect();
+                assert_eq!(causes.of(&flow, Effect::Narrower).collect::<Vec<_>>(), expected);
+                assert_eq!(causes.of(&flow, Effect::NotEnforced).count(), 0);
+                assert!(!expected.is_empty());
+            }
+        }
+    }
+}
