@@ -142,8 +142,8 @@ impl Standing {
         let allowed = grants.map(|grant| meaning.grants.get(grant?));
         let settings = meaning.settings;
         let listed = |id: &&ForeignGroupId| settings.keep_groups.contains(id);
-        let mut kept: BTreeSet<_> = prior.iter().filter(listed).cloned().collect();
         let room = settings.quotas.groups_per_interface.saturating_sub(1);
+        let mut kept: BTreeSet<_> = prior.iter().filter(listed).take(room).cloned().collect();
         for id in prior.iter() {
             let rules = meaning.inventory.foreign.get(id);
             let fits = rules.is_some_and(|rules| {

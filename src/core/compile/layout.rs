@@ -46,8 +46,8 @@ pub(crate) struct Layout {
     pub(crate) groups: Vec<Vec<(GroupNumber, Lines)>>,
     /// The membership groups.
     pub(crate) memberships: BTreeMap<BTreeSet<ClassId>, GroupNumber>,
-    /// The classes whose rules do not fit.
-    pub(crate) too_large: BTreeSet<ClassId>,
+    /// The classes whose rules do not fit, with about how many rules too many.
+    pub(crate) too_large: BTreeMap<ClassId, usize>,
     /// How many groups there are.
     pub(crate) count: usize,
 }
@@ -70,8 +70,10 @@ impl Layout {
         for (id, class) in classes.list.iter().enumerate() {
             let lines = class.lines(&prefixes, &references);
             let shards = spread(lines, quotas);
-            if slots.used(id) + shards.len().max(1) > quotas.groups_per_interface {
-                layout.too_large.insert(id);
+            let free = quotas.groups_per_interface.saturating_sub(slots.used(id));
+            if shards.len().max(1) > free {
+                let excess = shards.iter().skip(free).map(Vec::len).sum();
+                layout.too_large.insert(id, excess);
             }
             let needs_group = class.named || class.grants.iter().any(Option::is_some);
             let shards = if shards.is_empty() && needs_group { vec![Vec::new()] } else { shards };
