@@ -14,7 +14,7 @@ use super::state::{our_number, ours, rules, worn};
 use super::{Purpose, Stage};
 use crate::budget;
 use crate::firewall::{GroupKey, GroupNumber, Rule, State};
-use crate::inventory::{InterfaceId, Inventory};
+use crate::inventory::{Attachment, Interface, InterfaceId, Inventory};
 use crate::policy::Direction;
 use crate::provider::{Observed, Step};
 use crate::settings::Quotas;
@@ -68,6 +68,7 @@ pub(super) fn draft(
         Draft { observed, goal, target, quotas, slots: BTreeMap::new(), passing: BTreeMap::new() };
     draft.groups(care)?;
     draft.interfaces(care, inventory)?;
+    draft.records();
     draft.sweep()?;
     draft.leftovers();
     Ok(draft.stages())
@@ -220,6 +221,26 @@ impl<'a> Draft<'a> {
         let record = goal::record(self.observed, interface, &groups);
         self.push(slot, Step::SetGroups { interface: interface.clone(), groups, record });
         Ok(())
+    }
+
+    /// Removes the records of interfaces that wear nothing of ours any more: a killed process left them.
+    fn records(&mut self) {
+        let exclusive = |told: &Interface| matches!(told.attachment, Attachment::Exclusive);
+        for interface in self.observed.records.keys() {
+            if !self.observed.interfaces.get(interface).is_some_and(exclusive) {
+                continue;
+            }
+            let groups = worn(self.now(), interface);
+            let stays = self.target.interfaces.get(interface) == Some(groups);
+            if stays && groups.iter().all(|key| our_number(key).is_none()) {
+                let (interface, groups) = (interface.clone(), groups.clone());
+                let record = BTreeSet::new();
+                self.push(
+                    Slot::Round(0, Turn::Move),
+                    Step::SetGroups { interface, groups, record },
+                );
+            }
+        }
     }
 
     fn free_numbers(&self) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
