@@ -2,15 +2,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use moat_core::compile::Desired;
 use moat_core::drive::{Ending, drive, observe};
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule, State};
-use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::inventory::{Attachment, InterfaceId, Inventory, Pod};
 use moat_core::net::{Interval, Prefix, Shape};
 use moat_core::plan::{Plan, Purpose, Stage};
 use moat_core::policy::Direction;
 use moat_core::provider::{Observed, ProviderError, Scope, Step};
+use moat_core::settings::Quotas;
 use moat_sim::{
     Call, Config, Fault, Injection, Moment, NetworkInterface, Sim, base_group, block_on,
 };
@@ -136,9 +139,13 @@ fn plan(observed: &Observed, wanted: &State) -> Plan {
 
 /// Observes, plans and executes until nothing is left to do, as a controller would; begins anew when killed.
 fn converge(sim: &mut Sim, wanted: &State) {
+    converge_by(sim, |observed| plan(observed, wanted));
+}
+
+fn converge_by(sim: &mut Sim, plan: impl Fn(&Observed) -> Plan) {
     for _ in 0..20 {
         if let Ok(observed) = block_on(observe(sim, &scope())) {
-            let plan = plan(&observed, wanted);
+            let plan = plan(&observed);
             if plan.stages.is_empty() {
                 return;
             }
@@ -209,39 +216,113 @@ fn nothing_to_do_is_done_without_a_call() {
     assert_eq!(sim.calls(), &calls);
 }
 
+/// A fault, for one call or three, at every call between two states.
+fn whatever_befalls(
+    start: &Sim,
+    faults: &[(usize, Fault)],
+    converge: impl Fn(&mut Sim),
+    same: impl Fn(&Sim, &Sim) -> bool,
+) {
+    let count = |sim: &Sim| sim.calls().values().sum::<usize>();
+    let mut well = start.clone();
+    converge(&mut well);
+    let calls = count(&well) - count(start);
+    assert!(calls > 30, "there is something to befall");
+    for (times, fault) in faults {
+        for after in 0..calls {
+            let mut sim = start.clone();
+            let (times, fault) = (*times, fault.clone());
+            sim.inject(Injection { call: None, after, times, fault: fault.clone() });
+            converge(&mut sim);
+            assert!(same(&sim, &well), "{fault:?} after {after} calls: {:#?}", holds(&sim));
+        }
+    }
+}
+
+fn refusals() -> [(usize, Fault); 3] {
+    let errors = [
+        ProviderError::Transient { action: "any".to_owned() },
+        ProviderError::NotYetVisible { subject: "a group".to_owned() },
+        ProviderError::Throttled { action: "any".to_owned(), retry_after: Some(LAG) },
+    ];
+    errors.map(|error| (3, Fault::Refuse(error)))
+}
+
+fn deaths() -> [(usize, Fault); 4] {
+    let moments = [Moment::Before, Moment::After];
+    let [lost_before, lost_after] = moments.map(|moment| (1, Fault::Lose(moment)));
+    let [killed_before, killed_after] = moments.map(|moment| (1, Fault::Kill(moment)));
+    [killed_before, killed_after, lost_before, lost_after]
+}
+
 #[test]
 fn it_converges_to_the_same_end_whatever_befalls_any_call() {
     for lag in [Duration::ZERO, LAG] {
-        let config = Config { lag, page: 2, ..Config::default() };
-        let start = settled(&config, &before());
-        let count = |sim: &Sim| sim.calls().values().sum::<usize>();
-        let mut well = start.clone();
-        converge(&mut well, &after());
-        let calls = count(&well) - count(&start);
-        assert!(calls > 30, "there is something to befall");
-        let lost = |action: &str| ProviderError::Transient { action: action.to_owned() };
-        let late = ProviderError::NotYetVisible { subject: "a group".to_owned() };
-        let throttled =
-            ProviderError::Throttled { action: "any".to_owned(), retry_after: Some(LAG) };
-        let faults = [
-            (1, Fault::Kill(Moment::Before)),
-            (1, Fault::Kill(Moment::After)),
-            (1, Fault::Lose(Moment::Before)),
-            (1, Fault::Lose(Moment::After)),
-            (3, Fault::Refuse(lost("any"))),
-            (3, Fault::Refuse(late)),
-            (3, Fault::Refuse(throttled)),
-        ];
-        for (times, fault) in faults {
-            for after_calls in 0..calls {
-                let mut sim = start.clone();
-                let fault = fault.clone();
-                sim.inject(Injection { call: None, after: after_calls, times, fault });
-                converge(&mut sim, &after());
-                assert_eq!(holds(&sim), holds(&well), "after {after_calls} calls");
-            }
-        }
+        let start = settled(&Config { lag, page: 5, ..Config::default() }, &before());
+        let converge = |sim: &mut Sim| converge(sim, &after());
+        let faults: Vec<_> = deaths().into_iter().chain(refusals()).collect();
+        whatever_befalls(&start, &faults, converge, |sim, well| holds(sim) == holds(well));
     }
+}
+
+/// What groups mean, whatever their numbers: each interface's rules, with those who wear a group in its place.
+fn means(sim: &Sim) -> BTreeMap<&InterfaceId, Meaning> {
+    let wearers = |id: &ForeignGroupId| {
+        let wearers = sim.vpc().interfaces().filter(|(_, it)| it.groups.contains(id));
+        wearers.map(|(id, _)| id.0.to_string()).collect()
+    };
+    let meaning = |rule: &Rule| {
+        let peer = match &rule.peer {
+            Peer::Prefix(prefix) => vec![prefix.to_string()],
+            Peer::Group(GroupKey::Foreign(id)) => wearers(id),
+            Peer::Group(GroupKey::Ours(_)) => Vec::new(),
+        };
+        (rule.direction, peer, rule.shape)
+    };
+    let interfaces = sim.vpc().interfaces().map(|(id, interface)| {
+        let groups = interface.groups.iter().filter_map(|group| sim.vpc().group(group));
+        (id, groups.flat_map(|group| group.rules.keys()).map(meaning).collect())
+    });
+    interfaces.collect()
+}
+
+/// The rules of an interface, with their peers as prefixes or wearers.
+type Meaning = BTreeSet<(Direction, Vec<String>, Shape)>;
+
+#[test]
+fn the_planner_and_the_driver_converge_and_leak_nothing_whatever_befalls_any_call() {
+    let pod = |interface: InterfaceId| Pod {
+        namespace: "shop".into(),
+        name: interface.0.clone(),
+        uid: interface.0.clone(),
+        labels: Arc::default(),
+        addresses: Vec::new(),
+        node: None,
+        ports: [].into(),
+        probes: [].into(),
+        host_network: false,
+        interface: Some(interface),
+    };
+    let mut inventory = Inventory { pods: interfaces().map(pod).into(), ..Inventory::default() };
+    let mut start = settled(&Config::default(), &before());
+    start.place(&mut inventory).unwrap();
+    let desired = Desired { state: after(), ..Desired::default() };
+    let quotas = Quotas::default();
+    let plan = |observed: &Observed| moat_core::plan::plan(&desired, observed, &inventory, &quotas);
+    let records = |sim: &Sim| -> Vec<BTreeSet<ForeignGroupId>> {
+        sim.vpc().interfaces().map(|(_, interface)| interface.record.clone()).collect()
+    };
+    whatever_befalls(
+        &start,
+        &deaths(),
+        |sim| converge_by(sim, plan),
+        |sim, well| {
+            let groups = |sim: &Sim| sim.vpc().groups().count();
+            means(sim) == means(well)
+                && groups(sim) == groups(well)
+                && records(sim) == records(well)
+        },
+    );
 }
 
 #[test]
