@@ -112,28 +112,27 @@ fn add_namespace(namespaces: &Namespaces, inventory: &mut Inventory) -> Option<W
 /// The fewest labels that satisfy a selector; none if no labels can.
 fn satisfying(selector: &Selector) -> Option<Labels> {
     let mut labels = Labels::default();
-    for requirement in selector.requirements() {
-        let key = requirement.key();
-        let mut candidates: Vec<Word> = match requirement {
+    let is_wanted =
+        |one: &&Requirement| matches!(one, Requirement::In(..) | Requirement::Exists(_));
+    for key in selector.requirements().filter(is_wanted).map(Requirement::key) {
+        let of_key = || selector.requirements().filter(|one| one.key() == key);
+        let listed = of_key().flat_map(|one| match one {
             Requirement::In(_, values) => values.iter().cloned().collect(),
-            Requirement::Exists(_) => Vec::new(),
-            Requirement::NotIn(..) | Requirement::DoesNotExist(_) => continue,
-        };
-        // Another requirement of this key may refuse a value: as many fresh ones as it can refuse, and one more.
-        let fresh =
-            selector.requirements().filter(|other| other.key() == key).map(|other| match other {
-                Requirement::NotIn(_, values) => values.len(),
-                Requirement::In(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => 0,
-            });
-        candidates.extend((0..=fresh.sum::<usize>()).map(|index| format!("any-{index}").into()));
+            Requirement::NotIn(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => {
+                Vec::new()
+            }
+        });
+        // As many fresh values as the other requirements of the key can refuse, and one more.
+        let refused = of_key().map(|one| match one {
+            Requirement::NotIn(_, values) => values.len(),
+            Requirement::In(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => 0,
+        });
+        let fresh = (0..=refused.sum::<usize>()).map(|index| format!("any-{index}").into());
         let holds = |value: &Word| {
             let labels = Labels::from_iter([(Word::clone(key), Word::clone(value))]);
-            selector
-                .requirements()
-                .filter(|other| other.key() == key)
-                .all(|other| other.holds(&labels))
+            of_key().all(|one| one.holds(&labels))
         };
-        labels.0.insert(Word::clone(key), candidates.into_iter().find(holds)?);
+        labels.0.insert(Word::clone(key), listed.chain(fresh).find(holds)?);
     }
     selector.matches(&labels).then_some(labels)
 }

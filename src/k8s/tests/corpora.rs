@@ -9,7 +9,7 @@ use moat_core::policy::{Policy, Subject};
 use crate::{Cluster, Options, Source};
 
 /// A folder of real policies: below `MOAT_CORPUS`, or below `shared/corpus` beside or above the workspace.
-fn corpus(folder: &str) -> Vec<Source> {
+pub(super) fn corpus(folder: &str) -> Vec<Source> {
     let beside = |above: &Path| Some(above.join("shared/corpus")).filter(|path| path.is_dir());
     let given = std::env::var_os("MOAT_CORPUS").map(PathBuf::from);
     let found = || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find_map(beside);

@@ -1,8 +1,11 @@
 //! Texts that nobody meant: none of them stops the reader.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 
 use moat_core::finding::Effect;
+use moat_core::net::{AddressSet, Prefix, Service, ServiceSet};
 use moat_core::policy::{Peers, Services};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -41,6 +44,29 @@ fn the_fuzz_corpora_are_read_without_panic() {
         if let Ok(object) = serde_json::from_slice(&seed) {
             let _ = crate::read_policy(&object);
         }
+    }
+}
+
+/// The notation of the core, which has a fuzz target too.
+#[test]
+fn what_is_read_in_the_notation_is_written_and_read_as_itself() {
+    fn round_trip<T: FromStr + Display + PartialEq>(text: &str) -> bool {
+        let Ok(value) = text.parse::<T>() else { return false };
+        assert!(
+            value.to_string().parse::<T>().is_ok_and(|again| again == value),
+            "{text:?} became {value}"
+        );
+        true
+    }
+    for seed in seeds("net") {
+        let text = str::from_utf8(&seed).expect("UTF-8");
+        let read = [
+            round_trip::<Prefix>(text),
+            round_trip::<AddressSet>(text),
+            round_trip::<Service>(text),
+            round_trip::<ServiceSet>(text),
+        ];
+        assert!(read.contains(&true), "{text:?}");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whole files in, whole values out.
 
+mod assume;
 mod cases;
 mod corpora;
 mod documents;
 mod hostile;
+mod schemas;
 mod show;
 mod traps;
 
