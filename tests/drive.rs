@@ -506,3 +506,32 @@ fn trap_47_a_group_that_is_not_visible_yet_is_waited_for_and_never_created_twice
     assert_eq!(never.calls().get(&Call::CreateSecurityGroup), Some(&1));
     assert!(never.now() < Duration::from_secs(900), "{:?}", never.now());
 }
+
+#[test]
+fn a_record_is_written_before_an_interfaces_groups_change_and_removed_after() {
+    let [a, ..] = interfaces();
+    let killed_after_moving = |start: &Sim, groups: GroupKey, record: &[ForeignGroupId]| {
+        let mut sim = start.clone();
+        sim.inject(Injection {
+            call: Some(Call::ModifyNetworkInterfaceAttribute),
+            after: 0,
+            times: 1,
+            fault: Fault::Kill(Moment::After),
+        });
+        let groups = BTreeSet::from([groups]);
+        let record = record.iter().cloned().collect();
+        let step = Step::SetGroups { interface: a.clone(), groups, record };
+        block_on(drive(&mut sim, &stages([vec![step]]), &scope()));
+        assert!(sim.is_dead());
+        let interface = sim.vpc().interfaces().find(|(id, _)| **id == a).unwrap().1.clone();
+        (interface.groups.contains(&base_group()), interface.record)
+    };
+    let recorded = BTreeSet::from([base_group()]);
+    let mut base = sim(Config::default());
+    converge(&mut base, &State { groups: before().groups, ..State::default() });
+    block_on(observe(&mut base, &scope())).unwrap();
+    assert_eq!(killed_after_moving(&base, ours(0), &[base_group()]), (false, recorded.clone()));
+    let moved = settled(&Config::default(), &before());
+    let back = GroupKey::Foreign(base_group());
+    assert_eq!(killed_after_moving(&moved, back, &[]), (true, recorded));
+}
