@@ -15,6 +15,8 @@ use crate::provider::Observed;
 pub(super) struct Goal {
     /// N: what is wanted, and beside it what nobody changes.
     pub(super) state: State,
+    /// The cloud's number of each desired group.
+    pub(super) numbers: Binding,
     /// Whom each rule serves.
     pub(super) descriptions: BTreeMap<(GroupNumber, Rule), String>,
 }
@@ -66,7 +68,7 @@ impl Goal {
                 rules.insert(rule.clone());
             }
         }
-        Self { state, descriptions: descriptions(desired, &binding) }
+        Self { state, descriptions: descriptions(desired, &binding), numbers: binding }
     }
 
     /// The description of a rule; a rule of passage has none of its own.

@@ -17,7 +17,7 @@ mod path;
 mod state;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use text::Text;
 
@@ -35,6 +35,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The state at the end: the desired one with the numbers that our groups bear in the cloud, but for what is held.
     pub target: State,
+    /// The numbers of the cloud for those of the desired groups.
+    pub numbers: BTreeMap<GroupNumber, GroupNumber>,
     /// What stays as it is although something else is desired, since no way there keeps to the band and the quotas.
     pub held: Held,
 }
@@ -100,13 +102,15 @@ pub fn plan(
             Err(stuck) => care.fit(stuck, now, &target),
             Ok(stages) => {
                 match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {
-                    Ok(()) => return Plan { stages, target, held: care.held() },
+                    Ok(()) => {
+                        return Plan { stages, target, numbers: goal.numbers, held: care.held() };
+                    }
                     Err(escape) => care.heed(&escape, &stages, now, &target),
                 }
             }
         }
     }
-    Plan { stages: Vec::new(), target: now.clone(), held: care.held() }
+    Plan { stages: Vec::new(), target: now.clone(), numbers: BTreeMap::new(), held: care.held() }
 }
 
 /// Plans the way back to what was there before: no group of ours, and on each interface the groups of others that it wore.
