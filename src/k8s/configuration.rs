@@ -221,11 +221,17 @@ impl Configuration {
             icmp: self.icmp,
             node_traffic: self.node_traffic,
             on_quota: self.on_quota,
-            pod_subnets: self.pod_subnets.iter().map(|block| block.0).collect(),
+            pod_subnets: self.pod_subnets(),
             nodes: self.nodes.iter().map(|block| block.0).collect(),
             keep_groups: self.keep_groups.iter().map(GroupId::to_foreign).collect(),
             quotas: self.quotas.over(provider),
         }
+    }
+
+    /// `podSubnets` as blocks.
+    #[must_use]
+    pub fn pod_subnets(&self) -> Vec<Prefix> {
+        self.pod_subnets.iter().map(|block| block.0).collect()
     }
 
     /// The policies as far as `namespaceSelector` lets them be in force: those of other namespaces are left out, and

@@ -1,0 +1,150 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use moat_k8s::configuration::ClusterName;
+
+const EXIT_CODES: &str = "Exit codes: 0 done and clean, 2 done with findings, 1 not done";
+
+/// Cloud security groups that follow a cluster's network policies, exactly.
+#[derive(Debug, Parser)]
+#[command(name = "moat", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what would be done to the cloud, step by step, and what it cannot express
+    Plan(Plan),
+    /// Plan, carry the plan out, and read it back
+    Apply(Plan),
+    /// Report what is not enforced exactly, for pipelines
+    Check(Check),
+    /// Say why a flow passes or not, in the policies and in the cloud
+    Explain(Explain),
+    /// Compare two sets of policies by the flows they let through
+    Diff(Diff),
+    /// Print the custom resource definitions
+    Crds,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where policies, workloads and the cloud come from.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// Which cloud: `sim` is a VPC in memory
+    #[arg(long, value_enum, default_value_t = Provider::Sim)]
+    pub(crate) provider: Provider,
+    /// The configuration: YAML, `kind: Configuration`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The owner tag of the groups; instead of the configuration's `cluster`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<ClusterName>,
+    /// Keep the embedded VPC in this file between commands
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Put one pod where a policy's selector finds none
+    #[arg(long)]
+    pub(crate) assume_pods: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Provider {
+    Sim,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Plan {
+    /// Kubernetes objects: files, folders (with all below them), or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Check {
+    /// Kubernetes objects: files, folders (with all below them), or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Flows with the verdict that their author wants; a different one is a failure
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
+    pub(crate) output: CheckOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckOutput {
+    Text,
+    Json,
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = EXIT_CODES,
+    override_usage = "moat explain [OPTIONS] FROM TO SERVICE PATH...\n       moat explain [OPTIONS] --flows FILE --output json PATH..."
+)]
+pub(crate) struct Explain {
+    /// FROM TO SERVICE, then paths; with --flows every argument is a path.
+    ///
+    /// FROM and TO are `namespace/pod`, `namespace/kind/name` for a workload, or an address. SERVICE is `tcp/443`, `udp/53`,
+    /// `sctp/9003`, `icmp/echo-request`, `icmp/3/4`, `icmpv6/2/0` or `proto/47`.
+    #[arg(required = true, value_name = "FROM TO SERVICE PATH")]
+    pub(crate) arguments: Vec<String>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// The family of the flow, 4 or 6, where both ends have both
+    #[arg(long, value_name = "4|6")]
+    pub(crate) family: Option<String>,
+    /// Answer many flows: one JSON object for each line of this file (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flows: Option<PathBuf>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 the same flows, 2 different ones, 1 not done")]
+pub(crate) struct Diff {
+    /// The policies as they were: a file or folder
+    pub(crate) old: PathBuf,
+    /// The policies as they are to be: a file or folder
+    pub(crate) new: PathBuf,
+    /// Workloads and namespaces that neither holds
+    #[arg(long, value_name = "PATH")]
+    pub(crate) with: Vec<PathBuf>,
+    /// The configuration: YAML, `kind: Configuration`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Put one pod where a policy's selector finds none
+    #[arg(long)]
+    pub(crate) assume_pods: bool,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}

@@ -1,0 +1,726 @@
+//! The forms that machines read. Each names its version in `apiVersion`; within a version fields are only ever added.
+//!
+//! `docs/json.md` describes them, `docs/schemas/` holds their schemas, and a test holds both to what the commands print.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use moat_core::compile;
+use moat_core::explain::{self, Decided, Filtered};
+use moat_core::finding;
+use moat_core::firewall::{self, GroupNumber};
+use moat_core::flow::{self, Endpoint};
+use moat_core::inventory::{InterfaceId, Inventory, PodIndex};
+use moat_core::net::Family;
+use moat_core::plan;
+use moat_core::policy::{self, Direction};
+use moat_core::provider::Step;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::names;
+use crate::session::Session;
+
+/// `moat plan` and `moat apply`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// The form and its version.
+    #[schemars(extend("const" = "moat.dev/plan/v1"))]
+    pub(crate) api_version: &'static str,
+    /// What should be in the cloud: our groups, with the numbers that they bear there.
+    pub(crate) groups: Vec<Group>,
+    /// What is to be done, in order; for `apply`, what was done, in all its rounds.
+    pub(crate) stages: Vec<Stage>,
+    /// What the cloud cannot say, and what was not understood.
+    pub(crate) findings: Vec<Finding>,
+    /// Sizes and lower bounds.
+    pub(crate) counts: Counts,
+    /// What stays as it is although something else is desired: no way there keeps to the band and the quotas.
+    pub(crate) held: Held,
+    /// Whether the cloud was read back and holds all of it; `plan` leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) applied: Option<bool>,
+}
+
+/// What a plan leaves as it is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Held {
+    /// Groups of ours that keep their rules.
+    pub(crate) groups: Vec<String>,
+    /// Pods that keep their groups.
+    pub(crate) pods: Vec<String>,
+    /// The limits that are in the way, in words.
+    pub(crate) limits: Vec<String>,
+}
+
+/// `moat check`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Check {
+    /// The form and its version.
+    #[schemars(extend("const" = "moat.dev/check/v1"))]
+    pub(crate) api_version: &'static str,
+    /// What the cloud cannot say, and what was not understood.
+    pub(crate) findings: Vec<Finding>,
+    /// The expectations, in the order of the files.
+    pub(crate) expectations: Vec<Expectation>,
+}
+
+/// An expectation, and what came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Expectation {
+    /// Its name.
+    pub(crate) name: String,
+    /// The verdict that its author wants.
+    pub(crate) expect: Verdict,
+    /// Where it stands.
+    pub(crate) location: Location,
+    /// What policies and cloud say; none where the flow cannot be made.
+    pub(crate) flow: Option<FlowVerdict>,
+    /// Whether both say what its author wants.
+    pub(crate) met: bool,
+    /// Why it is not met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+}
+
+/// `moat explain --flows`: one line for each flow, in order.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FlowVerdict {
+    /// As it was asked.
+    pub(crate) from: String,
+    /// As it was asked.
+    pub(crate) to: String,
+    /// As it was asked.
+    pub(crate) service: String,
+    /// As it was asked: 4 or 6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) family: Option<u8>,
+    /// What the policies say.
+    pub(crate) policies: Verdict,
+    /// What the cloud does.
+    pub(crate) cloud: Verdict,
+    /// Why the two differ; never empty then.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// `moat explain --flows`: in place of the verdict of a flow that cannot be answered.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FlowError {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// What is wrong, and what to do.
+    pub(crate) error: String,
+}
+
+/// `moat explain`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Explain {
+    /// The form and its version.
+    #[schemars(extend("const" = "moat.dev/explain/v1"))]
+    pub(crate) api_version: &'static str,
+    /// The flow, as it is understood.
+    pub(crate) flow: Flow,
+    /// What the policies say.
+    pub(crate) policies: Verdict,
+    /// What the cloud does.
+    pub(crate) cloud: Verdict,
+    /// The source's end.
+    pub(crate) egress: End,
+    /// The destination's end.
+    pub(crate) ingress: End,
+    /// Why the two differ; never empty then.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// What decides at one end of a flow.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct End {
+    /// What the policies say at this end.
+    pub(crate) policies: Verdict,
+    /// What decides it, in words.
+    pub(crate) decision: String,
+    /// The rule or the policies that decide; none where a setting does, or nothing.
+    pub(crate) decided_by: Vec<Construct>,
+    /// What the cloud does at this end.
+    pub(crate) cloud: Verdict,
+    /// How, in words.
+    pub(crate) filtered: String,
+    /// The policies that the group rule serves which lets it through.
+    pub(crate) serves: Vec<Object>,
+}
+
+/// A construct in a policy.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Construct {
+    /// The object.
+    pub(crate) object: Object,
+    /// The field; empty for the whole object.
+    pub(crate) path: Arc<str>,
+    /// Where it stands.
+    pub(crate) location: Option<Location>,
+}
+
+/// `moat diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Diff {
+    /// The form and its version.
+    #[schemars(extend("const" = "moat.dev/diff/v1"))]
+    pub(crate) api_version: &'static str,
+    /// The flows that one set lets through and the other does not, as boxes without overlap.
+    pub(crate) differences: Vec<Difference>,
+}
+
+/// A box of flows that one set of policies lets through and the other does not.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Difference {
+    /// Whether the new policies let them through or the old ones do.
+    pub(crate) change: Change,
+    /// The flows: any of the sources to any of the destinations by any of the services. A pod never means itself.
+    pub(crate) flows: FlowSet,
+    /// One of them.
+    pub(crate) witness: Flow,
+}
+
+/// Which policies let the flows through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Change {
+    /// The new ones alone.
+    Opened,
+    /// The old ones alone.
+    Closed,
+}
+
+/// Whether a flow passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// It does.
+    Allow,
+    /// It does not.
+    Deny,
+}
+
+/// A security group of ours.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Group {
+    /// As rules and steps call it, such as `moat.3`.
+    pub(crate) group: String,
+    /// As the cloud calls it, such as `moat.production.3`.
+    pub(crate) name: String,
+    /// The pods that wear it: `namespace/name`.
+    pub(crate) pods: Vec<String>,
+    /// What it lets in.
+    pub(crate) ingress: Vec<Rule>,
+    /// What it lets out.
+    pub(crate) egress: Vec<Rule>,
+}
+
+/// A rule of a group.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// The other end: an address block, or a group by name.
+    pub(crate) peer: String,
+    /// What it lets through, such as `tcp/80-443`.
+    pub(crate) service: String,
+    /// The policies that it serves; none if settings alone ask for it.
+    pub(crate) serves: Vec<Object>,
+    /// A flow that no other rule of its group and direction lets through.
+    pub(crate) witness: Option<Flow>,
+}
+
+/// Steps that may be taken in any order.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Stage {
+    /// What the stage is for.
+    pub(crate) purpose: String,
+    /// Its steps.
+    pub(crate) steps: Vec<StepForm>,
+}
+
+/// One call that changes something.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "action", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(crate) enum StepForm {
+    /// Make a group without rules.
+    CreateGroup {
+        /// Its name.
+        group: String,
+    },
+    /// Add rules.
+    Authorize {
+        /// The group.
+        group: String,
+        /// The direction of all of them.
+        direction: DirectionForm,
+        /// The rules.
+        rules: Vec<RuleForm>,
+    },
+    /// Remove rules.
+    Revoke {
+        /// The group.
+        group: String,
+        /// The direction of all of them.
+        direction: DirectionForm,
+        /// The rules.
+        rules: Vec<RuleForm>,
+    },
+    /// Let an interface wear exactly these groups.
+    SetGroups {
+        /// The interface.
+        interface: String,
+        /// The pods that it carries.
+        pods: Vec<String>,
+        /// The groups.
+        groups: Vec<String>,
+        /// The groups of others that are remembered, to be put back.
+        record: Vec<String>,
+    },
+    /// Delete a group.
+    DeleteGroup {
+        /// Its name.
+        group: String,
+    },
+}
+
+/// A direction, seen from the pod.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DirectionForm {
+    /// What reaches the pod.
+    Ingress,
+    /// What the pod reaches.
+    Egress,
+}
+
+/// A rule in a step.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RuleForm {
+    /// The other end: an address block, or a group by name.
+    pub(crate) peer: String,
+    /// What it lets through.
+    pub(crate) service: String,
+}
+
+/// Sizes and lower bounds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Counts {
+    /// Pods that policies see.
+    pub(crate) pods: usize,
+    /// Policies.
+    pub(crate) policies: usize,
+    /// Classes of pods that no policy can tell apart.
+    pub(crate) classes: usize,
+    /// Groups of ours.
+    pub(crate) groups: usize,
+    /// Their rules.
+    pub(crate) rules: usize,
+    /// Rules that name an address block.
+    pub(crate) prefix_rules: usize,
+    /// Rules that name a group.
+    pub(crate) reference_rules: usize,
+    /// The fewest rules that name an address block any exact translation has.
+    pub(crate) minimum_prefix_rules: usize,
+    /// Rules of the largest group in one direction and family.
+    pub(crate) largest_group: usize,
+    /// The steps of the plan: calls to the cloud.
+    pub(crate) steps: usize,
+    /// The findings.
+    pub(crate) findings: usize,
+}
+
+/// A construct and its fate.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Finding {
+    /// The object.
+    pub(crate) object: Object,
+    /// The field; empty for the whole object.
+    pub(crate) path: Arc<str>,
+    /// What it is, in one word.
+    pub(crate) reason: &'static str,
+    /// What becomes of it: `Narrower`, `NotEnforced` or `Ignored`.
+    pub(crate) effect: EffectForm,
+    /// What happened and what to do.
+    pub(crate) message: String,
+    /// The flows that policies and cloud treat differently because of it.
+    pub(crate) flows: Vec<FlowSet>,
+    /// One of them.
+    pub(crate) witness: Option<Flow>,
+    /// Where it stands.
+    pub(crate) location: Option<Location>,
+}
+
+/// What becomes of a construct.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) enum EffectForm {
+    /// The cloud lets through less than the policies say.
+    Narrower,
+    /// The cloud lets through what the policies deny.
+    NotEnforced,
+    /// No effect on any flow.
+    Ignored,
+}
+
+/// Names one object.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Object {
+    /// Its kind.
+    pub(crate) kind: &'static str,
+    /// Its namespace; none for cluster-scoped kinds.
+    pub(crate) namespace: Option<Arc<str>>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+}
+
+/// A place in a file.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Location {
+    /// The file as it was named; `-` for standard input.
+    pub(crate) file: Arc<str>,
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The column in characters, from 1.
+    pub(crate) column: usize,
+}
+
+/// One flow; `moat explain --flows` reads the same form.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Flow {
+    /// `namespace/pod`, or an address.
+    pub(crate) from: String,
+    /// `namespace/pod`, or an address.
+    pub(crate) to: String,
+    /// Such as `tcp/443`.
+    pub(crate) service: String,
+    /// 4 or 6.
+    pub(crate) family: u8,
+}
+
+/// A box of flows.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FlowSet {
+    /// Where they come from: pods and address blocks.
+    pub(crate) from: Vec<String>,
+    /// Where they go.
+    pub(crate) to: Vec<String>,
+    /// What they ask for.
+    pub(crate) services: String,
+    /// The family of their addresses, 4 or 6; none: both.
+    pub(crate) family: Option<u8>,
+}
+
+/// The schema of each form (JSON Schema 2020-12), by the name of its file in `docs/schemas/`.
+pub(crate) fn schemas() -> BTreeMap<&'static str, schemars::Schema> {
+    BTreeMap::from([
+        ("plan.v1.json", schemars::schema_for!(Plan)),
+        ("check.v1.json", schemars::schema_for!(Check)),
+        ("explain.v1.json", schemars::schema_for!(Explain)),
+        ("flow-verdict.v1.json", schemars::schema_for!(FlowVerdict)),
+        ("flow-error.v1.json", schemars::schema_for!(FlowError)),
+        ("diff.v1.json", schemars::schema_for!(Diff)),
+    ])
+}
+
+// ------------------------------------------------------------------------------------- from the core's types
+
+impl Verdict {
+    pub(crate) const fn of(allowed: bool) -> Self {
+        if allowed { Self::Allow } else { Self::Deny }
+    }
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl From<explain::Answer> for Verdict {
+    fn from(answer: explain::Answer) -> Self {
+        Self::of(answer == explain::Answer::Allow)
+    }
+}
+
+impl Explain {
+    pub(crate) fn of(explanation: &explain::Explanation, session: &Session) -> Self {
+        let explain::Explanation { from, to, service, family, policies, cloud, .. } = explanation;
+        let end = |end: &explain::End| End {
+            policies: end.policies.into(),
+            decision: end.decided.to_string(),
+            decided_by: Construct::deciding(&end.decided, session),
+            cloud: end.cloud.into(),
+            filtered: end.filtered.to_string(),
+            serves: match &end.filtered {
+                Filtered::Rule { serves, .. } => serves.iter().map(Object::of).collect(),
+                Filtered::Nothing { .. } | Filtered::Unfiltered { .. } => Vec::new(),
+            },
+        };
+        Self {
+            api_version: "moat.dev/explain/v1",
+            flow: Flow {
+                from: from.clone(),
+                to: to.clone(),
+                service: service.clone(),
+                family: *family,
+            },
+            policies: (*policies).into(),
+            cloud: (*cloud).into(),
+            egress: end(&explanation.egress),
+            ingress: end(&explanation.ingress),
+            findings: Finding::all(&explanation.findings, &session.inventory),
+        }
+    }
+}
+
+impl Construct {
+    /// The rule or the policies that decide; none where a setting does, or nothing.
+    pub(crate) fn deciding(decided: &Decided, session: &Session) -> Vec<Self> {
+        let construct = |object: &policy::ObjectRef, path: &str| Self {
+            object: Object::of(object),
+            path: path.into(),
+            location: session.locate(object, path).as_ref().map(Location::of),
+        };
+        match decided {
+            Decided::Rule { policy, path, .. } => vec![construct(policy, path)],
+            Decided::Isolation { policies } => {
+                policies.iter().map(|policy| construct(policy, "")).collect()
+            }
+            Decided::NodeTraffic
+            | Decided::EssentialIcmp
+            | Decided::OpenIcmp
+            | Decided::Itself
+            | Decided::NotAPod
+            | Decided::Default => Vec::new(),
+        }
+    }
+}
+
+impl Finding {
+    pub(crate) fn of(finding: &finding::Finding, inventory: &Inventory) -> Self {
+        Self {
+            object: Object::of(&finding.object),
+            path: finding.path.clone(),
+            reason: finding.reason.as_str(),
+            effect: match finding.effect {
+                finding::Effect::Narrower => EffectForm::Narrower,
+                finding::Effect::NotEnforced => EffectForm::NotEnforced,
+                finding::Effect::Ignored => EffectForm::Ignored,
+            },
+            message: finding.message.clone(),
+            flows: finding.flows.iter().map(|flows| FlowSet::of(flows, inventory)).collect(),
+            witness: finding.witness.as_ref().map(|flow| Flow::of(flow, inventory)),
+            location: finding.location.as_ref().map(Location::of),
+        }
+    }
+
+    pub(crate) fn all(findings: &[finding::Finding], inventory: &Inventory) -> Vec<Self> {
+        findings.iter().map(|finding| Self::of(finding, inventory)).collect()
+    }
+}
+
+impl Object {
+    pub(crate) fn of(object: &policy::ObjectRef) -> Self {
+        Self {
+            kind: object.kind.as_str(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        }
+    }
+}
+
+impl Location {
+    pub(crate) fn of(location: &finding::Location) -> Self {
+        let finding::Location { file, line, column } = location;
+        Self { file: file.clone(), line: *line, column: *column }
+    }
+}
+
+impl Flow {
+    pub(crate) fn of(flow: &flow::Flow, inventory: &Inventory) -> Self {
+        Self {
+            from: flow.source.named(inventory),
+            to: flow.destination.named(inventory),
+            service: flow.service.to_string(),
+            family: family(flow.family),
+        }
+    }
+}
+
+const fn family(family: Family) -> u8 {
+    match family {
+        Family::V4 => 4,
+        Family::V6 => 6,
+    }
+}
+
+impl FlowSet {
+    pub(crate) fn of(flows: &flow::FlowSet, inventory: &Inventory) -> Self {
+        Self {
+            from: names::members(&flows.sources, inventory),
+            to: names::members(&flows.destinations, inventory),
+            services: flows.services.to_string(),
+            family: flows.family.map(family),
+        }
+    }
+}
+
+impl DirectionForm {
+    const fn of(direction: Direction) -> Self {
+        match direction {
+            Direction::Ingress => Self::Ingress,
+            Direction::Egress => Self::Egress,
+        }
+    }
+}
+
+/// What it takes to write the groups and steps of one cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer<'a> {
+    cluster: &'a str,
+    pub(crate) inventory: &'a Inventory,
+    carried: BTreeMap<&'a InterfaceId, Vec<PodIndex>>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(cluster: &'a str, inventory: &'a Inventory) -> Self {
+        let mut carried: BTreeMap<_, Vec<PodIndex>> = BTreeMap::new();
+        for (index, pod) in inventory.pods.iter().enumerate() {
+            if let Some(interface) = &pod.interface {
+                carried.entry(interface).or_default().push(PodIndex(index));
+            }
+        }
+        Self { cluster, inventory, carried }
+    }
+
+    fn rule_form(rule: &firewall::Rule) -> RuleForm {
+        RuleForm { peer: rule.peer.to_string(), service: rule.shape.to_string() }
+    }
+
+    /// The groups at the end of a plan, with the reasons that the compile gave.
+    pub(crate) fn groups(&self, desired: &compile::Desired, plan: &plan::Plan) -> Vec<Group> {
+        let numbers = plan.numbers.iter().map(|(desired, cloud)| (*cloud, *desired));
+        let numbers: BTreeMap<GroupNumber, GroupNumber> = numbers.collect();
+        let mut wearers: BTreeMap<&firewall::GroupKey, Vec<String>> = BTreeMap::new();
+        for (interface, worn) in &plan.target.interfaces {
+            for key in worn {
+                wearers.entry(key).or_default().extend(self.carried_by(interface));
+            }
+        }
+        let ours = plan.target.groups.iter().filter_map(|(key, rules)| match key {
+            firewall::GroupKey::Ours(number) => Some((key, *number, rules)),
+            firewall::GroupKey::Foreign(_) => None,
+        });
+        ours.map(|(key, number, rules)| {
+            let rules_of = |direction: Direction| {
+                let rules = rules.iter().filter(|rule| rule.direction == direction);
+                rules.map(|rule| self.rule(desired, &numbers, number, rule)).collect()
+            };
+            let mut pods = wearers.remove(key).unwrap_or_default();
+            pods.sort_unstable();
+            Group {
+                group: number.to_string(),
+                name: format!("moat.{}.{}", self.cluster, number.0),
+                pods,
+                ingress: rules_of(Direction::Ingress),
+                egress: rules_of(Direction::Egress),
+            }
+        })
+        .collect()
+    }
+
+    /// A rule in the cloud's numbers; `numbers` leads from these to those of the compile, which has its reason.
+    fn rule(
+        &self,
+        desired: &compile::Desired,
+        numbers: &BTreeMap<GroupNumber, GroupNumber>,
+        group: GroupNumber,
+        rule: &firewall::Rule,
+    ) -> Rule {
+        let desired_peer = match &rule.peer {
+            firewall::Peer::Group(firewall::GroupKey::Ours(number)) => numbers
+                .get(number)
+                .map(|number| firewall::Peer::Group(firewall::GroupKey::Ours(*number))),
+            peer @ (firewall::Peer::Group(firewall::GroupKey::Foreign(_))
+            | firewall::Peer::Prefix(_)) => Some(peer.clone()),
+        };
+        let reason = numbers.get(&group).zip(desired_peer).and_then(|(group, peer)| {
+            desired.reasons.get(&(*group, firewall::Rule { peer, ..rule.clone() }))
+        });
+        let RuleForm { peer, service } = Self::rule_form(rule);
+        Rule {
+            peer,
+            service,
+            serves: reason.iter().flat_map(|it| it.serves.iter()).map(Object::of).collect(),
+            witness: reason
+                .and_then(|reason| reason.witness.as_ref())
+                .map(|flow| Flow::of(flow, self.inventory)),
+        }
+    }
+
+    pub(crate) fn held(&self, held: &plan::Held) -> Held {
+        Held {
+            groups: held.groups.iter().map(ToString::to_string).collect(),
+            pods: held.interfaces.iter().flat_map(|it| self.carried_by(it)).collect(),
+            limits: held.breaches.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    pub(crate) fn stages(&self, stages: &[plan::Stage]) -> Vec<Stage> {
+        let stage = |stage: &plan::Stage| Stage {
+            purpose: format!("{:?}", stage.purpose),
+            steps: stage.steps.iter().map(|step| self.step(step)).collect(),
+        };
+        stages.iter().map(stage).collect()
+    }
+
+    fn step(&self, step: &Step) -> StepForm {
+        match step {
+            Step::CreateGroup(number) => StepForm::CreateGroup { group: number.to_string() },
+            Step::Authorize { group, direction, rules } => StepForm::Authorize {
+                group: group.to_string(),
+                direction: DirectionForm::of(*direction),
+                rules: rules.keys().map(Self::rule_form).collect(),
+            },
+            Step::Revoke { group, direction, rules } => StepForm::Revoke {
+                group: group.to_string(),
+                direction: DirectionForm::of(*direction),
+                rules: rules.iter().map(Self::rule_form).collect(),
+            },
+            Step::SetGroups { interface, groups, record } => StepForm::SetGroups {
+                interface: interface.0.to_string(),
+                pods: self.carried_by(interface),
+                groups: groups.iter().map(|key| key.to_string()).collect(),
+                record: record.iter().map(|id| id.0.to_string()).collect(),
+            },
+            Step::DeleteGroup(number) => StepForm::DeleteGroup { group: number.to_string() },
+        }
+    }
+
+    /// The pods that an interface carries.
+    pub(crate) fn carried_by(&self, interface: &InterfaceId) -> Vec<String> {
+        let pods = self.carried.get(interface).into_iter().flatten();
+        pods.map(|index| Endpoint::Pod(*index).named(self.inventory)).collect()
+    }
+}

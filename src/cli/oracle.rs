@@ -1,0 +1,63 @@
+//! What there is to ask about flows once everything is read, compiled and in the cloud.
+
+use moat_core::compile::Desired;
+use moat_core::explain::{Evidence, Explainer};
+use moat_core::finding::Finding;
+use moat_core::firewall::State;
+
+use crate::Io;
+use crate::failure::Failure;
+use crate::names::Names;
+use crate::session::Session;
+
+/// What the cloud holds, and what it is to hold.
+pub(crate) struct Clouds {
+    /// What the provider holds: without a state file, as it is after applying; with one, as it is.
+    held: State,
+    /// What it is to hold at the end.
+    target: State,
+}
+
+/// Answers flows: policies by the semantics, the cloud by the firewall over what the provider holds.
+pub(crate) struct Oracle<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) names: Names<'a>,
+    pub(crate) explainer: Explainer<'a>,
+}
+
+impl Clouds {
+    pub(crate) fn of(
+        session: &mut Session,
+        desired: &Desired,
+        io: &mut Io<'_>,
+    ) -> Result<Self, Failure> {
+        let observed = if session.keeps_state() {
+            session.observe()?
+        } else {
+            session.apply(desired, io)?.observed
+        };
+        let target = session.plan(desired, &observed).target;
+        Ok(Self { held: observed.state, target })
+    }
+}
+
+impl<'a> Oracle<'a> {
+    pub(crate) fn of(
+        session: &'a Session,
+        desired: &'a Desired,
+        clouds: &'a Clouds,
+        findings: &'a [Finding],
+    ) -> Self {
+        let explainer = Explainer::new(Evidence {
+            policies: &session.policies,
+            inventory: &session.inventory,
+            settings: &session.settings,
+            desired,
+            held: &clouds.held,
+            target: &clouds.target,
+            findings,
+        });
+        let names = Names::of(&session.inventory, &session.workloads);
+        Self { session, names, explainer }
+    }
+}

@@ -1,0 +1,219 @@
+//! What the commands share: read, compile, plan, carry out, read back.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use moat_core::compile::{self, Desired};
+use moat_core::drive::{self, Ending};
+use moat_core::finding::{Finding, Location};
+use moat_core::inventory::Inventory;
+use moat_core::plan::{self, Plan, Stage};
+use moat_core::policy::{ObjectRef, Policy};
+use moat_core::provider::{Observed, Scope};
+use moat_core::settings::Settings;
+use moat_k8s::configuration::{Configuration, Mode};
+use moat_k8s::{Options, Places, Source, Workloads};
+use moat_sim::{Sim, block_on};
+
+use crate::args::{Input, Provider};
+use crate::failure::Failure;
+use crate::json::Writer;
+use crate::sources::Lines;
+use crate::{Io, embedded, sources, text};
+
+/// Everything that was read, placed in the cloud.
+pub(crate) struct Session {
+    pub(crate) configuration: Configuration,
+    pub(crate) settings: Settings,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) inventory: Inventory,
+    /// The pods of each workload.
+    pub(crate) workloads: Workloads,
+    /// What was not understood.
+    pub(crate) findings: Vec<Finding>,
+    places: Places,
+    cluster: String,
+    cloud: Sim,
+    state: Option<PathBuf>,
+}
+
+/// What came of applying.
+pub(crate) struct Applied {
+    /// The stages of every round, in order.
+    pub(crate) stages: Vec<Stage>,
+    /// The last picture.
+    pub(crate) observed: Observed,
+}
+
+impl Session {
+    /// Reads the paths and the configuration, and gives every pod its place in the cloud.
+    pub(crate) fn open(paths: &[PathBuf], input: &Input, io: &mut Io<'_>) -> Result<Self, Failure> {
+        let configuration = configuration(input.config.as_deref(), io)?;
+        let sources = sources::read(paths, io.stdin)?;
+        let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
+        progress(io, bytes > LONG_INPUT, || format!("reading {} KiB of manifests", bytes >> 10))?;
+        let options = Options { assume_pods: input.assume_pods };
+        Self::of(sources, configuration, input, options)
+    }
+
+    fn of(
+        sources: Vec<Source>,
+        configuration: Configuration,
+        input: &Input,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let cluster = input.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
+        let mut read = moat_k8s::read(&sources, &options);
+        let mut cloud = match input.provider {
+            Provider::Sim => embedded::open(&configuration, &cluster, input.state.as_deref())?,
+        };
+        cloud.place(&mut read.inventory).map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut settings = configuration.settings(cloud.config().quotas);
+        if settings.pod_subnets.is_empty() {
+            // The embedded VPC keeps its pods in subnets of their own.
+            settings.pod_subnets.clone_from(&cloud.config().pod_subnets);
+        }
+        Ok(Self {
+            settings,
+            sources,
+            policies: configuration.in_force(read.policies, &read.inventory),
+            inventory: read.inventory,
+            workloads: read.workloads,
+            findings: read.findings,
+            places: read.places,
+            configuration,
+            cluster,
+            cloud,
+            state: input.state.clone(),
+        })
+    }
+
+    /// What should be in the cloud. Its findings tell where they stand.
+    pub(crate) fn compile(&self, io: &mut Io<'_>) -> Result<Desired, Failure> {
+        let (policies, pods) = (self.policies.len(), self.inventory.pods.len());
+        progress(io, policies + pods > LONG_COMPILE, || {
+            let (policies, pods) = (text::count(policies, "policy"), text::count(pods, "pod"));
+            format!("compiling {policies} for {pods}")
+        })?;
+        let mut desired = compile::compile(&self.policies, &self.inventory, &self.settings);
+        for finding in &mut desired.findings {
+            if finding.location.is_none() {
+                finding.location = self.locate(&finding.object, &finding.path);
+            }
+        }
+        Ok(desired)
+    }
+
+    /// Where a field of an object stands; an object as a whole stands where its name does.
+    pub(crate) fn locate(&self, object: &ObjectRef, path: &str) -> Option<Location> {
+        let path = if path.is_empty() { "metadata.name" } else { path };
+        self.places.locate(object, path)
+    }
+
+    /// What was not understood, and what the cloud cannot say.
+    pub(crate) fn all_findings(&self, desired: &Desired) -> Vec<Finding> {
+        let mut findings = self.findings.clone();
+        findings.extend(desired.findings.iter().cloned());
+        text::findings::in_reading_order(&mut findings);
+        findings
+    }
+
+    /// A picture of the cloud.
+    pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
+        let scope = self.scope();
+        block_on(drive::observe(&mut self.cloud, &scope)).map_err(Failure::Unread)
+    }
+
+    /// The plan from a picture to what is desired.
+    pub(crate) fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
+        plan::plan(desired, observed, &self.inventory, &self.settings.quotas)
+    }
+
+    /// Plans, carries out and reads back until nothing is left to do.
+    pub(crate) fn apply(&mut self, desired: &Desired, io: &mut Io<'_>) -> Result<Applied, Failure> {
+        /// A plan is carried out whole unless the cloud changes beneath it; nobody else is in the embedded one.
+        const ROUNDS: usize = 16;
+        if self.configuration.mode == Mode::Observe {
+            let message =
+                "the configuration says `mode: Observe`; use `moat plan`, or set `Enforce`";
+            return Err(Failure::NotApplied(message.to_owned()));
+        }
+        let scope = self.scope();
+        let mut observed = self.observe()?;
+        let mut stages = Vec::new();
+        for _ in 0..ROUNDS {
+            let plan = self.plan(desired, &observed);
+            if plan.stages.is_empty() {
+                return Ok(Applied { stages, observed });
+            }
+            let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
+            progress(io, steps > LONG_PLAN, || {
+                format!("carrying out {}", text::count(steps, "step"))
+            })?;
+            let outcome = block_on(drive::drive(&mut self.cloud, &plan, &scope));
+            let failures: Vec<String> =
+                outcome.failures().map(|(step, error)| format!("{step}: {error}")).collect();
+            match outcome.ending {
+                Ending::Done | Ending::PlanAgain => {}
+                Ending::Failed => return Err(Failure::NotApplied(failures.join("; "))),
+                Ending::Unread(error) => return Err(Failure::Unread(error)),
+            }
+            stages.extend(plan.stages);
+            observed = self.observe()?;
+        }
+        Err(Failure::NotApplied(format!("the cloud still differs after {ROUNDS} plans")))
+    }
+
+    /// Keeps the cloud, if there is a file for it.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
+        self.state.as_deref().map_or(Ok(()), |path| embedded::save(&self.cloud, path))
+    }
+
+    /// Whether the cloud is kept between commands.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// The lines that the findings are about.
+    pub(crate) fn lines(&self, findings: &[Finding]) -> Lines {
+        let files =
+            findings.iter().filter_map(|finding| Some(finding.location.as_ref()?.file.clone()));
+        Lines::of(&self.sources, &files.collect::<BTreeSet<_>>())
+    }
+
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer::new(&self.cluster, &self.inventory)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope { interfaces: self.inventory.interfaces.keys().cloned().collect() }
+    }
+}
+
+/// The configuration file, or the default.
+pub(crate) fn configuration(
+    path: Option<&Path>,
+    io: &mut Io<'_>,
+) -> Result<Configuration, Failure> {
+    let Some(path) = path else { return Ok(Configuration::default()) };
+    let text = sources::read_text(path, io.stdin)?;
+    text.parse().map_err(|error| Failure::Configuration { path: path.to_owned(), error })
+}
+
+/// From these sizes on, work takes long enough to say so.
+const LONG_INPUT: usize = 1 << 20;
+const LONG_COMPILE: usize = 2_000;
+const LONG_PLAN: usize = 500;
+
+/// Says on a terminal what long work is under way.
+pub(crate) fn progress(
+    io: &mut Io<'_>,
+    long: bool,
+    message: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    if long && io.terminal.progress {
+        writeln!(io.stderr, "{} …", message())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Groups, steps and counts as tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use moat_core::compile::Desired;
+use moat_core::finding::Finding;
+use moat_core::firewall::GroupKey;
+use moat_core::plan::{Plan, Stage};
+use moat_core::policy::Direction;
+use moat_core::provider::{Observed, Step};
+
+use super::{Paint, count, few, findings, lines_of, table};
+use crate::Io;
+use crate::failure::Failure;
+use crate::json::{self, Writer};
+
+/// What `plan` and `apply` tell.
+pub(crate) struct Report<'a> {
+    pub(crate) desired: &'a Desired,
+    /// Binds the desired groups to those in the cloud.
+    pub(crate) plan: &'a Plan,
+    pub(crate) findings: &'a [Finding],
+    pub(crate) writer: Writer<'a>,
+}
+
+/// More than these are a matter for `--output json`: groups, rules of a group in one direction, lines of steps.
+const MOST_GROUPS: usize = 40;
+const MOST_RULES: usize = 12;
+const MOST_LINES: usize = 120;
+
+impl Report<'_> {
+    /// The form for machines.
+    pub(crate) fn document(&self, stages: &[Stage], applied: Option<bool>) -> json::Plan {
+        json::Plan {
+            api_version: "moat.dev/plan/v1",
+            groups: self.writer.groups(self.desired, self.plan),
+            stages: self.writer.stages(stages),
+            findings: json::Finding::all(self.findings, self.writer.inventory),
+            counts: self.counts(stages),
+            held: self.writer.held(&self.plan.held),
+            applied,
+        }
+    }
+
+    fn counts(&self, stages: &[Stage]) -> json::Counts {
+        let counts = &self.desired.counts;
+        json::Counts {
+            pods: counts.pods,
+            policies: counts.policies,
+            classes: counts.classes,
+            groups: counts.groups,
+            rules: counts.rules,
+            prefix_rules: counts.prefix_rules,
+            reference_rules: counts.reference_rules,
+            minimum_prefix_rules: counts.minimum_prefix_rules,
+            largest_group: counts.largest_group,
+            steps: stages.iter().map(|stage| stage.steps.len()).sum(),
+            findings: self.findings.len(),
+        }
+    }
+
+    /// The groups that the stages touch: who wears them in the end, and what they let through.
+    pub(crate) fn groups(&self, stages: &[Stage], io: &mut Io<'_>) -> Result<(), Failure> {
+        let touched = touched(stages);
+        let (groups, others): (Vec<_>, Vec<_>) = self
+            .writer
+            .groups(self.desired, self.plan)
+            .into_iter()
+            .partition(|group| touched.contains(&group.group));
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let mut table = table(io.terminal, ["group", "worn by", "lets in", "lets out"]);
+        for group in groups.iter().take(MOST_GROUPS) {
+            let side = |rules: &[json::Rule]| {
+                let lines = rules.iter().map(|it| format!("{} {}", it.service, it.peer));
+                few(lines, MOST_RULES, "\n")
+            };
+            table.add_row([
+                group.group.clone(),
+                few(&group.pods, 3, "\n"),
+                side(&group.ingress),
+                side(&group.egress),
+            ]);
+        }
+        writeln!(io.stdout, "{}", lines_of(&table))?;
+        if let Some(more) = groups.len().checked_sub(MOST_GROUPS).filter(|more| *more > 0) {
+            writeln!(io.stdout, "and {more} more groups: `--output json` has all of them")?;
+        }
+        if !others.is_empty() {
+            writeln!(io.stdout, "{} as they are", count(others.len(), "other group"))?;
+        }
+        Ok(writeln!(io.stdout)?)
+    }
+
+    /// The steps, stage by stage.
+    pub(crate) fn stages(
+        &self,
+        stages: &[Stage],
+        what: &str,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let paint = Paint { on: io.terminal.colour };
+        let mut left = MOST_LINES;
+        for (stage, number) in stages.iter().zip(1..) {
+            let steps = count(stage.steps.len(), "step");
+            let title = paint.bold(format!("stage {number}: {}", stage.purpose.describe()));
+            writeln!(io.stdout, "{title} ({steps} {what})")?;
+            let mut lines: Vec<String> =
+                stage.steps.iter().flat_map(|step| Self::step(step, paint)).collect();
+            lines.extend(self.moves(&stage.steps));
+            for line in lines.iter().take(left) {
+                writeln!(io.stdout, "  {line}")?;
+            }
+            if let Some(more) = lines.len().checked_sub(left).filter(|more| *more > 0) {
+                writeln!(io.stdout, "  and {more} more lines: `--output json` has all of it")?;
+            }
+            left = left.saturating_sub(lines.len());
+        }
+        let json::Held { groups, pods, limits } = self.writer.held(&self.plan.held);
+        for limit in limits {
+            writeln!(io.stdout, "{} {limit}", paint.yellow("held:"))?;
+        }
+        for (held, what) in [(groups, "rules"), (pods, "groups")] {
+            if !held.is_empty() {
+                let held = few(held, MOST_RULES, ", ");
+                writeln!(io.stdout, "{} {held}: no change of {what}", paint.yellow("held:"))?;
+            }
+        }
+        if !stages.is_empty() {
+            writeln!(io.stdout)?;
+        }
+        Ok(())
+    }
+
+    /// A step: one line, or one for each of its rules; none for a move.
+    fn step(step: &Step, paint: Paint) -> Vec<String> {
+        let toward = |direction: &Direction| match direction {
+            Direction::Ingress => "from",
+            Direction::Egress => "to",
+        };
+        match step {
+            Step::CreateGroup(number) => {
+                vec![paint.green(format!("+ group {}", number))]
+            }
+            Step::DeleteGroup(number) => {
+                vec![paint.yellow(format!("- group {}", number))]
+            }
+            Step::Authorize { group, direction, rules } => rules
+                .iter()
+                .map(|(rule, serves)| {
+                    let peer = &rule.peer;
+                    let line = format!(
+                        "+ {group} {direction} {} {} {peer}",
+                        rule.shape,
+                        toward(direction)
+                    );
+                    let serves =
+                        if serves.is_empty() { String::new() } else { format!("  ({serves})") };
+                    format!("{}{serves}", paint.green(line))
+                })
+                .collect(),
+            Step::Revoke { group, direction, rules } => rules
+                .iter()
+                .map(|rule| {
+                    let peer = &rule.peer;
+                    paint.yellow(format!(
+                        "- {group} {direction} {} {} {peer}",
+                        rule.shape,
+                        toward(direction)
+                    ))
+                })
+                .collect(),
+            Step::SetGroups { .. } => Vec::new(),
+        }
+    }
+
+    /// The moves of a stage: pods that wear the same groups in the end, together.
+    fn moves(&self, steps: &[Step]) -> Vec<String> {
+        let mut moves: BTreeMap<&BTreeSet<GroupKey>, BTreeSet<String>> = BTreeMap::new();
+        for step in steps {
+            if let Step::SetGroups { interface, groups, record: _ } = step {
+                moves.entry(groups).or_default().extend(self.writer.carried_by(interface));
+            }
+        }
+        let line = |(groups, pods): (&BTreeSet<GroupKey>, BTreeSet<String>)| {
+            let verb = if pods.len() == 1 { "wears" } else { "wear" };
+            let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            format!("~ {} {verb} {}", few(pods, 3, ", "), groups.join(", "))
+        };
+        moves.into_iter().map(line).collect()
+    }
+
+    /// Sizes, the minimum, and the findings by reason.
+    pub(crate) fn summary(&self, paths: &[PathBuf], io: &mut Io<'_>) -> Result<(), Failure> {
+        let paint = Paint { on: io.terminal.colour };
+        let counts = &self.desired.counts;
+        writeln!(
+            io.stdout,
+            "{} and {} make {} and {}",
+            count(counts.policies, "policy"),
+            count(counts.pods, "pod"),
+            count(counts.classes, "class").replace("classs", "classes"),
+            count(counts.groups, "group"),
+        )?;
+        writeln!(
+            io.stdout,
+            "{}: {} that name a group, {} that name addresses ({} is the minimum); the largest group has {}",
+            count(counts.rules, "rule"),
+            counts.reference_rules,
+            counts.prefix_rules,
+            counts.minimum_prefix_rules,
+            count(counts.largest_group, "rule"),
+        )?;
+        writeln!(io.stdout)?;
+        if !self.findings.is_empty() {
+            writeln!(io.stdout, "{}", findings::summary(self.findings, io.terminal))?;
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            writeln!(io.stdout, "`moat check {}` shows each in its place", paths.join(" "))?;
+        }
+        Ok(writeln!(io.stdout, "{}", findings::totals(self.findings, paint))?)
+    }
+
+    /// What the cloud holds at the end.
+    pub(crate) fn read_back(
+        &self,
+        observed: &Observed,
+        paint: Paint,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let ours = observed.state.groups.iter().filter(|(key, _)| matches!(key, GroupKey::Ours(_)));
+        let (groups, rules) =
+            ours.fold((0, 0), |(groups, rules), (_, held)| (groups + 1, rules + held.len()));
+        let wears =
+            |worn: &&BTreeSet<GroupKey>| worn.iter().any(|key| matches!(key, GroupKey::Ours(_)));
+        let interfaces = observed.state.interfaces.values().filter(wears).count();
+        let held = format!(
+            "applied and read back: {}, {}, {}",
+            count(groups, "group"),
+            count(rules, "rule"),
+            count(interfaces, "interface"),
+        );
+        Ok(writeln!(io.stdout, "{}", paint.green(held))?)
+    }
+}
+
+/// The groups of ours that stages make, change or delete, or that interfaces begin to wear.
+fn touched(stages: &[Stage]) -> BTreeSet<String> {
+    let steps = stages.iter().flat_map(|stage| &stage.steps);
+    let groups = steps.flat_map(|step| match step {
+        Step::CreateGroup(group)
+        | Step::DeleteGroup(group)
+        | Step::Authorize { group, .. }
+        | Step::Revoke { group, .. } => vec![group.to_string()],
+        Step::SetGroups { groups, .. } => groups.iter().map(ToString::to_string).collect(),
+    });
+    groups.collect()
+}
