@@ -62,6 +62,10 @@ impl Fixture for InMemory {
         self.sim.vpc().group(&group).unwrap().rules.keys().cloned().collect()
     }
 
+    async fn delete_group(&mut self, group: ForeignGroupId) {
+        self.sim.as_someone_else(|vpc| vpc.delete_group(&group).unwrap());
+    }
+
     async fn make_interface(
         &mut self,
         attachment: Attachment,

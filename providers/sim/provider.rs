@@ -59,7 +59,8 @@ impl<'a> View<'a> {
     pub(crate) fn interface(&self, interface: &crate::NetworkInterface) -> Interface {
         let worn = interface.groups.iter().filter(|id| self.number(id).is_none());
         let wears_ours = interface.groups.iter().any(|id| self.number(id).is_some());
-        let recorded = interface.record.iter().filter(|_| wears_ours);
+        let there = |id: &&GroupId| self.vpc.group(id).is_some();
+        let recorded = interface.record.iter().filter(|_| wears_ours).filter(there);
         let prior = worn.chain(recorded).cloned().collect();
         Interface { attachment: interface.attachment, prior }
     }

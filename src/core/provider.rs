@@ -59,7 +59,8 @@ pub trait Provider {
     /// * Assumptions: the last picture is one that the step was planned from, or later. The step keeps its own terms: see
     ///   [`Step`].
     /// * Caveats: an effect can take moments to be enforced, and tracked connections outlive it. `SetGroups` compares the
-    ///   interface with the last picture first; what happens between that reading and the writing is overwritten.
+    ///   interface with the last picture first; what happens between that reading and the writing is overwritten. Refused
+    ///   after that, it can leave a record behind, which counts for nothing.
     /// * Errors: each says what the caller must do, see [`ProviderError`]. The provider itself repeats nothing whose outcome is
     ///   unknown.
     fn execute(&mut self, step: &Step) -> impl Future<Output = Result<(), ProviderError>> + Send;
@@ -96,7 +97,7 @@ pub struct Observed {
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
     /// Each interface of the scope that exists. Its prior groups are the groups of others that it wears and, while it wears
-    /// a group of ours, those on its record: a record that a killed process left behind counts for nothing.
+    /// a group of ours, those on its record that still exist: a record that a killed process left behind counts for nothing.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
     /// The record of each interface of the scope that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,

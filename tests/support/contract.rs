@@ -31,6 +31,9 @@ pub trait Fixture: Send {
     /// The rules of a group, read past the provider.
     fn rules_of(&mut self, group: ForeignGroupId) -> impl Future<Output = BTreeSet<Rule>> + Send;
 
+    /// Someone deletes a group of others that is not in use.
+    fn delete_group(&mut self, group: ForeignGroupId) -> impl Future<Output = ()> + Send;
+
     /// The cloud makes an interface that wears these groups of others.
     fn make_interface(
         &mut self,
@@ -75,6 +78,7 @@ macro_rules! contract {
             revoke_removes_all_of_its_rules_or_none
             an_interface_wears_exactly_what_it_is_given
             a_record_stays_until_it_is_removed
+            a_recorded_group_that_someone_deleted_is_no_prior_group
             an_interface_that_is_not_exclusive_is_never_changed
             an_interface_that_someone_changed_is_not_overwritten
             what_is_not_there_is_not_found
@@ -507,6 +511,21 @@ pub async fn a_record_stays_until_it_is_removed<F: Fixture>(mut fixture: F) {
     let observed = settled(&mut fixture, &scope).await;
     assert_eq!(prior(&observed), [other].into());
     assert_eq!(observed.records, BTreeMap::new(), "nothing is recorded any more");
+}
+
+/// `Observed::interfaces`: of the groups on a record, "those that still exist", so that nothing tries to put back the others.
+pub async fn a_recorded_group_that_someone_deleted_is_no_prior_group<F: Fixture>(mut fixture: F) {
+    let kept = fixture.make_group(BTreeSet::new()).await;
+    let deleted = fixture.make_group(BTreeSet::new()).await;
+    let groups = [kept.clone(), deleted.clone()];
+    let interface = fixture.make_interface(Attachment::Exclusive, groups.clone().into()).await;
+    let scope = scope([&interface]);
+    let steps = vec![create(0), record(&interface, [ours(0)], groups)];
+    take(&mut fixture, &scope, steps).await;
+    fixture.delete_group(deleted.clone()).await;
+    let observed = settled(&mut fixture, &scope).await;
+    assert_eq!(observed.interfaces[&interface].prior, [kept].into());
+    assert!(!observed.state.groups.contains_key(&GroupKey::Foreign(deleted)));
 }
 
 /// The trait: nothing is changed "except which groups an exclusive interface of the scope wears".
