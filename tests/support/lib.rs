@@ -1,3 +1,16 @@
-//! What the tests share: seeded generators of clusters, builders, the state after a plan.
+//! What the tests share: seeded generators of clusters, packets at their corners, the properties, and a shrinker.
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helper fails by panicking, and says why"
+)]
 
+pub mod build;
 pub mod contract;
+pub mod differential;
+pub mod generate;
+pub mod packets;
+pub mod print;
+pub mod random;
+pub mod run;
+pub mod shrink;

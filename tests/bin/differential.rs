@@ -1,0 +1,64 @@
+//! The whole differential test by one command: `differential [--clusters N] [--packets N] [--first SEED] [--quotas any|tight|unlimited] [--keep-going]`.
+//!
+//! Prints what was compared and which findings explained the differences. With `--keep-going` it prints one
+//! shrunk failure of each sentence instead of stopping at the first.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use moat_tests::differential::{Tally, check};
+use moat_tests::generate::{QuotaChoice, cluster};
+use moat_tests::run::{Amount, differential};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number = |name: &str, default: u64| {
+        value(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let quotas = match value("--quotas").as_deref() {
+        Some("tight") => QuotaChoice::Tight,
+        Some("unlimited") => QuotaChoice::Unlimited,
+        Some(_) | None => QuotaChoice::Any,
+    };
+    let amount = Amount {
+        first: number("--first", 0),
+        clusters: number("--clusters", 10_000),
+        packets: usize::try_from(number("--packets", 150)).unwrap_or(150),
+    };
+    if arguments.iter().any(|argument| argument == "--keep-going") {
+        return survey(amount, quotas);
+    }
+    match differential(amount, quotas) {
+        Ok(tally) => {
+            println!("{tally}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the first failure of each sentence, shrunk, and how many clusters fail.
+fn survey(amount: Amount, quotas: QuotaChoice) -> ExitCode {
+    let (mut total, mut failed, mut seen) = (Tally::default(), 0, BTreeSet::new());
+    for seed in amount.first..amount.first + amount.clusters {
+        match check(&cluster(seed, quotas), seed, amount.packets) {
+            Ok(tally) => total += tally,
+            Err(found) => {
+                failed += 1;
+                if seen.insert(found.sentence()) {
+                    let one = Amount { first: seed, clusters: 1, ..amount };
+                    println!("{}", differential(one, quotas).err().unwrap_or_default());
+                }
+            }
+        }
+    }
+    println!("{total}{failed} clusters fail");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

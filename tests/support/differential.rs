@@ -1,0 +1,225 @@
+//! P1: policies by [`Semantics`] equal groups by [`Cloud`] over what the compiler desires, but for exactly the findings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+use moat_core::budget::{Breach, breaches};
+use moat_core::compile::{Desired, compile};
+use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::firewall::Cloud;
+use moat_core::flow::Flow;
+use moat_core::inventory::Inventory;
+use moat_core::semantics::Semantics;
+
+use crate::generate::Cluster;
+use crate::packets::{Corners, packets_of};
+use crate::random::Random;
+
+/// What was compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Clusters.
+    pub clusters: usize,
+    /// Packets, each judged by both references.
+    pub packets: usize,
+    /// Those that both let through.
+    pub allowed: usize,
+    /// Those that both drop.
+    pub denied: usize,
+    /// Those that only policies let through or only the cloud, by the findings that say so.
+    pub explained: BTreeMap<(Effect, Reason), usize>,
+    /// Witnesses of findings, each found to be real.
+    pub witnesses: usize,
+}
+
+/// A sentence of the contract between policies, cloud and findings ([`Finding::flows`]) that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disagreement {
+    /// Policies and cloud differ, and no finding says so.
+    Unreported(Flow, Judgement),
+    /// A finding's box holds a flow that both let through.
+    NotALoss(Flow, Box<Finding>),
+    /// A finding's witness is no difference of its kind, or lies outside of its boxes.
+    FalseWitness(Flow, Box<Finding>),
+    /// A finding has no witness, although a real flow is in its boxes.
+    NoWitness(Flow, Box<Finding>),
+    /// What is desired passes a quota.
+    OverQuota(Breach),
+}
+
+/// What both references say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether the policies and settings let the flow through.
+    pub policies: bool,
+    /// Whether the groups let it through.
+    pub cloud: bool,
+}
+
+impl Judgement {
+    /// The effect that a finding about this difference has; none if there is no difference.
+    #[must_use]
+    pub const fn effect(self) -> Option<Effect> {
+        match (self.policies, self.cloud) {
+            (true, false) => Some(Effect::Narrower),
+            (false, true) => Some(Effect::NotEnforced),
+            (true, true) | (false, false) => None,
+        }
+    }
+}
+
+/// Compares `count` packets at the corners of a cluster, and some inside each finding's boxes.
+///
+/// # Errors
+///
+/// The first sentence that does not hold.
+pub fn check(cluster: &Cluster, seed: u64, count: usize) -> Result<Tally, Disagreement> {
+    let desired = compile(&cluster.policies, &cluster.inventory, &cluster.settings);
+    compare(cluster, &desired, seed, count)
+}
+
+/// [`check`] for groups that are already there.
+///
+/// # Errors
+///
+/// The first sentence that does not hold.
+pub fn compare(
+    cluster: &Cluster,
+    desired: &Desired,
+    seed: u64,
+    count: usize,
+) -> Result<Tally, Disagreement> {
+    let Cluster { policies, inventory, settings } = cluster;
+    let semantics = Semantics::new(policies, inventory, settings);
+    let cloud = Cloud::new(&desired.state, inventory);
+    let judge =
+        |flow: &Flow| Judgement { policies: semantics.allows(flow), cloud: cloud.allows(flow) };
+    if let Some(breach) = breaches(&desired.state, &settings.quotas).into_iter().next() {
+        return Err(Disagreement::OverQuota(breach));
+    }
+    let mut tally = Tally { clusters: 1, ..Tally::default() };
+    for finding in &desired.findings {
+        check_witness(finding, &judge)?;
+        tally.witnesses += usize::from(finding.witness.is_some());
+    }
+    let mut random = Random::new(seed);
+    let mut packets = Corners::of(&[cluster]).packets(&mut random, count);
+    for flows in desired.findings.iter().flat_map(|finding| &finding.flows).take(40) {
+        packets.extend(packets_of(cluster, flows, &mut random, 8));
+    }
+    for flow in &packets {
+        tally += judge_one(flow, judge(flow), &desired.findings)?;
+    }
+    Ok(tally)
+}
+
+fn check_witness(
+    finding: &Finding,
+    judge: &impl Fn(&Flow) -> Judgement,
+) -> Result<(), Disagreement> {
+    let Some(flow) = finding.witness else { return Ok(()) };
+    let inside = finding.flows.iter().any(|flows| flows.contains(&flow));
+    if inside && judge(&flow).effect() == Some(finding.effect) {
+        return Ok(());
+    }
+    Err(Disagreement::FalseWitness(flow, Box::new(finding.clone())))
+}
+
+fn judge_one(
+    flow: &Flow,
+    judgement: Judgement,
+    findings: &[Finding],
+) -> Result<Tally, Disagreement> {
+    let holds = |finding: &&Finding| finding.flows.iter().any(|flows| flows.contains(flow));
+    let mut tally = Tally { packets: 1, ..Tally::default() };
+    let Some(effect) = judgement.effect() else {
+        let (through, dropped) = (judgement.policies, !judgement.policies);
+        if through && let Some(finding) = findings.iter().find(holds) {
+            return Err(Disagreement::NotALoss(*flow, Box::new(finding.clone())));
+        }
+        (tally.allowed, tally.denied) = (usize::from(through), usize::from(dropped));
+        return Ok(tally);
+    };
+    let of_effect = findings.iter().filter(|finding| finding.effect == effect);
+    for finding in of_effect.filter(holds) {
+        if finding.witness.is_none() {
+            return Err(Disagreement::NoWitness(*flow, Box::new(finding.clone())));
+        }
+        *tally.explained.entry((effect, finding.reason)).or_default() += 1;
+    }
+    if tally.explained.is_empty() {
+        return Err(Disagreement::Unreported(*flow, judgement));
+    }
+    Ok(tally)
+}
+
+// ------------------------------------------------------------------------------------------------ Tally
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.clusters += other.clusters;
+        self.packets += other.packets;
+        self.allowed += other.allowed;
+        self.denied += other.denied;
+        self.witnesses += other.witnesses;
+        for (why, count) in other.explained {
+            *self.explained.entry(why).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clusters, packets, allowed, denied, witnesses, explained } = self;
+        writeln!(
+            f,
+            "{clusters} clusters, {packets} packets: {allowed} allowed and {denied} denied by both"
+        )?;
+        writeln!(f, "{witnesses} witnesses, all real; differences explained by:")?;
+        for ((effect, reason), count) in explained {
+            writeln!(f, "  {count:>8} {effect}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Disagreement {
+    /// Which sentence does not hold, so that a smaller cluster can be recognised as failing in the same way.
+    #[must_use]
+    pub const fn sentence(&self) -> &'static str {
+        match self {
+            Self::Unreported(_, Judgement { policies: true, .. }) => {
+                "policies allow what the cloud drops, and no finding says so"
+            }
+            Self::Unreported(..) => {
+                "the cloud lets through what policies deny, and no finding says so"
+            }
+            Self::NotALoss(..) => "a finding's box holds a flow that both let through",
+            Self::FalseWitness(..) => "a finding's witness is no difference of its kind",
+            Self::NoWitness(..) => "a finding with a real difference has no witness",
+            Self::OverQuota(_) => "what is desired passes a quota",
+        }
+    }
+
+    /// The sentence with the flow and the finding.
+    #[must_use]
+    pub fn describe(&self, inventory: &Inventory) -> String {
+        let (flow, finding) = match self {
+            Self::Unreported(flow, _) => (flow, None),
+            Self::NotALoss(flow, finding)
+            | Self::FalseWitness(flow, finding)
+            | Self::NoWitness(flow, finding) => (flow, Some(finding)),
+            Self::OverQuota(breach) => return format!("{}: {breach}", self.sentence()),
+        };
+        let mut text = format!("{}: {}", self.sentence(), flow.display(inventory));
+        if let Some(Finding { object, path, reason, effect, flows, .. }) = finding.map(Box::as_ref)
+        {
+            text.push_str(&format!("\n  {object} {path} {reason} ({effect})"));
+            for flows in flows {
+                text.push_str(&format!("\n    {}", flows.display(inventory)));
+            }
+        }
+        text
+    }
+}
