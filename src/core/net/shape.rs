@@ -79,35 +79,28 @@ impl ServiceSet {
     /// The least service of `shape` on the service line of `family` that is not in the set; none if all are.
     #[must_use]
     pub fn first_missing(&self, shape: Shape, family: Family) -> Option<Service> {
-        let tcp = |ports| self.tcp.first_missing(ports).map(Service::Tcp);
-        let udp = |ports| self.udp.first_missing(ports).map(Service::Udp);
-        let sctp = || self.sctp.first_missing(Interval::FULL).map(Service::Sctp);
-        let icmp = |messages: Messages| {
-            let point = self.icmp.first_missing(messages.points());
-            point.map(|point| Service::Icmp(Message::at(point)))
-        };
-        let icmpv6 = |messages: Messages| {
-            let point = self.icmpv6.first_missing(messages.points());
-            point.map(|point| Service::Icmpv6(Message::at(point)))
-        };
-        let other = |protocol: Protocol| {
-            (!self.other.contains(protocol.0)).then_some(Service::Other(protocol))
-        };
         let missing = match shape {
-            Shape::Tcp(ports) => tcp(ports),
-            Shape::Udp(ports) => udp(ports),
-            Shape::Sctp => sctp(),
-            Shape::Icmp(messages) => icmp(messages),
-            Shape::Icmpv6(messages) => icmpv6(messages),
-            Shape::Other(protocol) => other(protocol),
-            Shape::All => tcp(Interval::FULL)
-                .or_else(|| udp(Interval::FULL))
-                .or_else(sctp)
-                .or_else(|| match family {
-                    Family::V4 => icmp(Messages::All),
-                    Family::V6 => icmpv6(Messages::All),
-                })
-                .or_else(|| (0..=u8::MAX).filter_map(Protocol::new).find_map(other)),
+            Shape::All => {
+                let [tcp, udp] = [Shape::Tcp(Interval::FULL), Shape::Udp(Interval::FULL)];
+                let [icmp, icmpv6] = [Shape::Icmp(Messages::All), Shape::Icmpv6(Messages::All)];
+                let numbers = (0..=u8::MAX).filter_map(Protocol::new).map(Shape::Other);
+                let mut line = [tcp, udp, Shape::Sctp, icmp, icmpv6].into_iter().chain(numbers);
+                line.find_map(|shape| self.first_missing(shape, family))
+            }
+            Shape::Tcp(ports) => self.tcp.first_missing(ports).map(Service::Tcp),
+            Shape::Udp(ports) => self.udp.first_missing(ports).map(Service::Udp),
+            Shape::Sctp => self.sctp.first_missing(Interval::FULL).map(Service::Sctp),
+            Shape::Icmp(messages) => {
+                let point = self.icmp.first_missing(messages.points());
+                point.map(|point| Service::Icmp(Message::at(point)))
+            }
+            Shape::Icmpv6(messages) => {
+                let point = self.icmpv6.first_missing(messages.points());
+                point.map(|point| Service::Icmpv6(Message::at(point)))
+            }
+            Shape::Other(protocol) => {
+                (!self.other.contains(protocol.0)).then_some(Service::Other(protocol))
+            }
         };
         missing.filter(|service| service.exists_in(family))
     }
