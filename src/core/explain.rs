@@ -162,10 +162,10 @@ pub enum Filtered {
         group: String,
         /// The rule.
         rule: String,
-        /// The policies that the rule serves; empty if the cluster's settings ask for it, or nobody does.
+        /// Who asks for the rule.
+        asker: Asker,
+        /// The policies that it serves; empty unless policies ask for it.
         serves: Vec<ObjectRef>,
-        /// Whether policies or settings ask for the rule.
-        asked_for: bool,
     },
     /// No rule carries it.
     Nothing {
@@ -177,6 +177,19 @@ pub enum Filtered {
         /// Why.
         why: Unfiltered,
     },
+}
+
+/// Who asks for a rule that carries a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Asker {
+    /// Policies.
+    Policies,
+    /// No policy: what is open by default, or by a setting.
+    Defaults,
+    /// Someone else: it is a rule of a group that is not ours.
+    Others,
+    /// Nobody: it is about to go.
+    Nobody,
 }
 
 impl<'a> Explainer<'a> {
@@ -250,12 +263,15 @@ impl<'a> Explainer<'a> {
         match end {
             firewall::End::Carried { group, rule } => {
                 let reason = self.reason(rule, here, there);
-                Filtered::Rule {
-                    group: group.to_string(),
-                    rule: rule.to_string(),
-                    serves: reason.map(|reason| reason.serves.to_vec()).unwrap_or_default(),
-                    asked_for: reason.is_some(),
-                }
+                let serves = reason.map(|reason| reason.serves.to_vec()).unwrap_or_default();
+                let asker = match (group, reason) {
+                    (GroupKey::Foreign(_), _) => Asker::Others,
+                    (GroupKey::Ours(_), None) => Asker::Nobody,
+                    (GroupKey::Ours(_), Some(_)) if serves.is_empty() => Asker::Defaults,
+                    (GroupKey::Ours(_), Some(_)) => Asker::Policies,
+                };
+                let (group, rule) = (group.to_string(), rule.to_string());
+                Filtered::Rule { group, rule, asker, serves }
             }
             firewall::End::Closed => Filtered::Nothing {
                 groups: self.held.worn_by(here).map(ToString::to_string).collect(),

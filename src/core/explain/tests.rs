@@ -126,7 +126,7 @@ x/a to y/a, tcp/80, IPv4
 leaving x/a
   policies: allow, no rule decides
   cloud:    allow, by moat.11: egress 0.0.0.0/0 all
-            for the cluster's settings
+            open by default or by a setting
 reaching y/a
   policies: allow, by NetworkPolicy y/web, spec.ingress[0]
   cloud:    allow, by moat.12: ingress moat.11 tcp/80
@@ -173,7 +173,7 @@ leaving 192.168.0.1
 reaching y/a
   policies: allow, by the setting nodeTraffic: it comes from a node
   cloud:    allow, by moat.12: ingress 192.168.0.1/32 tcp/8080
-            for the cluster's settings
+            open by default or by a setting
 "
     );
 }
@@ -280,11 +280,11 @@ fn the_json_form_is_stable() {
         concat!(
             r#"{{"from":"x/a","to":"y/a","service":"tcp/80","family":4,"policies":"allow","cloud":"allow","#,
             r#""egress":{{"policies":"allow","decided":{{"by":"Default"}},"cloud":"allow","filtered":"#,
-            r#"{{"by":"Rule","group":"moat.11","rule":"egress 0.0.0.0/0 all","serves":[],"askedFor":true}}}},"#,
+            r#"{{"by":"Rule","group":"moat.11","rule":"egress 0.0.0.0/0 all","asker":"Defaults","serves":[]}}}},"#,
             r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","priority":null,"#,
             r#""path":"spec.ingress[0]","name":null,"action":"Accept","failedClosed":false}},"cloud":"allow","#,
-            r#""filtered":{{"by":"Rule","group":"moat.12","rule":"ingress moat.11 tcp/80","serves":[{web}],"#,
-            r#""askedFor":true}}}},"findings":[]}}"#,
+            r#""filtered":{{"by":"Rule","group":"moat.12","rule":"ingress moat.11 tcp/80","asker":"Policies","#,
+            r#""serves":[{web}]}}}},"findings":[]}}"#,
         ),
         web = web
     );

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Answer, Decided, End, Explanation, Filtered};
+use super::{Answer, Asker, Decided, End, Explanation, Filtered};
 use crate::finding::Finding;
 use crate::firewall::Unfiltered;
 use crate::policy::{Action, ObjectRef};
@@ -44,10 +44,11 @@ impl fmt::Display for End {
         writeln!(f, "  policies: {policies}, {decided}")?;
         writeln!(f, "  cloud:    {cloud}, {filtered}")?;
         match filtered {
-            Filtered::Rule { serves, asked_for, .. } => match (serves.as_slice(), asked_for) {
-                ([], true) => writeln!(f, "            for the cluster's settings"),
-                ([], false) => writeln!(f, "            which nothing asks for"),
-                (serves, _) => writeln!(f, "            for {}", list(serves)),
+            Filtered::Rule { asker, serves, .. } => match asker {
+                Asker::Policies => writeln!(f, "            for {}", list(serves)),
+                Asker::Defaults => writeln!(f, "            open by default or by a setting"),
+                Asker::Others => writeln!(f, "            a group that is not Moat's"),
+                Asker::Nobody => writeln!(f, "            which nothing asks for any more"),
             },
             Filtered::Nothing { .. } | Filtered::Unfiltered { .. } => Ok(()),
         }
