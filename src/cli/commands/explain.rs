@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use moat_core::explain::{Answer, Explanation, Filtered};
+use moat_core::explain::{Answer, Explanation};
 use moat_core::flow::Flow;
 use moat_core::net::Family;
 use serde::Deserialize;
@@ -216,7 +216,7 @@ fn text(
             }
         }
         writeln!(io.stdout, "  cloud:    {}, {}", answer(&end.cloud), end.filtered)?;
-        if let Some(purpose) = purpose(&end.filtered) {
+        if let Some(purpose) = end.filtered.purpose() {
             writeln!(io.stdout, "            {purpose}")?;
         }
     }
@@ -228,16 +228,4 @@ fn text(
         write!(io.stdout, "{block}")?;
     }
     Ok(())
-}
-
-/// What the group rule is there for.
-fn purpose(filtered: &Filtered) -> Option<String> {
-    match filtered {
-        Filtered::Rule { serves, asked_for, .. } => Some(match (serves.is_empty(), asked_for) {
-            (false, _) => format!("for {}", few(serves, 3, ", ")),
-            (true, true) => "for the cluster's settings".to_owned(),
-            (true, false) => "which nothing asks for".to_owned(),
-        }),
-        Filtered::Nothing { .. } | Filtered::Unfiltered { .. } => None,
-    }
 }

@@ -43,14 +43,9 @@ impl fmt::Display for End {
         let Self { policies, decided, cloud, filtered } = self;
         writeln!(f, "  policies: {policies}, {decided}")?;
         writeln!(f, "  cloud:    {cloud}, {filtered}")?;
-        match filtered {
-            Filtered::Rule { asker, serves, .. } => match asker {
-                Asker::Policies => writeln!(f, "            for {}", list(serves)),
-                Asker::Defaults => writeln!(f, "            open by default or by a setting"),
-                Asker::Others => writeln!(f, "            a group that is not Moat's"),
-                Asker::Nobody => writeln!(f, "            which nothing asks for any more"),
-            },
-            Filtered::Nothing { .. } | Filtered::Unfiltered { .. } => Ok(()),
+        match filtered.purpose() {
+            Some(purpose) => writeln!(f, "            {purpose}"),
+            None => Ok(()),
         }
     }
 }
@@ -117,8 +112,24 @@ impl fmt::Display for Filtered {
     }
 }
 
+impl Filtered {
+    /// Who asks for the rule that carries the flow, in words; none where no rule does.
+    #[must_use]
+    pub fn purpose(&self) -> Option<String> {
+        match self {
+            Self::Rule { asker, serves, .. } => Some(match asker {
+                Asker::Policies => format!("for {}", list(serves)),
+                Asker::Defaults => "open by default or by a setting".to_owned(),
+                Asker::Others => "a group that is not Moat's".to_owned(),
+                Asker::Nobody => "which nothing asks for any more".to_owned(),
+            }),
+            Self::Nothing { .. } | Self::Unfiltered { .. } => None,
+        }
+    }
+}
+
 fn list(objects: &[ObjectRef]) -> String {
-    const SHOWN: usize = 5;
+    const SHOWN: usize = 3;
     let names: Vec<String> = objects.iter().take(SHOWN).map(ToString::to_string).collect();
     match objects.len().saturating_sub(SHOWN) {
         0 => names.join(", "),
