@@ -268,4 +268,23 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
     }
+
+    #[test]
+    fn no_damage_makes_it_panic() {
+        let good = busy().to_json();
+        for place in (0..good.len()).step_by(7) {
+            let (before, after) = good.split_at(place);
+            assert!(Sim::from_json(before).is_err());
+            for instead in ["9999999999999999999", "\"", "-1", "null", "[]", "/"] {
+                let text = format!("{before}{instead}{}", after.get(1..).unwrap_or_default());
+                if let Ok(mut sim) = Sim::from_json(&text) {
+                    let create = Step::CreateGroup(GroupNumber::nth(5));
+                    block_on(sim.wait(Duration::from_secs(1)));
+                    let _ = block_on(sim.observe(&Scope::default()));
+                    let _ = block_on(sim.execute(&create));
+                    sim.place(&mut moat_core::inventory::Inventory::default()).unwrap();
+                }
+            }
+        }
+    }
 }

@@ -144,7 +144,7 @@ impl Sim {
     /// Keeps what readers go on seeing for a while.
     fn remember(&mut self) {
         let (now, lag) = (self.now, self.config.lag);
-        while self.past.front().is_some_and(|(until, _)| *until + lag <= now) {
+        while self.past.front().is_some_and(|(until, _)| until.saturating_add(lag) <= now) {
             self.past.pop_front();
         }
         if !lag.is_zero() {
@@ -154,7 +154,8 @@ impl Sim {
 
     /// The VPC as readers see it: each change shows once the lag has passed.
     fn visible(&self) -> &Vpc {
-        let stale = self.past.iter().find(|(until, _)| *until + self.config.lag > self.now);
+        let stale =
+            self.past.iter().find(|(until, _)| until.saturating_add(self.config.lag) > self.now);
         stale.map_or(&self.vpc, |(_, vpc)| vpc)
     }
 

@@ -93,7 +93,7 @@ impl Provider for Sim {
     }
 
     async fn wait(&mut self, duration: Duration) {
-        self.now += duration;
+        self.now = self.now.saturating_add(duration);
     }
 }
 

@@ -298,7 +298,7 @@ impl Vpc {
     }
 
     fn fresh(&mut self, kind: &str) -> String {
-        self.given += 1;
+        self.given = self.given.saturating_add(1);
         format!("{kind}-{:017x}", self.given)
     }
 }

@@ -61,6 +61,7 @@ pub enum OnQuota {
 
 /// The cloud's limits. A reference to a group counts in both families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Quotas {
     /// Rules of one group for each direction and family.
     pub rules_per_group: usize,
