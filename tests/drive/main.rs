@@ -1,6 +1,9 @@
 //! Executing a plan, whatever befalls the calls: it converges, leaks nothing, and says what a person must mend.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod faults;
+mod traps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +191,11 @@ fn settled(config: &Config, wanted: &State) -> Sim {
     sim
 }
 
+fn stages(stages: impl IntoIterator<Item = Vec<Step>>) -> Plan {
+    let stage = |steps| Stage { purpose: Purpose::Prepare, steps };
+    Plan { stages: stages.into_iter().map(stage).collect(), ..Plan::default() }
+}
+
 #[test]
 fn a_plan_is_executed_stage_by_stage_and_read_back() {
     let mut sim = settled(&Config::default(), &before());
@@ -214,115 +222,6 @@ fn nothing_to_do_is_done_without_a_call() {
     let calls = sim.calls().clone();
     assert_eq!(block_on(drive(&mut sim, &plan, &scope())).ending, Ending::Done);
     assert_eq!(sim.calls(), &calls);
-}
-
-/// A fault, for one call or three, at every call between two states.
-fn whatever_befalls(
-    start: &Sim,
-    faults: &[(usize, Fault)],
-    converge: impl Fn(&mut Sim),
-    same: impl Fn(&Sim, &Sim) -> bool,
-) {
-    let count = |sim: &Sim| sim.calls().values().sum::<usize>();
-    let mut well = start.clone();
-    converge(&mut well);
-    let calls = count(&well) - count(start);
-    assert!(calls > 30, "there is something to befall");
-    for (times, fault) in faults {
-        for after in 0..calls {
-            let mut sim = start.clone();
-            let (times, fault) = (*times, fault.clone());
-            sim.inject(Injection { call: None, after, times, fault: fault.clone() });
-            converge(&mut sim);
-            assert!(same(&sim, &well), "{fault:?} after {after} calls: {:#?}", holds(&sim));
-        }
-    }
-}
-
-fn refusals() -> [(usize, Fault); 3] {
-    let errors = [
-        ProviderError::Transient { action: "any".to_owned() },
-        ProviderError::NotYetVisible { subject: "a group".to_owned() },
-        ProviderError::Throttled { action: "any".to_owned(), retry_after: Some(LAG) },
-    ];
-    errors.map(|error| (3, Fault::Refuse(error)))
-}
-
-fn deaths() -> [(usize, Fault); 4] {
-    let moments = [Moment::Before, Moment::After];
-    let [lost_before, lost_after] = moments.map(|moment| (1, Fault::Lose(moment)));
-    let [killed_before, killed_after] = moments.map(|moment| (1, Fault::Kill(moment)));
-    [killed_before, killed_after, lost_before, lost_after]
-}
-
-#[test]
-fn it_converges_to_the_same_end_whatever_befalls_any_call() {
-    for lag in [Duration::ZERO, LAG] {
-        let start = settled(&Config { lag, page: 5, ..Config::default() }, &before());
-        let converge = |sim: &mut Sim| converge(sim, &after());
-        let faults: Vec<_> = deaths().into_iter().chain(refusals()).collect();
-        whatever_befalls(&start, &faults, converge, |sim, well| holds(sim) == holds(well));
-    }
-}
-
-/// What groups mean, whatever their numbers: each interface's rules, with those who wear a group in its place.
-fn means(sim: &Sim) -> BTreeMap<&InterfaceId, Meaning> {
-    let wearers = |id: &ForeignGroupId| {
-        let wearers = sim.vpc().interfaces().filter(|(_, it)| it.groups.contains(id));
-        wearers.map(|(id, _)| id.0.to_string()).collect()
-    };
-    let meaning = |rule: &Rule| {
-        let peer = match &rule.peer {
-            Peer::Prefix(prefix) => vec![prefix.to_string()],
-            Peer::Group(GroupKey::Foreign(id)) => wearers(id),
-            Peer::Group(GroupKey::Ours(_)) => Vec::new(),
-        };
-        (rule.direction, peer, rule.shape)
-    };
-    let interfaces = sim.vpc().interfaces().map(|(id, interface)| {
-        let groups = interface.groups.iter().filter_map(|group| sim.vpc().group(group));
-        (id, groups.flat_map(|group| group.rules.keys()).map(meaning).collect())
-    });
-    interfaces.collect()
-}
-
-/// The rules of an interface, with their peers as prefixes or wearers.
-type Meaning = BTreeSet<(Direction, Vec<String>, Shape)>;
-
-#[test]
-fn the_planner_and_the_driver_converge_and_leak_nothing_whatever_befalls_any_call() {
-    let pod = |interface: InterfaceId| Pod {
-        namespace: "shop".into(),
-        name: interface.0.clone(),
-        uid: interface.0.clone(),
-        labels: Arc::default(),
-        addresses: Vec::new(),
-        node: None,
-        ports: [].into(),
-        probes: [].into(),
-        host_network: false,
-        interface: Some(interface),
-    };
-    let mut inventory = Inventory { pods: interfaces().map(pod).into(), ..Inventory::default() };
-    let mut start = settled(&Config::default(), &before());
-    start.place(&mut inventory).unwrap();
-    let desired = Desired { state: after(), ..Desired::default() };
-    let quotas = Quotas::default();
-    let plan = |observed: &Observed| moat_core::plan::plan(&desired, observed, &inventory, &quotas);
-    let records = |sim: &Sim| -> Vec<BTreeSet<ForeignGroupId>> {
-        sim.vpc().interfaces().map(|(_, interface)| interface.record.clone()).collect()
-    };
-    whatever_befalls(
-        &start,
-        &deaths(),
-        |sim| converge_by(sim, plan),
-        |sim, well| {
-            let groups = |sim: &Sim| sim.vpc().groups().count();
-            means(sim) == means(well)
-                && groups(sim) == groups(well)
-                && records(sim) == records(well)
-        },
-    );
 }
 
 #[test]
@@ -406,132 +305,4 @@ fn a_cloud_that_cannot_be_read_is_said_to_be_unread() {
     let outcome = block_on(drive(&mut sim, &plan, &scope()));
     assert_eq!(outcome.ending, Ending::Unread(denied));
     assert_eq!(outcome.observed, None);
-}
-
-// ----------------------------------------------------------------------- Traps of others, by their numbers
-
-fn stages(stages: impl IntoIterator<Item = Vec<Step>>) -> Plan {
-    let stage = |steps| Stage { purpose: Purpose::Prepare, steps };
-    Plan { stages: stages.into_iter().map(stage).collect(), ..Plan::default() }
-}
-
-fn authorize(index: usize, rules: impl IntoIterator<Item = Rule>) -> Step {
-    let rules = rules.into_iter().map(|rule| (rule, "shop/web".to_owned())).collect();
-    Step::Authorize { group: GroupNumber::nth(index), direction: Direction::Ingress, rules }
-}
-
-fn revoke(index: usize, rules: impl IntoIterator<Item = Rule>) -> Step {
-    let rules = rules.into_iter().collect();
-    Step::Revoke { group: GroupNumber::nth(index), direction: Direction::Ingress, rules }
-}
-
-fn ingress(port: u16) -> Rule {
-    tcp(Direction::Ingress, everywhere(), port)
-}
-
-/// Someone changes the rules of `moat.default.1`.
-fn by_hand(sim: &mut Sim, add: Rule, remove: &Rule) {
-    sim.as_someone_else(|vpc| {
-        let named = |group: &moat_sim::Group| group.name == "moat.default.1";
-        let (id, group) = vpc.groups().find(|(_, group)| named(group)).unwrap();
-        let (id, rules) = (id.clone(), group.rules.clone());
-        vpc.authorize(&id, &[(add, "by hand".to_owned())].into()).unwrap();
-        let ids = [rules.get(remove).unwrap().id.clone()].into();
-        vpc.revoke(&id, remove.direction, &ids).unwrap();
-    });
-}
-
-#[test]
-fn trap_43_a_grant_over_the_quota_is_reported_and_what_was_there_stays_whole() {
-    let mut sim = settled(&Config::default(), &before());
-    let held = holds(&sim);
-    let plan = stages([vec![authorize(0, (1..61).map(ingress))], vec![revoke(0, [ingress(80)])]]);
-    let outcome = block_on(drive(&mut sim, &plan, &scope()));
-    assert_eq!(outcome.ending, Ending::Failed);
-    let failed: Vec<String> = outcome.failures().map(|(_, error)| error.to_string()).collect();
-    assert_eq!(
-        failed,
-        [
-            "the quota `rules per group` of 60 is reached for `moat.1`: raise it, or set `quotas` to the account's"
-        ]
-    );
-    assert_eq!(holds(&sim), held);
-}
-
-#[test]
-fn trap_44_what_is_there_or_gone_already_is_read_again_and_counts_once_a_picture_shows_it() {
-    let mut sim = settled(&Config::default(), &before());
-    by_hand(&mut sim, ingress(81), &ingress(80));
-    let before = sim.mutating_calls();
-    let done = stages([vec![authorize(0, [ingress(81)]), revoke(0, [ingress(80)])]]);
-    assert_eq!(block_on(drive(&mut sim, &done, &scope())).ending, Ending::Done);
-    assert_eq!(sim.mutating_calls() - before, 2, "each is tried once");
-    let partly = stages([vec![authorize(0, [ingress(81), ingress(82)])]]);
-    assert_eq!(block_on(drive(&mut sim, &partly, &scope())).ending, Ending::PlanAgain);
-}
-
-#[test]
-fn trap_46_a_new_group_is_not_worn_before_its_default_rules_are_read_back_as_gone() {
-    let mut sim = sim(Config::default());
-    sim.inject(Injection {
-        call: Some(Call::RevokeSecurityGroupEgress),
-        after: 0,
-        times: 1,
-        fault: Fault::Lose(Moment::Before),
-    });
-    let observed = block_on(observe(&mut sim, &scope())).unwrap();
-    let outcome = plan(&observed, &before());
-    let outcome = block_on(drive(&mut sim, &outcome, &scope()));
-    assert_eq!(outcome.ending, Ending::PlanAgain);
-    assert!(outcome.attempts.iter().all(|attempt| attempt.purpose == Purpose::Create));
-    let group = outcome.observed.unwrap().state.groups.remove(&ours(0)).unwrap();
-    assert!(group.iter().all(|rule| rule.shape == Shape::All), "the picture shows them");
-    converge(&mut sim, &before());
-}
-
-#[test]
-fn trap_47_a_group_that_is_not_visible_yet_is_waited_for_and_never_created_twice() {
-    let lag = Duration::from_secs(120);
-    let mut sim = sim(Config { lag, ..Config::default() });
-    block_on(observe(&mut sim, &scope())).unwrap();
-    let create = Step::CreateGroup(GroupNumber::nth(0));
-    let plan = stages([vec![create], vec![authorize(0, [ingress(80)])]]);
-    assert_eq!(block_on(drive(&mut sim, &plan, &scope())).ending, Ending::Done);
-    assert_eq!(sim.calls().get(&Call::CreateSecurityGroup), Some(&1));
-    assert!(sim.now() >= 2 * lag, "{:?}", sim.now());
-
-    let lag = Duration::from_secs(3_600);
-    let mut never = self::sim(Config { lag, ..Config::default() });
-    assert_eq!(block_on(drive(&mut never, &plan, &scope())).ending, Ending::Failed);
-    assert_eq!(never.calls().get(&Call::CreateSecurityGroup), Some(&1));
-    assert!(never.now() < Duration::from_secs(900), "{:?}", never.now());
-}
-
-#[test]
-fn a_record_is_written_before_an_interfaces_groups_change_and_removed_after() {
-    let [a, ..] = interfaces();
-    let killed_after_moving = |start: &Sim, groups: GroupKey, record: &[ForeignGroupId]| {
-        let mut sim = start.clone();
-        sim.inject(Injection {
-            call: Some(Call::ModifyNetworkInterfaceAttribute),
-            after: 0,
-            times: 1,
-            fault: Fault::Kill(Moment::After),
-        });
-        let groups = BTreeSet::from([groups]);
-        let record = record.iter().cloned().collect();
-        let step = Step::SetGroups { interface: a.clone(), groups, record };
-        block_on(drive(&mut sim, &stages([vec![step]]), &scope()));
-        assert!(sim.is_dead());
-        let interface = sim.vpc().interfaces().find(|(id, _)| **id == a).unwrap().1.clone();
-        (interface.groups.contains(&base_group()), interface.record)
-    };
-    let recorded = BTreeSet::from([base_group()]);
-    let mut base = sim(Config::default());
-    converge(&mut base, &State { groups: before().groups, ..State::default() });
-    block_on(observe(&mut base, &scope())).unwrap();
-    assert_eq!(killed_after_moving(&base, ours(0), &[base_group()]), (false, recorded.clone()));
-    let moved = settled(&Config::default(), &before());
-    let back = GroupKey::Foreign(base_group());
-    assert_eq!(killed_after_moving(&moved, back, &[]), (true, recorded));
 }

@@ -1,0 +1,102 @@
+//! Pictures, processes, neighbours.
+
+use super::*;
+
+/// `capabilities`: "what the cloud can express and how much of it".
+pub async fn capabilities_tell_limits_and_blocks<F: Fixture>(mut fixture: F) {
+    let capabilities = fixture.provider().capabilities().await.expect("the cloud can be read");
+    assert!(capabilities.quotas.rules_per_group > 0);
+    assert!(capabilities.quotas.groups_per_interface > 0);
+    assert!(!capabilities.vpc.is_empty());
+}
+
+/// `observe`: "every group of ours, every interface of `scope`, and every group that one of these wears or is recorded to have worn";
+/// "interfaces of the scope that are not there are left out".
+pub async fn a_picture_shows_what_is_ours_and_what_the_scope_wears<F: Fixture>(mut fixture: F) {
+    let rules = BTreeSet::from([nth_rule(1)]);
+    let worn = fixture.make_group(rules.clone()).await;
+    let other = fixture.make_group(BTreeSet::new()).await;
+    let inside = fixture.make_interface(Attachment::Exclusive, [worn.clone()].into()).await;
+    let outside = fixture.make_interface(Attachment::Exclusive, [other.clone()].into()).await;
+    let gone = InterfaceId("eni-0123456789abcdef0".into());
+    let observed = settled(&mut fixture, &scope([&inside, &gone])).await;
+    let mut wanted = Observed::default();
+    let key = GroupKey::Foreign(worn.clone());
+    wanted.state.groups.insert(key.clone(), rules);
+    wanted.state.interfaces.insert(inside.clone(), [key].into());
+    let interface = Interface { attachment: Attachment::Exclusive, prior: [worn].into() };
+    wanted.interfaces.insert(inside.clone(), interface);
+    assert_eq!(observed, wanted);
+
+    let observed = settled(&mut fixture, &scope([&inside, &outside])).await;
+    assert!(observed.interfaces.contains_key(&outside));
+    assert!(observed.state.groups.contains_key(&GroupKey::Foreign(other)));
+}
+
+/// `observe` and `wait`: "reads only"; "reads and changes nothing".
+pub async fn reading_and_waiting_change_nothing<F: Fixture>(mut fixture: F) {
+    let nothing = Scope::default();
+    take(&mut fixture, &nothing, vec![create(0), authorize(0, [nth_rule(0), nth_rule(1)])]).await;
+    let first = settled(&mut fixture, &nothing).await;
+    let second = settled(&mut fixture, &nothing).await;
+    assert_eq!(first, second);
+}
+
+/// `observe`: "all pages of all answers".
+pub async fn a_picture_is_whole_however_many_pages_it_has<F: Fixture>(mut fixture: F) {
+    let base = fixture.make_group(BTreeSet::new()).await;
+    let mut interfaces = Vec::new();
+    for _ in 0..7 {
+        let groups = BTreeSet::from([base.clone()]);
+        interfaces.push(fixture.make_interface(Attachment::Exclusive, groups).await);
+    }
+    let scope = scope(&interfaces);
+    let many = |index| authorize(index, (0..17).map(nth_rule));
+    let steps = (0..7).flat_map(|index| [create(index), many(index)]).collect();
+    let observed = take(&mut fixture, &scope, steps).await;
+    assert_eq!(observed.interfaces.len(), 7);
+    assert_eq!(observed.state.groups.len(), 8);
+    assert_eq!(observed.rule_ids.len(), 7 * 17);
+    let ids: BTreeSet<&RuleId> = observed.rule_ids.values().collect();
+    assert_eq!(ids.len(), 7 * 17, "each rule has an id of its own");
+}
+
+/// The trait: "nothing without our tags is ever changed".
+pub async fn groups_of_others_are_left_alone<F: Fixture>(mut fixture: F) {
+    let theirs = BTreeSet::from([nth_rule(1), nth_rule(2)]);
+    let group = fixture.make_group(theirs.clone()).await;
+    let interface = fixture.make_interface(Attachment::Exclusive, [group.clone()].into()).await;
+    let scope = scope([&interface]);
+    let from = rule(Direction::Ingress, Peer::Group(GroupKey::Foreign(group.clone())), Shape::All);
+    let steps = vec![
+        create(0),
+        authorize(0, [from.clone()]),
+        record(&interface, [ours(0)], [group.clone()]),
+        wear(&interface, [GroupKey::Foreign(group.clone())]),
+        Step::DeleteGroup(number(0)),
+    ];
+    take(&mut fixture, &scope, steps).await;
+    assert_eq!(fixture.rules_of(group).await, theirs);
+}
+
+/// The trait: "a later process that observes and plans again comes to the same end".
+pub async fn a_new_process_goes_on_from_its_picture<F: Fixture>(mut fixture: F) {
+    let base = fixture.make_group(BTreeSet::new()).await;
+    let interface = fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await;
+    let scope = scope([&interface]);
+    let steps = vec![
+        create(0),
+        authorize(0, (0..2).map(nth_rule)),
+        record(&interface, [ours(0)], [base.clone()]),
+    ];
+    let before = take(&mut fixture, &scope, steps).await;
+    fixture.restart();
+    assert_eq!(look(&mut fixture, &scope).await, before);
+    let steps = vec![
+        revoke(0, [nth_rule(0)]),
+        authorize(0, [nth_rule(2)]),
+        wear(&interface, [GroupKey::Foreign(base)]),
+    ];
+    let after = take(&mut fixture, &scope, steps).await;
+    assert_eq!(rules(&after, 0), [nth_rule(1), nth_rule(2)].into());
+}
