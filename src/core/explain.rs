@@ -341,7 +341,7 @@ impl<'a> Explainer<'a> {
                 "the cloud does not hold yet what is asked for `{}` and {does}: apply the plan",
                 end.named(inventory)
             ),
-            flows: Vec::new(),
+            flows: Arc::default(),
             witness: Some(*flow),
             location: None,
         }

@@ -23,8 +23,8 @@ pub struct Finding {
     pub message: String,
     /// The flows that policies and cloud treat differently because of it, as boxes. For `Narrower`, those flows of
     /// the boxes whose other end is allowed by the policies; for `NotEnforced`, those whose other end the cloud lets
-    /// through. Empty where no flow differs.
-    pub flows: Vec<FlowSet>,
+    /// through. Empty where no flow differs. Shared, since many policies can lose the same.
+    pub flows: Arc<[FlowSet]>,
     /// One real flow out of `flows`; always there when `flows` has a real one.
     pub witness: Option<Flow>,
     /// Where the object was read, if it came from a file.

@@ -8,7 +8,7 @@ use super::loss::untouchable;
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
-use crate::policy::{Direction, Kind, ObjectRef, Policy, Rule, ServiceMatch, Services, Word};
+use crate::policy::{Direction, Kind, ObjectRef, Rule, ServiceMatch, Services, Word};
 
 /// The other end of a difference.
 #[derive(Clone, Debug)]
@@ -27,13 +27,23 @@ pub(crate) enum Remote {
     },
 }
 
-/// One reason of a difference: the object and field, the reason, and the services that it explains.
-pub(crate) type Blamed = (ObjectRef, Arc<str>, Reason, ServiceSet);
+/// Who is told of a difference.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Told {
+    /// A policy, by its place.
+    Policy(u32),
+    /// A rule of a policy, by its path.
+    Rule(u32, Arc<str>),
+    /// Groups of others.
+    Groups(ObjectRef),
+}
+
+/// One reason of a difference: who is told, the reason, and the services that it explains.
+pub(crate) type Blamed = (Told, Reason, ServiceSet);
 
 /// Finds the reasons.
 pub(crate) struct Blame<'m, 'a> {
     meaning: &'m Meaning<'a>,
-    whole: Arc<str>,
     /// The rules of each policy and direction that name ports of sctp.
     sctp: HashMap<(u32, Direction), Vec<Arc<str>>>,
 }
@@ -50,7 +60,7 @@ impl<'m, 'a> Blame<'m, 'a> {
                 }
             }
         }
-        Self { meaning, whole: Arc::from(""), sctp }
+        Self { meaning, sctp }
     }
 
     /// The reasons of a difference at the end of a cohort's pods.
@@ -73,11 +83,11 @@ impl<'m, 'a> Blame<'m, 'a> {
             (Effect::NotEnforced | Effect::Ignored, Some(reason), _) => reason,
             (Effect::NotEnforced | Effect::Ignored, None, _) => Reason::GroupKept,
             (Effect::Narrower, untouchable, _) if untouchable.is_some() || governing.is_empty() => {
-                return vec![(prior(cohort), self.whole.clone(), Reason::PriorGroups, all)];
+                return vec![(Told::Groups(prior(cohort)), Reason::PriorGroups, all)];
             }
             (Effect::Narrower, _, _) => return self.narrower(id, cohort, direction, remote),
         };
-        self.policies(governing, reason, &all)
+        policies(governing, reason, &all)
     }
 
     /// Why rules say less than policies do: sctp has no ports; a quota; subnets taken out; one reference for two families.
@@ -93,10 +103,10 @@ impl<'m, 'a> Blame<'m, 'a> {
         let mut blamed = Vec::new();
         for index in governing {
             let paths = self.sctp.get(&(*index, direction)).into_iter().flatten();
-            let policy = self.meaning.policies.get(*index as usize);
-            blamed.extend(paths.zip(policy.into_iter().cycle()).map(|(path, policy)| {
-                (policy.object.clone(), path.clone(), Reason::SctpPort, sctp.clone())
-            }));
+            blamed
+                .extend(paths.map(|path| {
+                    (Told::Rule(*index, path.clone()), Reason::SctpPort, sctp.clone())
+                }));
         }
         let rest =
             if blamed.is_empty() { ServiceSet::all() } else { ServiceSet::all().difference(&sctp) };
@@ -119,17 +129,25 @@ impl<'m, 'a> Blame<'m, 'a> {
         let left_out = |index: &&u32| !conceded.closed && conceded.without.contains(index);
         let left_out: Vec<u32> = governing.iter().filter(left_out).copied().collect();
         let responsible = if left_out.is_empty() { governing } else { &left_out };
-        blamed.extend(self.policies(responsible, reason, &rest));
+        blamed.extend(policies(responsible, reason, &rest));
         blamed
     }
 
-    fn policies(&self, indexes: &[u32], reason: Reason, services: &ServiceSet) -> Vec<Blamed> {
-        let policies =
-            indexes.iter().filter_map(|index| self.meaning.policies.get(*index as usize));
-        let blame =
-            |policy: &Policy| (policy.object.clone(), self.whole.clone(), reason, services.clone());
-        policies.map(blame).collect()
+    /// The object and the field of whom is told.
+    pub(crate) fn object(&self, told: Told) -> Option<(ObjectRef, Arc<str>)> {
+        let policy = |index: u32| {
+            self.meaning.policies.get(index as usize).map(|policy| policy.object.clone())
+        };
+        Some(match told {
+            Told::Policy(index) => (policy(index)?, Arc::from("")),
+            Told::Rule(index, path) => (policy(index)?, path),
+            Told::Groups(object) => (object, Arc::from("")),
+        })
     }
+}
+
+fn policies(indexes: &[u32], reason: Reason, services: &ServiceSet) -> Vec<Blamed> {
+    indexes.iter().map(|index| (Told::Policy(*index), reason, services.clone())).collect()
 }
 
 /// What to tell the reader of a finding: what happens, and what to do.

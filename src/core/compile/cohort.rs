@@ -79,6 +79,8 @@ pub(crate) struct Cohorts<'a> {
     by_namespace: BTreeMap<Word, Vec<CohortId>>,
     /// In a namespace of many cohorts: those with a label, by namespace, key and value.
     postings: HashMap<(Word, Word, Word), Vec<CohortId>>,
+    /// Those that Moat cannot program.
+    address_peers: Vec<CohortId>,
     /// The cohort of each pod.
     of: Vec<Option<CohortId>>,
     /// Who bears each address.
@@ -147,6 +149,9 @@ impl<'a> Cohorts<'a> {
                 cohort.pods.push(index);
             }
         }
+        let numbered =
+            (0..).zip(&list).filter(|(_, cohort): &(CohortId, _)| !cohort.programmable());
+        let address_peers = numbered.map(|(id, _)| id).collect();
         let mut of = vec![None; inventory.pods.len()];
         let mut by_namespace: BTreeMap<Word, Vec<CohortId>> = BTreeMap::new();
         for (id, cohort) in (0..).zip(&list) {
@@ -161,6 +166,7 @@ impl<'a> Cohorts<'a> {
             list,
             by_namespace,
             postings: HashMap::new(),
+            address_peers,
             of,
             bearers: inventory
                 .pods_of_policies()
@@ -201,6 +207,11 @@ impl<'a> Cohorts<'a> {
     ) -> impl Iterator<Item = IpAddr> + '_ {
         let pods = self.get(id).into_iter().flat_map(|cohort| &cohort.pods);
         pods.filter_map(move |pod| self.inventory.pod(*pod)?.address(family))
+    }
+
+    /// The cohorts that Moat cannot program: address peers for everyone else (DESIGN §6.7).
+    pub(crate) fn address_peers(&self) -> &[CohortId] {
+        &self.address_peers
     }
 
     /// The pods of a cohort with each of their addresses.

@@ -156,8 +156,7 @@ fn put_back_address_peers(
     cohorts: &Cohorts<'_>,
 ) -> ByAddress {
     let mut wanted: BTreeMap<ServiceSet, Vec<Prefix>> = BTreeMap::new();
-    for (id, cohort) in cohorts.iter().filter(|(_, cohort)| !cohort.programmable()) {
-        let _ = cohort;
+    for id in cohorts.address_peers().iter().copied() {
         let reach = function.reach(id);
         for address in Family::BOTH.into_iter().flat_map(|family| cohorts.addresses(id, family)) {
             let services = function.at(reach, address);

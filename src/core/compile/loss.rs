@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::blame::{Blame, Remote, advice};
+use super::blame::{Blame, Remote, Told, advice};
 use super::class::Classes;
 use super::cohort::{Carrier, Cohort, CohortId, Concession};
 use super::effective::{ByAddress, Function};
@@ -17,8 +17,8 @@ use super::outcome::{Outcome, Outcomes};
 use crate::finding::{Effect, Finding, Reason};
 use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
 use crate::inventory::PodIndex;
-use crate::net::{Address, AddressSet, Family, ServiceSet, StepFunction};
-use crate::policy::{Direction, ObjectRef};
+use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, StepFunction};
+use crate::policy::Direction;
 
 /// The other ends and services of a box; its own end are the pods that it is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,8 +32,14 @@ struct Region {
 /// What makes comparisons one: the function, the outcome, and the families of the owner.
 type Compared = (Option<*const Function>, *const Outcome, [bool; 2]);
 
+/// The place of a region in [`Losses::regions`].
+type RegionId = usize;
+
 /// What makes findings one finding.
-type Key = (ObjectRef, Arc<str>, Reason, Effect);
+type Key = (Told, Reason, Effect);
+
+/// The pods of cohorts in regions: what one finding is made of.
+type Extent = BTreeMap<RegionId, Vec<CohortId>>;
 
 /// Every difference, as findings.
 pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding> {
@@ -42,6 +48,8 @@ pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding>
         outcomes: Outcomes::new(meaning, classes),
         blame: Blame::new(meaning),
         known: HashMap::new(),
+        regions: Vec::new(),
+        places: HashMap::new(),
         found: BTreeMap::new(),
         declared: meaning.settings.pod_subnets.iter().copied().collect(),
     };
@@ -59,7 +67,9 @@ struct Losses<'m, 'a> {
     blame: Blame<'m, 'a>,
     /// The differences of a function and an outcome, which many cohorts share.
     known: HashMap<Compared, Rc<Vec<Difference>>>,
-    found: BTreeMap<Key, BTreeMap<Rc<Region>, BTreeSet<PodIndex>>>,
+    regions: Vec<Rc<Region>>,
+    places: HashMap<Rc<Region>, RegionId>,
+    found: BTreeMap<Key, Extent>,
     declared: AddressSet,
 }
 
@@ -69,6 +79,7 @@ struct Difference {
     effect: Effect,
     remote: Remote,
     region: Rc<Region>,
+    place: RegionId,
 }
 
 impl Losses<'_, '_> {
@@ -85,68 +96,126 @@ impl Losses<'_, '_> {
             }
         };
         for difference in differences.iter() {
-            let blamed =
-                self.blame.of(id, cohort, direction, difference.effect, &difference.remote);
-            for (object, path, reason, services) in blamed {
-                let key = (object, path, reason, difference.effect);
-                let services = difference.region.services.intersection(&services);
-                if services.is_empty() {
+            let (effect, region) = (difference.effect, &difference.region);
+            for (told, reason, services) in
+                self.blame.of(id, cohort, direction, effect, &difference.remote)
+            {
+                let explained = region.services.intersection(&services);
+                let place = if explained == region.services {
+                    difference.place
+                } else if explained.is_empty() {
                     continue;
-                }
-                let region = if services == difference.region.services {
-                    difference.region.clone()
                 } else {
-                    Rc::new(Region { services, ..(*difference.region).clone() })
+                    self.place(Region { services: explained, ..(**region).clone() })
                 };
-                let pods = self.found.entry(key).or_default().entry(region).or_default();
-                pods.extend(cohort.pods.iter().copied());
+                let extent = self.found.entry((told, reason, effect)).or_default();
+                extent.entry(place).or_default().push(id);
             }
         }
     }
 
+    fn place(&mut self, region: Region) -> RegionId {
+        if let Some(known) = self.places.get(&region) {
+            return *known;
+        }
+        let region = Rc::new(region);
+        self.regions.push(region.clone());
+        self.places.insert(region, self.regions.len() - 1);
+        self.regions.len() - 1
+    }
+
     fn differences(
-        &self,
+        &mut self,
         asked: Option<&Function>,
         outcome: &Outcome,
         cohort: &Cohort,
         direction: Direction,
     ) -> Vec<Difference> {
-        let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
-        let by_address = asked.map_or(&everything, |function| &function.addresses);
         let mut found = Vec::new();
+        if outcome.exact && asked.is_none() {
+            return found;
+        }
+        let conceded = *cohort.concession != Concession::default();
+        if outcome.exact && !conceded && cohort.programmable() {
+            self.platform_differences(asked, cohort, direction, &mut found);
+            return found;
+        }
+        let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
+        let by_policy = asked.map_or(&everything, |function| &function.addresses);
+        let by_cloud = self.outcomes.by_address(outcome);
         for effect in [Effect::Narrower, Effect::NotEnforced] {
             let (more, less) = match effect {
-                Effect::Narrower => (by_address, &outcome.addresses),
-                Effect::NotEnforced | Effect::Ignored => (&outcome.addresses, by_address),
+                Effect::Narrower => (by_policy, &by_cloud),
+                Effect::NotEnforced | Effect::Ignored => (&by_cloud, by_policy),
             };
             let difference = more.join(less, ServiceSet::difference).of_families(cohort.families);
             let mut push = |family, services: &ServiceSet, addresses: AddressSet| {
-                for (platform, part) in [
-                    (true, addresses.intersection(self.outcomes.platform())),
-                    (false, addresses.difference(self.outcomes.platform())),
-                ] {
-                    let part = part.difference(&self.declared);
-                    if !part.is_empty() {
-                        let remote = EndpointSet { pods: BTreeSet::new(), addresses: part.clone() };
-                        let services = services.clone();
-                        let region = Region { direction, remote, services, family };
-                        let remote = Remote::Addresses { platform, addresses: part };
-                        found.push(Difference { effect, remote, region: Rc::new(region) });
-                    }
-                }
+                self.push(effect, direction, family, services, &addresses, &mut found);
             };
             by_value(&difference.v4, |services, here| push(Family::V4, services, here));
             by_value(&difference.v6, |services, here| push(Family::V6, services, here));
         }
-        let conceded = *cohort.concession != Concession::default();
-        if !outcome.exact || conceded || (asked.is_some() && untouchable(cohort).is_some()) {
-            self.pod_differences(asked, outcome, cohort, direction, &mut found);
-        }
+        self.pod_differences(asked, outcome, cohort, direction, &mut found);
         found
     }
 
+    /// The addresses that no group filters: all that differs where the rules are exact.
+    fn platform_differences(
+        &mut self,
+        asked: Option<&Function>,
+        cohort: &Cohort,
+        direction: Direction,
+        found: &mut Vec<Difference>,
+    ) {
+        let Some(function) = asked else { return };
+        let mut grouped: BTreeMap<(Family, &ServiceSet), Vec<Prefix>> = BTreeMap::new();
+        for prefix in self.outcomes.platform().prefixes() {
+            let (address, family) = (prefix.first(), prefix.family());
+            let [v4, v6] = cohort.families;
+            if if family == Family::V4 { v4 } else { v6 } {
+                let allowed = function.addresses.at(address);
+                grouped.entry((family, allowed)).or_default().push(prefix);
+            }
+        }
+        for ((family, allowed), prefixes) in grouped {
+            let closed = ServiceSet::line(family).difference(allowed);
+            if !closed.is_empty() {
+                let addresses = prefixes.into_iter().collect();
+                self.push(Effect::NotEnforced, direction, family, &closed, &addresses, found);
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        effect: Effect,
+        direction: Direction,
+        family: Family,
+        services: &ServiceSet,
+        addresses: &AddressSet,
+        found: &mut Vec<Difference>,
+    ) {
+        let platform = self.outcomes.platform();
+        let parts = [
+            (true, addresses.intersection(platform).difference(&self.declared)),
+            (false, addresses.difference(platform).difference(&self.declared)),
+        ];
+        for (platform, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
+            let remote = EndpointSet { pods: BTreeSet::new(), addresses: part.clone() };
+            let place =
+                self.place(Region { direction, remote, services: services.clone(), family });
+            let remote = Remote::Addresses { platform, addresses: part };
+            found.extend(self.difference(effect, remote, place));
+        }
+    }
+
+    fn difference(&self, effect: Effect, remote: Remote, place: RegionId) -> Option<Difference> {
+        let region = self.regions.get(place)?.clone();
+        Some(Difference { effect, remote, region, place })
+    }
+
     fn pod_differences(
-        &self,
+        &mut self,
         asked: Option<&Function>,
         outcome: &Outcome,
         owner: &Cohort,
@@ -185,22 +254,28 @@ impl Losses<'_, '_> {
         }
         for ((effect, family, nameless, services), pods) in grouped {
             let remote = EndpointSet { pods, addresses: AddressSet::empty() };
-            let region = Rc::new(Region { direction, remote, services, family });
-            found.push(Difference { effect, remote: Remote::Pods { nameless }, region });
+            let place = self.place(Region { direction, remote, services, family });
+            found.extend(self.difference(effect, Remote::Pods { nameless }, place));
         }
     }
 
     fn into_findings(mut self) -> Vec<Finding> {
         let found = std::mem::take(&mut self.found);
         let mut findings = Vec::with_capacity(found.len());
-        for ((object, path, reason, effect), regions) in found {
-            let mut flows = Vec::new();
-            let mut witness = None;
-            for (region, pods) in &regions {
-                witness = witness.or_else(|| self.witness(effect, region, pods));
-                flows.extend(boxes(region, pods));
-            }
+        let mut known: HashMap<(Extent, Effect), (Arc<[FlowSet]>, Option<Flow>)> = HashMap::new();
+        for ((told, reason, effect), extent) in found {
+            let key = (extent, effect);
+            let (flows, witness) = match known.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let drawn = self.draw(&key.0, effect);
+                    known.insert(key, drawn.clone());
+                    drawn
+                }
+            };
+            let Some((object, path)) = self.blame.object(told) else { continue };
             let message = advice(reason).to_owned();
+            let location = None;
             findings.push(Finding {
                 object,
                 path,
@@ -209,10 +284,24 @@ impl Losses<'_, '_> {
                 message,
                 flows,
                 witness,
-                location: None,
+                location,
             });
         }
         findings
+    }
+
+    fn draw(&mut self, extent: &Extent, effect: Effect) -> (Arc<[FlowSet]>, Option<Flow>) {
+        let mut flows = Vec::new();
+        let mut witness = None;
+        for (place, cohorts) in extent {
+            let Some(region) = self.regions.get(*place).cloned() else { continue };
+            let cohorts = cohorts.iter().filter_map(|id| self.meaning.cohorts.get(*id));
+            let pods: BTreeSet<PodIndex> =
+                cohorts.flat_map(|cohort| cohort.pods.iter().copied()).collect();
+            witness = witness.or_else(|| self.witness(effect, &region, &pods));
+            flows.extend(boxes(&region, &pods));
+        }
+        (flows.into(), witness)
     }
 
     /// One real flow of a region: for `Narrower` one that the other end's policies allow, for `NotEnforced` one that the

@@ -45,7 +45,7 @@ impl Notes<'_, '_> {
             reason,
             effect: Effect::Ignored,
             message,
-            flows: Vec::new(),
+            flows: Arc::default(),
             witness: None,
             location: None,
         });

@@ -15,9 +15,7 @@ use crate::policy::Direction;
 /// What passes at one end.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// For addresses that no pod bears.
-    pub(crate) addresses: ByAddress,
-    /// For pods by their addresses alone; unlike `addresses` without what no group ever filters.
+    /// By prefix rules alone.
     by_prefix: ByAddress,
     /// Our references.
     grant: Option<Rc<Grant>>,
@@ -44,11 +42,10 @@ impl<'m, 'a> Outcomes<'m, 'a> {
     pub(crate) fn new(meaning: &'m Meaning<'a>, classes: &'m Classes) -> Self {
         let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
         let open = Rc::new(Outcome {
-            addresses: everything.clone(),
             by_prefix: everything,
             grant: None,
             foreign: Vec::new(),
-            exact: false,
+            exact: true,
         });
         let platform = crate::firewall::never_filtered(&meaning.inventory.vpc);
         let all_named = meaning.cohorts.iter().all(|(_, cohort)| !cohort.concession.nameless);
@@ -106,14 +103,18 @@ impl<'m, 'a> Outcomes<'m, 'a> {
                 Peer::Group(GroupKey::Ours(_)) => {}
             }
         }
-        let platform = ByAddress::on(&self.platform, &ServiceSet::all());
-        let addresses = by_prefix.join(&platform, ServiceSet::union);
         let exact = self.all_named
             && match &grant {
                 Some(grant) => grant.exact && groups.is_empty(),
                 None => by_prefix == self.open.by_prefix,
             };
-        Outcome { addresses, by_prefix, grant, foreign, exact }
+        Outcome { by_prefix, grant, foreign, exact }
+    }
+
+    /// What passes between the owner of an outcome and addresses that no pod bears.
+    pub(crate) fn by_address(&self, outcome: &Outcome) -> ByAddress {
+        let platform = ByAddress::on(&self.platform, &ServiceSet::all());
+        outcome.by_prefix.join(&platform, ServiceSet::union)
     }
 
     /// What passes between the owner of an outcome and a pod of a cohort at an address.

@@ -27,7 +27,7 @@ impl<'a> Causes<'a> {
             others: BTreeSet::new(),
         };
         for (place, finding) in findings.iter().enumerate() {
-            for flows in &finding.flows {
+            for flows in finding.flows.iter() {
                 causes.add(place, flows);
             }
         }
