@@ -238,6 +238,35 @@ impl Program {
         self.admin.is_empty() && self.accepts.is_some()
     }
 
+    /// Whether the owner of a union of accepts has an accepted tcp or udp flow in a family, by a look at its rules; none
+    /// if folding has to tell.
+    pub(crate) fn accepts_flows(
+        &self,
+        programs: &Programs,
+        cohorts: &Cohorts<'_>,
+        owner: CohortId,
+        family: Family,
+    ) -> Option<bool> {
+        let flows = |services: &ServiceSet| !services.tcp.is_empty() || !services.udp.is_empty();
+        let has = |id: AddressesId| match family {
+            Family::V4 => !programs.addresses(id).v4.is_empty(),
+            Family::V6 => !programs.addresses(id).v6.is_empty(),
+        };
+        let others =
+            |id: CohortId| cohorts.addresses(id, family).nth(usize::from(id == owner)).is_some();
+        if !self.only_accepts() || self.matchers(programs).any(|matcher| !matcher.names.is_empty())
+        {
+            return None;
+        }
+        let from_nodes = has(programs.nodes) && flows(&programs.opens_to_nodes(self));
+        let by_rule = |matcher: &Matcher| {
+            let mut members = matcher.pods.iter().flat_map(|set| cohorts.members(*set)).copied();
+            flows(&matcher.services)
+                && (matcher.anyone || matcher.addresses.is_some_and(has) || members.any(others))
+        };
+        Some(from_nodes || self.matchers(programs).any(by_rule))
+    }
+
     /// The address sets that it looks at.
     pub(crate) fn address_sets<'a>(
         &'a self,

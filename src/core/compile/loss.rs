@@ -35,8 +35,14 @@ type Compared = (Option<*const Function>, *const Outcome, [bool; 2]);
 /// The place of a region in [`Losses::regions`].
 type RegionId = usize;
 
+/// What is allowed at some addresses.
+type Allowed = (Family, ServiceSet, Vec<Prefix>);
+
 /// What makes findings one finding.
 type Key = (Told, Reason, Effect);
+
+/// The boxes of a finding and its witness.
+type Drawn = (Arc<[FlowSet]>, Option<Flow>);
 
 /// The pods of cohorts in regions: what one finding is made of.
 type Extent = BTreeMap<RegionId, Vec<CohortId>>;
@@ -48,6 +54,7 @@ pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding>
         outcomes: Outcomes::new(meaning, classes),
         blame: Blame::new(meaning),
         known: HashMap::new(),
+        platform: HashMap::new(),
         regions: Vec::new(),
         places: HashMap::new(),
         found: BTreeMap::new(),
@@ -67,6 +74,8 @@ struct Losses<'m, 'a> {
     blame: Blame<'m, 'a>,
     /// The differences of a function and an outcome, which many cohorts share.
     known: HashMap<Compared, Rc<Vec<Difference>>>,
+    /// The differences at addresses that no group filters, by what is allowed there.
+    platform: HashMap<(Direction, Vec<Allowed>), Rc<Vec<Difference>>>,
     regions: Vec<Rc<Region>>,
     places: HashMap<Rc<Region>, RegionId>,
     found: BTreeMap<Key, Extent>,
@@ -86,13 +95,21 @@ impl Losses<'_, '_> {
     fn compare(&mut self, id: CohortId, cohort: &Cohort, direction: Direction) {
         let asked = self.meaning.asked(id, direction).cloned();
         let outcome = self.outcomes.of(id, cohort, direction);
-        let key = (asked.as_ref().map(Rc::as_ptr), Rc::as_ptr(&outcome), cohort.families);
-        let differences = match self.known.get(&key) {
-            Some(known) => known.clone(),
-            None => {
-                let new = Rc::new(self.differences(asked.as_deref(), &outcome, cohort, direction));
-                self.known.insert(key, new.clone());
-                new
+        let conceded = *cohort.concession != Concession::default();
+        let differences = match asked {
+            None if outcome.exact => return,
+            Some(asked) if outcome.exact && !conceded && cohort.programmable() => {
+                self.platform_differences(&asked, cohort, direction)
+            }
+            asked => {
+                let key = (asked.as_ref().map(Rc::as_ptr), Rc::as_ptr(&outcome), cohort.families);
+                match self.known.get(&key) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let new = self.differences(asked.as_deref(), &outcome, cohort, direction);
+                        self.known.entry(key).or_insert(Rc::new(new)).clone()
+                    }
+                }
             }
         };
         for difference in differences.iter() {
@@ -132,14 +149,6 @@ impl Losses<'_, '_> {
         direction: Direction,
     ) -> Vec<Difference> {
         let mut found = Vec::new();
-        if outcome.exact && asked.is_none() {
-            return found;
-        }
-        let conceded = *cohort.concession != Concession::default();
-        if outcome.exact && !conceded && cohort.programmable() {
-            self.platform_differences(asked, cohort, direction, &mut found);
-            return found;
-        }
         let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
         let by_policy = asked.map_or(&everything, |function| &function.addresses);
         let by_cloud = self.outcomes.by_address(outcome);
@@ -162,28 +171,35 @@ impl Losses<'_, '_> {
     /// The addresses that no group filters: all that differs where the rules are exact.
     fn platform_differences(
         &mut self,
-        asked: Option<&Function>,
+        asked: &Function,
         cohort: &Cohort,
         direction: Direction,
-        found: &mut Vec<Difference>,
-    ) {
-        let Some(function) = asked else { return };
+    ) -> Rc<Vec<Difference>> {
         let mut grouped: BTreeMap<(Family, &ServiceSet), Vec<Prefix>> = BTreeMap::new();
-        for prefix in self.outcomes.platform().prefixes() {
+        for prefix in self.outcomes.platform_prefixes().iter().copied() {
             let (address, family) = (prefix.first(), prefix.family());
             let [v4, v6] = cohort.families;
             if if family == Family::V4 { v4 } else { v6 } {
-                let allowed = function.addresses.at(address);
-                grouped.entry((family, allowed)).or_default().push(prefix);
+                grouped.entry((family, asked.addresses.at(address))).or_default().push(prefix);
             }
         }
-        for ((family, allowed), prefixes) in grouped {
-            let closed = ServiceSet::line(family).difference(allowed);
+        let key = grouped
+            .into_iter()
+            .map(|((family, allowed), prefixes)| (family, allowed.clone(), prefixes));
+        let key = (direction, key.collect::<Vec<_>>());
+        if let Some(known) = self.platform.get(&key) {
+            return known.clone();
+        }
+        let mut found = Vec::new();
+        for (family, allowed, prefixes) in &key.1 {
+            let closed = ServiceSet::line(*family).difference(allowed);
             if !closed.is_empty() {
-                let addresses = prefixes.into_iter().collect();
-                self.push(Effect::NotEnforced, direction, family, &closed, &addresses, found);
+                let addresses = prefixes.iter().copied().collect();
+                let effect = Effect::NotEnforced;
+                self.push(effect, direction, *family, &closed, &addresses, &mut found);
             }
         }
+        self.platform.entry(key).or_insert(Rc::new(found)).clone()
     }
 
     fn push(
@@ -262,7 +278,7 @@ impl Losses<'_, '_> {
     fn into_findings(mut self) -> Vec<Finding> {
         let found = std::mem::take(&mut self.found);
         let mut findings = Vec::with_capacity(found.len());
-        let mut known: HashMap<(Extent, Effect), (Arc<[FlowSet]>, Option<Flow>)> = HashMap::new();
+        let mut known: HashMap<(Extent, Effect), Drawn> = HashMap::new();
         for ((told, reason, effect), extent) in found {
             let key = (extent, effect);
             let (flows, witness) = match known.get(&key) {
@@ -290,7 +306,7 @@ impl Losses<'_, '_> {
         findings
     }
 
-    fn draw(&mut self, extent: &Extent, effect: Effect) -> (Arc<[FlowSet]>, Option<Flow>) {
+    fn draw(&mut self, extent: &Extent, effect: Effect) -> Drawn {
         let mut flows = Vec::new();
         let mut witness = None;
         for (place, cohorts) in extent {

@@ -198,11 +198,17 @@ impl Folder<'_, '_> {
         owner: CohortId,
         both: ByDirection<Option<Program>>,
     ) -> ByDirection<Option<(Rc<Function>, Program)>> {
-        let raw = both.each_ref().map(|program| program.as_ref().map(|p| self.function(p)));
         let essential = Family::BOTH.map(|family| {
             self.mode != IcmpMode::Strict
-                && raw.iter().any(|function| {
-                    function.as_ref().is_none_or(|f| f.accepts_flows(self.cohorts, owner, family))
+                && both.iter().any(|program| match program {
+                    None => true,
+                    Some(program) => {
+                        let known =
+                            program.accepts_flows(self.programs, self.cohorts, owner, family);
+                        known.unwrap_or_else(|| {
+                            self.function(program).accepts_flows(self.cohorts, owner, family)
+                        })
+                    }
                 })
         });
         both.map(|program| {

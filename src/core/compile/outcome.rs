@@ -9,7 +9,7 @@ use super::effective::ByAddress;
 use super::grant::Grant;
 use super::meaning::{GrantId, Meaning};
 use crate::firewall::{ForeignGroupId, GroupKey, Peer};
-use crate::net::{AddressSet, Family, ServiceSet};
+use crate::net::{AddressSet, Family, Prefix, ServiceSet};
 use crate::policy::Direction;
 
 /// What passes at one end.
@@ -31,6 +31,7 @@ pub(crate) struct Outcomes<'m, 'a> {
     meaning: &'m Meaning<'a>,
     classes: &'m Classes,
     platform: AddressSet,
+    platform_prefixes: Vec<Prefix>,
     known: HashMap<(Option<GrantId>, BTreeSet<ForeignGroupId>, Direction), Rc<Outcome>>,
     open: Rc<Outcome>,
     /// Whether no pod gave up being named.
@@ -49,12 +50,26 @@ impl<'m, 'a> Outcomes<'m, 'a> {
         });
         let platform = crate::firewall::never_filtered(&meaning.inventory.vpc);
         let all_named = meaning.cohorts.iter().all(|(_, cohort)| !cohort.concession.nameless);
-        Self { meaning, classes, platform, known: HashMap::new(), open, all_named }
+        let platform_prefixes = platform.prefixes();
+        Self {
+            meaning,
+            classes,
+            platform,
+            platform_prefixes,
+            known: HashMap::new(),
+            open,
+            all_named,
+        }
     }
 
     /// The addresses that no group filters.
     pub(crate) const fn platform(&self) -> &AddressSet {
         &self.platform
+    }
+
+    /// The same addresses, one by one.
+    pub(crate) fn platform_prefixes(&self) -> &[Prefix] {
+        &self.platform_prefixes
     }
 
     /// What passes at the end of a cohort's pods.
