@@ -147,7 +147,7 @@ impl Reader {
             reason,
             effect,
             message,
-            flows,
+            flows: flows.into(),
             witness,
             location,
         });

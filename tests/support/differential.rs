@@ -105,7 +105,7 @@ pub fn compare(
     }
     let mut random = Random::new(seed);
     let mut packets = Corners::of(&[cluster]).packets(&mut random, count);
-    for flows in desired.findings.iter().flat_map(|finding| &finding.flows).take(40) {
+    for flows in desired.findings.iter().flat_map(|finding| finding.flows.iter()).take(40) {
         packets.extend(packets_of(cluster, flows, &mut random, 8));
     }
     for flow in &packets {
@@ -216,7 +216,7 @@ impl Disagreement {
         if let Some(Finding { object, path, reason, effect, flows, .. }) = finding.map(Box::as_ref)
         {
             text.push_str(&format!("\n  {object} {path} {reason} ({effect})"));
-            for flows in flows {
+            for flows in flows.iter() {
                 text.push_str(&format!("\n    {}", flows.display(inventory)));
             }
         }

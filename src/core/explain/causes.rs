@@ -92,12 +92,12 @@ mod tests {
             reason: Reason::SharedInterface,
             effect: Effect::Narrower,
             message: String::new(),
-            flows: vec![FlowSet {
+            flows: std::sync::Arc::new([FlowSet {
                 sources: sources.clone(),
                 destinations: destinations.clone(),
                 services: ServiceSet::all(),
                 family: None,
-            }],
+            }]),
             witness: None,
             location: None,
         };

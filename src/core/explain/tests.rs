@@ -232,7 +232,7 @@ fn shared(cluster: &Cluster, effect: Effect, service: &str) -> Finding {
         reason: Reason::SharedInterface,
         effect,
         message: "`y/a` shares its interface".into(),
-        flows: vec![box_],
+        flows: vec![box_].into(),
         witness: None,
         location: Some(Location { file: "shop.yaml".into(), line: 3, column: 5 }),
     }
