@@ -25,12 +25,14 @@ pub(crate) fn open(
         Err(source) => return Err(Failure::Unreadable { path: path.to_owned(), source }),
     };
     let refused = |message: String| Failure::State { path: path.to_owned(), message };
-    let sim = Sim::from_json(&text).map_err(|error| refused(error.to_string()))?;
+    let mut sim = Sim::from_json(&text).map_err(|error| refused(error.to_string()))?;
     if sim.config().cluster != cluster {
         let message =
             format!("it belongs to the cluster `{}`, not `{cluster}`", sim.config().cluster);
         return Err(refused(message));
     }
+    // The configuration settles limits and subnets, whatever they were when the file was written.
+    sim.configure(config(configuration, cluster));
     Ok(sim)
 }
 
