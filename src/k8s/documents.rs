@@ -216,8 +216,10 @@ impl<'de> Visitor<'de> for Objects<'_> {
         let mut object = Map::new();
         let (mut listed, mut waiting) = (false, Vec::new());
         while let Some(key) = entries.next_key::<String>()? {
-            if key == "items" && !listed {
-                listed = true;
+            if key == "items" {
+                if std::mem::replace(&mut listed, true) {
+                    return Err(de::Error::custom("`items` is given twice: keep one of the two"));
+                }
                 let item = item_type(&object);
                 let mut each = |index, value| match complete(value, item.as_ref()) {
                     Ok(value) => (self.each)(Some(index), value),

@@ -26,16 +26,22 @@ pub(crate) struct Place {
     path: Arc<str>,
 }
 
-/// The position of a node of a document, and its children.
+/// The position of a node of a document, and its children. In a list, an item's place among the children is its index.
 #[derive(Clone, Debug, Default)]
 struct Tree {
-    line: usize,
-    column: usize,
-    children: Vec<(Step, Tree)>,
+    /// The key that leads here; empty in lists.
+    key: Box<str>,
+    line: u32,
+    column: u32,
+    children: Vec<Tree>,
 }
 
-/// One step of a path: a key, or an item's place as text.
-type Step = Box<str>;
+/// Nodes of a document that are remembered; beyond, only those near the top are, up to as many again. What is not
+/// remembered is located at the nearest parent that is.
+const REMEMBERED: usize = 2_000_000;
+
+/// How deep the items of a List are.
+const NEAR_TOP: usize = 3;
 
 impl Places {
     /// Where a field of an object stands: file, line and column. If the field is absent, its nearest parent; an empty
@@ -50,13 +56,12 @@ impl Places {
         let (document, tree) = self.documents.get(place.document)?;
         let mut node = tree.get_or_init(|| Tree::of(document));
         for step in steps(&place.path).chain(steps(path)) {
-            let Some((_, child)) = node.children.iter().find(|(key, _)| **key == *step) else {
-                break;
-            };
+            let Some(child) = node.child(step) else { break };
             node = child;
         }
-        let line = document.line + node.line.saturating_sub(1);
-        Some(Location { file: Arc::clone(&document.file), line, column: node.column })
+        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let line = document.line + number(node.line).saturating_sub(1);
+        Some(Location { file: Arc::clone(&document.file), line, column: number(node.column) })
     }
 
     pub(crate) fn add_document(&mut self, document: Document) -> usize {
@@ -100,73 +105,99 @@ fn steps(path: &str) -> impl Iterator<Item = &str> {
 
 // ---------------------------------------------------------------------------------------------------- Tree
 
+/// The containers of a document that have begun and not ended, the document itself first.
+struct Growing {
+    open: Vec<Open>,
+    nodes: usize,
+}
+
 /// A container whose end has not come yet.
 struct Open {
-    step: Step,
     tree: Tree,
-    /// The key that waits for its value, with its position; none in lists.
-    key: Option<(Step, usize, usize)>,
     is_map: bool,
+    /// The key that waits for its value, with its position: a value stands where its key does.
+    key: Option<Tree>,
 }
 
 impl Tree {
     /// The positions of a document, as far as it can be parsed.
     fn of(document: &Document) -> Self {
         let text = document.text().unwrap_or_default();
-        let root = Self { line: 1, column: 1, children: Vec::new() };
-        let mut open = vec![Open { step: "".into(), tree: root, key: None, is_map: false }];
+        let root = Open { tree: Self::at(1, 1), is_map: false, key: None };
+        let mut growing = Growing { open: vec![root], nodes: 0 };
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else { break };
-            let (line, column) = (span.start.line(), span.start.col() + 1);
+            let place = Self::at(span.start.line(), span.start.col() + 1);
             #[expect(
                 clippy::wildcard_enum_match_arm,
                 reason = "the enum is open, and only nodes have a place"
             )]
             match event {
-                Event::Scalar(text, ..) => leaf(&mut open, &text, line, column),
-                Event::Alias(_) => leaf(&mut open, "*", line, column),
-                Event::MappingStart(..) => begin(&mut open, true, line, column),
-                Event::SequenceStart(..) => begin(&mut open, false, line, column),
-                Event::MappingEnd | Event::SequenceEnd => end(&mut open),
+                Event::Scalar(text, ..) => growing.leaf(&text, place),
+                Event::Alias(_) => growing.leaf("", place),
+                Event::MappingStart(..) => growing.begin(true, place),
+                Event::SequenceStart(..) => growing.begin(false, place),
+                Event::MappingEnd | Event::SequenceEnd => growing.end(),
                 _ => {}
             }
         }
-        while open.len() > 1 {
-            end(&mut open);
+        while growing.open.len() > 1 {
+            growing.end();
         }
-        let document = open.pop().and_then(|mut root| root.tree.children.pop());
-        document.map_or(Self { line: 1, column: 1, children: Vec::new() }, |(_, tree)| tree)
+        let document = growing.open.pop().and_then(|mut root| root.tree.children.pop());
+        document.unwrap_or_else(|| Self::at(1, 1))
+    }
+
+    fn at(line: usize, column: usize) -> Self {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (line, column) = (number(line), number(column));
+        Self { key: "".into(), line, column, children: Vec::new() }
+    }
+
+    /// The child of a key, or of an index.
+    fn child(&self, step: &str) -> Option<&Self> {
+        let item = || self.children.get(step.parse::<usize>().ok()?);
+        let item = item().filter(|item| item.key.is_empty());
+        item.or_else(|| self.children.iter().find(|child| *child.key == *step))
     }
 }
 
-/// A scalar or an alias: a key if one is due, else a value.
-fn leaf(open: &mut [Open], text: &str, line: usize, column: usize) {
-    let Some(parent) = open.last_mut() else { return };
-    if parent.is_map && parent.key.is_none() {
-        parent.key = Some((text.into(), line, column));
-    } else {
-        let (step, line, column) = parent.next_step(line, column);
-        parent.tree.children.push((step, Tree { line, column, children: Vec::new() }));
+impl Growing {
+    /// A scalar or an alias: a key if one is due, else a value.
+    fn leaf(&mut self, text: &str, place: Tree) {
+        match self.open.last_mut() {
+            Some(Open { is_map: true, key: key @ None, .. }) => {
+                *key = Some(Tree { key: text.into(), ..place });
+            }
+            Some(parent) => {
+                let child = parent.key.take().unwrap_or(place);
+                self.attach(child);
+            }
+            None => {}
+        }
     }
-}
 
-fn begin(open: &mut Vec<Open>, is_map: bool, line: usize, column: usize) {
-    let Some(parent) = open.last_mut() else { return };
-    let (step, line, column) = parent.next_step(line, column);
-    open.push(Open { step, tree: Tree { line, column, children: Vec::new() }, key: None, is_map });
-}
-
-fn end(open: &mut Vec<Open>) {
-    let Some(closed) = (if open.len() > 1 { open.pop() } else { None }) else { return };
-    if let Some(parent) = open.last_mut() {
-        parent.tree.children.push((closed.step, closed.tree));
+    fn begin(&mut self, is_map: bool, place: Tree) {
+        let key = self.open.last_mut().and_then(|parent| parent.key.take());
+        self.open.push(Open { tree: key.unwrap_or(place), is_map, key: None });
     }
-}
 
-impl Open {
-    /// What leads to the next value: the key that waits, or the item's place. A key's position is its value's.
-    fn next_step(&mut self, line: usize, column: usize) -> (Step, usize, usize) {
-        let item = || (self.tree.children.len().to_string().into(), line, column);
-        self.key.take().unwrap_or_else(item)
+    fn end(&mut self) {
+        if self.open.len() > 1
+            && let Some(mut closed) = self.open.pop()
+        {
+            closed.tree.children.shrink_to_fit();
+            self.attach(closed.tree);
+        }
+    }
+
+    fn attach(&mut self, child: Tree) {
+        let most = if self.open.len() <= NEAR_TOP { 2 * REMEMBERED } else { REMEMBERED };
+        if self.nodes < most
+            && let Some(parent) = self.open.last_mut()
+        {
+            self.nodes += 1;
+            parent.tree.children.push(child);
+        }
     }
 }

@@ -81,6 +81,11 @@ impl<'a> Node<'a> {
             .map(|(key, value)| (key.as_str(), self.child(Step::Key(key), value)))
     }
 
+    /// Whether this is an object, and not one that stands for a key given twice.
+    pub(crate) fn is_object(&self) -> bool {
+        self.value.as_object().is_some_and(|object| !object.contains_key(GIVEN_TWICE))
+    }
+
     /// The path as findings spell it.
     pub(crate) fn path(&self) -> Arc<str> {
         self.to_string().into()
@@ -184,8 +189,7 @@ impl Reader {
 
     /// Checks that this is an object with none but these fields.
     pub(crate) fn fields(&mut self, at: &Node<'_>, known: &[&str]) {
-        let Some(object) = at.value.as_object().filter(|object| !object.contains_key(GIVEN_TWICE))
-        else {
+        let Some(object) = at.value.as_object().filter(|_| at.is_object()) else {
             return self.wrong_type(at, "an object");
         };
         for (key, value) in object {
@@ -282,7 +286,7 @@ impl Reader {
 
     /// Reports that a field which must be there is not; where there can be no fields, that is reported already.
     pub(crate) fn missing(&mut self, at: &Node<'_>, field: &str, why: &str) {
-        if !at.value.is_object() {
+        if !at.is_object() {
             return;
         }
         let message = format!("`{field}` is missing: {why}");

@@ -61,7 +61,7 @@ impl Reader {
 
     /// Labels: of an object, or of a selector's `matchLabels`. Those that no object can have are left out.
     pub(crate) fn labels(&mut self, at: &Node<'_>) -> Labels {
-        if !at.value.is_object() || at.value.get(crate::documents::GIVEN_TWICE).is_some() {
+        if !at.is_object() {
             self.wrong_type(at, "an object of labels");
             return Labels::default();
         }

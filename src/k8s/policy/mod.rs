@@ -165,7 +165,7 @@ impl PolicyReader<'_> {
         // `policyTypes` absent: Ingress always, Egress if there are egress rules (NetworkPolicySpec).
         let isolates = |direction: Direction, by_default: bool| match &types {
             Some(types) => types.contains(&direction),
-            None => by_default || !spec.value.is_object(),
+            None => by_default || !spec.is_object(),
         };
         Policy {
             tier: Tier::NetworkPolicy,
@@ -281,7 +281,7 @@ impl PolicyReader<'_> {
             self.reader.fields(at, &["name", "action", peers, services]);
             (self.action(at), self.name(at))
         };
-        if !at.value.is_object() {
+        if !at.is_object() {
             return self.failed(at, self.unreadable_action(), None, start);
         }
         let namespace = if self.dialect.namespaced { self.object.namespace.clone() } else { None };

@@ -127,6 +127,14 @@ fn scalars_and_lists_are_no_objects() {
 }
 
 #[test]
+fn a_list_that_is_given_twice_loses_nothing_silently() {
+    let item = "- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}}\n";
+    let (names, findings) =
+        told(&format!("apiVersion: v1\nkind: List\nitems:\n{item}items:\n{item}"));
+    assert_eq!((names, findings.len()), (vec!["a".to_owned()], 1), "{findings:?}");
+}
+
+#[test]
 fn aliases_work_and_those_that_explode_are_stopped() {
     let text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {ingress: [{from: &x [{podSelector: {}}]}, {from: *x}]}\n";
     assert_eq!(names_of(text), ["a"]);
