@@ -32,7 +32,19 @@ pub(super) struct Escape {
     pub(super) stage: usize,
     /// An interface of each kind concerned, with the direction in which it is. Empty only for a stage that mixes what
     /// adds and what removes.
-    pub(super) ends: BTreeSet<(InterfaceId, Direction)>,
+    pub(super) ends: Ends,
+}
+
+/// Ends of flows that leave the band, and whose turn it is to take more care.
+pub(super) type Ends = BTreeMap<(InterfaceId, Direction), Turn>;
+
+/// Whose turn it is to take more care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// This end's.
+    First,
+    /// The other end's, as long as that one can.
+    Second,
 }
 
 /// How A depends on the subset of a stage's steps.
@@ -79,8 +91,8 @@ type Alike<'k, 'a> = Vec<&'k Kind<'a>>;
 /// The ends of a pair whose flows leave the band.
 #[derive(Clone, Copy, Debug, Default)]
 struct Blame {
-    source: bool,
-    destination: bool,
+    source: Option<Turn>,
+    destination: Option<Turn>,
 }
 
 /// Proves that `stages` lead from `old` inside the band of `old` and `new`.
@@ -102,7 +114,7 @@ pub(super) fn prove(
         }
         let ends = match course {
             Some(course) => proof.stage(&before, course),
-            None => return Err(Escape { stage: place, ends: BTreeSet::new() }),
+            None => return Err(Escape { stage: place, ends: Ends::new() }),
         };
         if !ends.is_empty() {
             return Err(Escape { stage: place, ends });
@@ -204,9 +216,9 @@ impl<'a> Proof<'a> {
     }
 
     /// The ends whose flows can leave the band in a stage.
-    fn stage(&mut self, before: &Picture, course: Course) -> BTreeSet<(InterfaceId, Direction)> {
+    fn stage(&mut self, before: &Picture, course: Course) -> Ends {
         let kinds = self.kinds(before);
-        let mut escapes = BTreeSet::new();
+        let mut escapes = Ends::new();
         self.addresses(&kinds, course, &mut escapes);
         let referring = self.referring(&kinds);
         for (source, destination) in &referring {
@@ -280,12 +292,7 @@ impl<'a> Proof<'a> {
     }
 
     /// Compares the ends that change with addresses that no pod bears.
-    fn addresses(
-        &mut self,
-        kinds: &[Kind<'_>],
-        course: Course,
-        escapes: &mut BTreeSet<(InterfaceId, Direction)>,
-    ) {
+    fn addresses(&mut self, kinds: &[Kind<'_>], course: Course, escapes: &mut Ends) {
         let mut seen = HashMap::new();
         for kind in kinds.iter().filter(|kind| changes(&kind.sides)) {
             for direction in Direction::BOTH {
@@ -301,7 +308,7 @@ impl<'a> Proof<'a> {
                         triples.all(|[old, new, now]| self.desk.inside(old, new, now, course))
                     });
                     if !inside {
-                        escapes.insert((kind.example.clone(), direction));
+                        escapes.insert((kind.example.clone(), direction), Turn::First);
                     }
                 }
             }
@@ -430,8 +437,12 @@ impl<'a> Proof<'a> {
                 };
                 let source_late = late(*left, *right, source);
                 let destination_late = late(*right, *left, destination);
-                blame.source |= !destination_late;
-                blame.destination |= !source_late;
+                blame.add(if destination_late { Turn::Second } else { Turn::First }, |it| {
+                    &mut it.source
+                });
+                blame.add(if source_late { Turn::Second } else { Turn::First }, |it| {
+                    &mut it.destination
+                });
             }
         }
         blame
@@ -439,19 +450,26 @@ impl<'a> Proof<'a> {
 }
 
 impl Blame {
+    fn add(&mut self, turn: Turn, of: impl Fn(&mut Self) -> &mut Option<Turn>) {
+        let known = of(self);
+        *known = Some(known.map_or(turn, |known| known.min(turn)));
+    }
+
     fn report<'k, 'a: 'k>(
         self,
         sources: impl IntoIterator<Item = &'k Kind<'a>>,
         destinations: impl IntoIterator<Item = &'k Kind<'a>>,
-        escapes: &mut BTreeSet<(InterfaceId, Direction)>,
+        escapes: &mut Ends,
     ) {
-        if self.source {
-            let sources = sources.into_iter();
-            escapes.extend(sources.map(|kind| (kind.example.clone(), Direction::Egress)));
+        let mut note = |kind: &Kind<'_>, direction, turn: Turn| {
+            let known = escapes.entry((kind.example.clone(), direction)).or_insert(turn);
+            *known = turn.min(*known);
+        };
+        if let Some(turn) = self.source {
+            sources.into_iter().for_each(|kind| note(kind, Direction::Egress, turn));
         }
-        if self.destination {
-            let destinations = destinations.into_iter();
-            escapes.extend(destinations.map(|kind| (kind.example.clone(), Direction::Ingress)));
+        if let Some(turn) = self.destination {
+            destinations.into_iter().for_each(|kind| note(kind, Direction::Ingress, turn));
         }
     }
 }

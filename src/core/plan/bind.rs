@@ -4,8 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::state::{names, our_number, ours, rules, worn};
+use super::state::{in_use, names, our_number, ours, rules, worn};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::net::Shape;
+use crate::policy::Direction;
 
 /// Numbers of desired groups to numbers in the cloud.
 pub(super) type Binding = BTreeMap<GroupNumber, GroupNumber>;
@@ -15,7 +17,8 @@ const ROUNDS: usize = 3;
 
 /// Binds the desired groups that somebody wears or names, but to none of `banned`.
 ///
-/// A group that nobody wears is as good as a free number: an interrupted plan made it, and planning again uses it again.
+/// A group that nobody wears and no worn one names is as good as a free number: an interrupted plan made it, and planning
+/// again uses it again.
 pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNumber>) -> Binding {
     // How alike two groups are can only be told once references are bound: what one round binds, the next compares.
     let mut binding = by_wearers(desired, observed, banned, None);
@@ -24,11 +27,11 @@ pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNum
     }
     by_references(desired, observed, banned, &mut binding);
     let taken: BTreeSet<GroupNumber> = binding.values().copied().collect();
-    let worn: BTreeSet<GroupNumber> =
-        observed.interfaces.values().flatten().filter_map(our_number).collect();
+    let (worn, named) = in_use(observed);
     let mut free = (0..)
         .map(GroupNumber::nth)
         .filter(|number| !taken.contains(number) && !worn.contains(number))
+        .filter(|number| !named.contains(number))
         .filter(|number| !banned.contains(number));
     for group in used(desired) {
         if !binding.contains_key(&group) {
@@ -83,11 +86,19 @@ fn by_wearers(
             }
         }
     }
+    let bound: BTreeSet<GroupNumber> =
+        known.into_iter().flat_map(Binding::values).copied().collect();
+    let (named_wanted, named_there) = (Named::new(desired), Named::new(observed));
     let mut candidates: Vec<_> = common
         .into_iter()
         .map(|((group, number), wearers)| {
-            let alike = alike(rules(desired, group), rules(observed, number), known);
-            let different = rules(desired, group).len().max(rules(observed, number).len()) - alike;
+            let (wanted, there) = (rules(desired, group), rules(observed, number));
+            let asked =
+                named_wanted.of(group, |namer| known.and_then(|it| it.get(&namer).copied()));
+            let told = named_there.of(number, |namer| bound.contains(&namer).then_some(namer));
+            let alike = alike(wanted, there, known) + asked.intersection(&told).count();
+            // Each step towards a binding makes it the more likely one, so that planning again does not change its mind.
+            let different = wanted.len() + asked.len() + there.len() + told.len() - 2 * alike;
             let others = sizes.get(&number).copied().unwrap_or(0) - wearers;
             (Reverse(wearers), others, different, number, group)
         })
@@ -102,10 +113,43 @@ fn by_wearers(
     binding
 }
 
+/// By whom and for what each group is named.
+#[derive(Debug, Default)]
+struct Named(BTreeMap<GroupNumber, BTreeSet<(GroupNumber, Direction, Shape)>>);
+
+impl Named {
+    fn new(state: &State) -> Self {
+        let mut named = Self::default();
+        for group in ours(state) {
+            for rule in rules(state, group) {
+                if let Some(other) = names(rule) {
+                    let names = named.0.entry(other).or_default();
+                    names.insert((group, rule.direction, rule.shape));
+                }
+            }
+        }
+        named
+    }
+
+    /// By whom and for what, as far as `rename` knows the namer.
+    fn of(
+        &self,
+        group: GroupNumber,
+        rename: impl Fn(GroupNumber) -> Option<GroupNumber>,
+    ) -> BTreeSet<(GroupNumber, Direction, Shape)> {
+        let names = self.0.get(&group).into_iter().flatten();
+        names
+            .filter_map(|(namer, direction, shape)| Some((rename(*namer)?, *direction, *shape)))
+            .collect()
+    }
+}
+
 /// The number of rules that two groups share; while nothing is known of references, any two are taken for equal.
 fn alike(wanted: &BTreeSet<Rule>, there: &BTreeSet<Rule>, known: Option<&Binding>) -> usize {
     if let Some(known) = known {
-        return wanted.iter().filter(|rule| there.contains(&rename_rule(rule, known))).count();
+        let bound = |rule: &&Rule| names(rule).is_none_or(|it| known.contains_key(&it));
+        let bound = wanted.iter().filter(bound);
+        return bound.filter(|rule| there.contains(&rename_rule(rule, known))).count();
     }
     let count = |rules: &BTreeSet<Rule>| {
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
@@ -130,8 +174,7 @@ fn by_references(
     banned: &BTreeSet<GroupNumber>,
     binding: &mut Binding,
 ) {
-    let worn: BTreeSet<GroupNumber> =
-        observed.interfaces.values().flatten().filter_map(our_number).collect();
+    let (worn, _) = in_use(observed);
     let free = |number: &GroupNumber, binding: &Binding| {
         !worn.contains(number)
             && !banned.contains(number)

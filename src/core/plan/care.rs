@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::band::Escape;
+use super::band::{Escape, Turn};
 use super::draft::changed;
 use super::goal::Goal;
 use super::path::Manner;
-use super::state::{our_number, rules, worn};
+use super::state::{in_use, our_number, ours, rules, worn};
 use super::{Held, Purpose, Stage};
 use crate::budget::{self, Breach};
 use crate::firewall::{GroupKey, GroupNumber, Rule, State};
@@ -26,6 +26,8 @@ pub(super) enum Manners {
     TwoCalls,
     /// In the second round, when the groups that it joins hold their new rules alone.
     Late,
+    /// By the middle group that an interrupted plan has given to it or to its like.
+    Again,
     /// By a middle group of its own: see [`super::middle`].
     Middle,
 }
@@ -39,6 +41,8 @@ pub(super) struct Care {
     pub(super) spare: BTreeSet<GroupNumber>,
     held_groups: BTreeSet<(GroupNumber, Direction)>,
     held_interfaces: BTreeSet<InterfaceId>,
+    /// Interfaces that have no slot left, and give up groups of passage that interrupted plans have left on them.
+    shedding: BTreeSet<InterfaceId>,
     breaches: BTreeSet<Breach>,
     /// Nothing more can be tried: everything stays as it is.
     pub(super) exhausted: bool,
@@ -103,6 +107,7 @@ enum Entity {
 enum Next {
     Cautious,
     Late,
+    Again,
     Fresh,
     Hold,
 }
@@ -118,47 +123,59 @@ impl Care {
 
     /// The state at the end: the goal without what is held.
     pub(super) fn target(&self, goal: &Goal, now: &State) -> State {
+        let mut goal = goal.clone();
+        for interface in &self.shedding {
+            let (old, new) = (worn(now, interface), worn(&goal.state, interface));
+            if let Some(last) = old.difference(new).filter(|key| our_number(key).is_some()).last() {
+                let rest = old.iter().filter(|key| *key != last).cloned().collect();
+                goal.state.interfaces.insert(interface.clone(), rest);
+            }
+        }
         goal.held(now, &self.held_groups, &self.held_interfaces)
     }
 
-    /// What stays as it is.
-    pub(super) fn held(&self) -> Held {
-        Held {
-            groups: self.held_groups.iter().map(|(group, _)| *group).collect(),
-            interfaces: self.held_interfaces.clone(),
-            breaches: self.breaches.iter().cloned().collect(),
-        }
+    /// What stays as it is although the goal is another.
+    pub(super) fn held(&self, goal: &Goal, target: &State) -> Held {
+        let differs = |group: &GroupNumber| rules(target, *group) != rules(&goal.state, *group);
+        let interfaces = changed(&goal.state, target).into_keys().collect();
+        let groups = ours(target).filter(differs).collect();
+        Held { groups, interfaces, breaches: self.breaches.iter().cloned().collect() }
     }
 
     /// Takes one more step of care for what a proof found outside of the band.
     pub(super) fn heed(&mut self, escape: &Escape, stages: &[Stage], now: &State, target: &State) {
         let moving =
             stages.get(escape.stage).is_some_and(|stage| matches!(stage.purpose, Purpose::Move));
-        let mut found: BTreeMap<Entity, Next> = BTreeMap::new();
         let moves = changed(now, target);
         let mut alike: BTreeMap<_, Vec<&InterfaceId>> = BTreeMap::new();
-        for (interface, move_) in &moves {
-            alike.entry(*move_).or_default().push(interface);
+        for (interface, passage) in &moves {
+            alike.entry(*passage).or_default().push(interface);
         }
-        for (interface, direction) in &escape.ends {
-            let movers = moves.get(interface).and_then(|move_| alike.get(move_));
-            for interface in movers.into_iter().flatten() {
-                let entity = Entity::Interface((*interface).clone());
-                found.extend(self.next(&entity).map(|next| (entity, next)));
-            }
+        let (in_use, _) = in_use(now);
+        let concerned = |interface: &InterfaceId, direction: Direction| -> Vec<Entity> {
+            let movers = moves.get(interface).and_then(|passage| alike.get(passage));
+            let movers = movers.into_iter().flatten().map(|it| Entity::Interface((*it).clone()));
             let groups = worn(now, interface) | worn(target, interface);
-            for group in groups.iter().filter_map(our_number) {
+            let changes = |group: &GroupNumber| {
                 let of = |state| -> Vec<&Rule> {
-                    rules(state, group).iter().filter(|rule| rule.direction == *direction).collect()
+                    rules(state, *group).iter().filter(|rule| rule.direction == direction).collect()
                 };
-                let kept = [now, target]
-                    .iter()
-                    .all(|state| state.groups.contains_key(&GroupKey::Ours(group)));
-                if kept && of(now) != of(target) {
-                    let entity = Entity::Group(group, *direction);
-                    found.extend(self.next(&entity).map(|next| (entity, next)));
-                }
-            }
+                in_use.contains(group)
+                    && target.groups.contains_key(&GroupKey::Ours(*group))
+                    && of(now) != of(target)
+            };
+            let groups = groups.iter().filter_map(our_number).filter(changes);
+            movers.chain(groups.map(|group| Entity::Group(group, direction))).collect()
+        };
+        let next = |turns: &[Turn]| -> BTreeMap<Entity, Next> {
+            let ends = escape.ends.iter().filter(|(_, turn)| turns.contains(turn));
+            let entities =
+                ends.flat_map(|((interface, direction), _)| concerned(interface, *direction));
+            entities.filter_map(|entity| Some((entity.clone(), self.next(&entity)?))).collect()
+        };
+        let mut found = next(&[Turn::First]);
+        if found.values().all(|next| *next > Next::Cautious) {
+            found = next(&[Turn::First, Turn::Second]);
         }
         let Some(least) = found.values().min().copied() else {
             return self.hold_everything(now, target);
@@ -181,13 +198,23 @@ impl Care {
         entities.extend(stuck.interfaces.into_iter().map(Entity::Interface));
         let mut advanced = false;
         for entity in entities {
+            if let (Entity::Interface(interface), Breach::GroupsPerInterface { .. }) =
+                (&entity, &stuck.breach)
+                && self.next(&entity) == Some(Next::Hold)
+                && worn(now, interface).len() > 1
+                && self.shedding.insert(interface.clone())
+            {
+                self.interfaces.insert(interface.clone(), Manners::OneCall);
+                advanced = true;
+                continue;
+            }
             match self.next(&entity) {
                 Some(Next::Hold) => {
                     self.breaches.insert(stuck.breach.clone());
                     self.step(entity);
                     advanced = true;
                 }
-                Some(Next::Cautious | Next::Late | Next::Fresh) => {
+                Some(Next::Cautious | Next::Late | Next::Again | Next::Fresh) => {
                     self.step(entity);
                     advanced = true;
                 }
@@ -248,7 +275,8 @@ impl Care {
                 Some(match self.interface(interface) {
                     Manners::OneCall => Next::Cautious,
                     Manners::TwoCalls => Next::Late,
-                    Manners::Late => Next::Fresh,
+                    Manners::Late => Next::Again,
+                    Manners::Again => Next::Fresh,
                     Manners::Middle => Next::Hold,
                 })
             }
@@ -273,7 +301,8 @@ impl Care {
                 let manners = match self.interface(&interface) {
                     Manners::OneCall => Manners::TwoCalls,
                     Manners::TwoCalls => Manners::Late,
-                    Manners::Late | Manners::Middle => Manners::Middle,
+                    Manners::Late => Manners::Again,
+                    Manners::Again | Manners::Middle => Manners::Middle,
                 };
                 self.interfaces.insert(interface, manners);
             }

@@ -10,7 +10,7 @@ use super::care::{Care, Manners, Stuck};
 use super::goal::{self, Goal};
 use super::middle;
 use super::path::{self, Path};
-use super::state::{our_number, ours, rules, worn};
+use super::state::{in_use, our_number, ours, rules, worn};
 use super::{Purpose, Stage};
 use crate::budget;
 use crate::firewall::{GroupKey, GroupNumber, Rule, State};
@@ -86,12 +86,15 @@ impl<'a> Draft<'a> {
     /// Makes groups, and changes their rules.
     fn groups(&mut self, care: &Care) -> Result<(), Stuck> {
         let (target, quotas) = (self.target, self.quotas);
-        let worn: BTreeSet<GroupNumber> =
-            self.now().interfaces.values().flatten().filter_map(our_number).collect();
+        let (worn, _) = in_use(self.now());
         for group in ours(target) {
-            let there = self.now().groups.contains_key(&GroupKey::Ours(group));
-            if !there {
-                self.push(Slot::Create, Step::CreateGroup(group));
+            if !worn.contains(&group) {
+                let rules = rules(target, group);
+                if let Some(breach) = budget::of_group(group, rules, quotas).next() {
+                    return Err(Stuck::group(group, breach));
+                }
+                self.make(group, rules);
+                continue;
             }
             let (old, new) = (rules(self.now(), group).clone(), rules(target, group).clone());
             if old == new {
@@ -105,10 +108,7 @@ impl<'a> Draft<'a> {
                     rules.iter().filter(|rule| rule.direction == direction).cloned().collect()
                 };
                 let (old, new) = (of(&old), of(&new));
-                if !worn.contains(&group) {
-                    self.revoke(Slot::Empty, group, direction, &old - &new);
-                    self.authorize(Slot::Fill, group, direction, &new - &old);
-                } else if old != new {
+                if old != new {
                     let manner = care.group(group, direction);
                     let limit = quotas.rules_per_group;
                     let path = path::find(&old, &new, direction, limit, manner)
@@ -118,6 +118,21 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Makes and fills a group that nobody wears; one that is there already is made to fit.
+    fn make(&mut self, group: GroupNumber, wanted: &BTreeSet<Rule>) {
+        if !self.now().groups.contains_key(&GroupKey::Ours(group)) {
+            self.push(Slot::Create, Step::CreateGroup(group));
+        }
+        let there = rules(self.now(), group);
+        for direction in Direction::BOTH {
+            let of = |rules: BTreeSet<Rule>| -> BTreeSet<Rule> {
+                rules.into_iter().filter(|rule| rule.direction == direction).collect()
+            };
+            self.revoke(Slot::Empty, group, direction, of(there - wanted));
+            self.authorize(Slot::Fill, group, direction, of(wanted - there));
+        }
     }
 
     fn walk(&mut self, group: GroupNumber, direction: Direction, path: Path) {
@@ -159,54 +174,79 @@ impl<'a> Draft<'a> {
 
     /// Gives interfaces their groups.
     fn interfaces(&mut self, care: &Care, inventory: &Inventory) -> Result<(), Stuck> {
-        let mut passages = BTreeSet::new();
         let moves = changed(self.now(), self.target);
-        for (interface, (old, new)) in &moves {
-            let both = *old | *new;
-            let (round, through) = match care.interface(interface) {
-                Manners::OneCall => (0, None),
-                Manners::TwoCalls => (0, Some(&both)),
-                Manners::Late => (1, Some(&both)),
-                Manners::Middle => {
-                    passages.insert((*old, *new));
-                    continue;
-                }
-            };
-            let first = if old.is_subset(new) { Some(*new) } else { through };
-            if let Some(first) = first.filter(|first| first != old) {
-                self.wear(Slot::Round(round, Turn::Wear), interface, first.clone())?;
-            }
-            if first != Some(*new) {
-                self.wear(Slot::Round(round, Turn::Move), interface, (*new).clone())?;
-            }
-        }
+        let of = |manners| moves.iter().filter(move |(it, _)| care.interface(it) == manners);
+        let again = of(Manners::Again).map(|(_, passage)| *passage).collect();
+        let again = middle::known(&again, self.target);
+        let fresh = of(Manners::Middle).map(|(it, passage)| (it.clone(), *passage)).collect();
         let free = self.free_numbers();
-        let middles =
-            middle::groups(&passages, &free, self.now(), self.target, self.observed, inventory);
-        for (group, rules) in middles.values() {
+        let fresh = middle::groups(&fresh, free, self.now(), self.target, inventory);
+        for (group, rules) in &fresh.rules {
             if let Some(breach) = budget::of_group(*group, rules, self.quotas).next() {
-                return Err(Stuck::interfaces(middle_movers(care, &moves), breach));
+                let movers = of(Manners::Middle).map(|(it, _)| it.clone()).collect();
+                return Err(Stuck::interfaces(movers, breach));
             }
-            self.push(Slot::Create, Step::CreateGroup(*group));
-            for direction in Direction::BOTH {
-                let of = rules.iter().filter(|rule| rule.direction == direction);
-                self.authorize(Slot::Fill, *group, direction, of.cloned().collect());
-            }
-            self.passing.insert(*group, rules.clone());
+            self.make(*group, rules);
         }
-        for interface in middle_movers(care, &moves) {
-            let Some((old, new)) = moves.get(&interface).copied() else { continue };
-            let Some((middle, _)) = middles.get(&(old, new)) else { continue };
-            let middle = BTreeSet::from([GroupKey::Ours(*middle)]);
-            // What others made and both want stays throughout.
-            let foreign = (old & new).into_iter().filter(|key| our_number(key).is_none());
-            let alone: BTreeSet<GroupKey> = foreign.chain(middle.iter().cloned()).collect();
-            self.wear(Slot::Round(0, Turn::Wear), &interface, old | &middle)?;
-            self.wear(Slot::Round(0, Turn::Move), &interface, alone)?;
-            self.wear(Slot::Round(1, Turn::Wear), &interface, new | &middle)?;
-            self.wear(Slot::Round(1, Turn::Move), &interface, new.clone())?;
+        self.passing = fresh.rules;
+        for (interface, passage) in &moves {
+            let (old, new) = *passage;
+            match care.interface(interface) {
+                Manners::OneCall => self.walk_over(interface, old, new, 0, None)?,
+                Manners::TwoCalls => self.walk_over(interface, old, new, 0, Some(old | new))?,
+                Manners::Late => self.walk_over(interface, old, new, 1, Some(old | new))?,
+                Manners::Again => match again.get(passage) {
+                    Some(middle) => self.pass(interface, old, new, *middle)?,
+                    None => self.walk_over(interface, old, new, 1, Some(old | new))?,
+                },
+                Manners::Middle => {
+                    if let Some(middle) = fresh.of.get(interface) {
+                        self.pass(interface, old, new, *middle)?;
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// From old to new, by way of `between` if it is not one step anyway.
+    fn walk_over(
+        &mut self,
+        interface: &InterfaceId,
+        old: &BTreeSet<GroupKey>,
+        new: &BTreeSet<GroupKey>,
+        round: usize,
+        between: Option<BTreeSet<GroupKey>>,
+    ) -> Result<(), Stuck> {
+        let first = if old.is_subset(new) { Some(new.clone()) } else { between };
+        if let Some(first) = first.clone().filter(|first| first != old) {
+            self.wear(Slot::Round(round, Turn::Wear), interface, first)?;
+        }
+        if first.as_ref() != Some(new) {
+            self.wear(Slot::Round(round, Turn::Move), interface, new.clone())?;
+        }
+        Ok(())
+    }
+
+    /// From old to new by way of a middle group alone, beside what others made and both want.
+    fn pass(
+        &mut self,
+        interface: &InterfaceId,
+        old: &BTreeSet<GroupKey>,
+        new: &BTreeSet<GroupKey>,
+        middle: GroupNumber,
+    ) -> Result<(), Stuck> {
+        let middle = BTreeSet::from([GroupKey::Ours(middle)]);
+        let foreign = (old & new).into_iter().filter(|key| our_number(key).is_none());
+        let alone: BTreeSet<GroupKey> = foreign.chain(middle.iter().cloned()).collect();
+        if !middle.is_subset(old) {
+            self.wear(Slot::Round(0, Turn::Wear), interface, old | &middle)?;
+        }
+        self.wear(Slot::Round(0, Turn::Move), interface, alone.clone())?;
+        if !new.is_subset(&alone) {
+            self.wear(Slot::Round(1, Turn::Wear), interface, new | &middle)?;
+        }
+        self.wear(Slot::Round(1, Turn::Move), interface, new.clone())
     }
 
     fn wear(
@@ -243,9 +283,10 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Numbers for groups of passage: those that an interrupted plan made before others.
     fn free_numbers(&self) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
-        let taken: BTreeSet<GroupNumber> =
-            ours(&self.observed.state).chain(ours(self.target)).collect();
+        let (worn, named) = in_use(self.now());
+        let taken: BTreeSet<GroupNumber> = &(&worn | &named) | &ours(self.target).collect();
         (0..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
     }
 
@@ -256,12 +297,11 @@ impl<'a> Draft<'a> {
         if made == 0 || budget::of_groups(there + made, self.quotas).is_none() {
             return Ok(());
         }
-        let worn: BTreeSet<GroupNumber> =
-            self.now().interfaces.values().flatten().filter_map(our_number).collect();
+        let (worn, _) = in_use(self.now());
         let named = goal::named_by_others(self.now(), &ours(self.now()).collect());
         let doomed = goal::doomed(self.now(), self.target);
-        let idle: Vec<GroupNumber> =
-            doomed.into_iter().filter(|it| !worn.contains(it) && !named.contains(it)).collect();
+        let idle = doomed.into_iter().filter(|it| !worn.contains(it) && !named.contains(it));
+        let idle: Vec<GroupNumber> = idle.filter(|it| !self.passing.contains_key(it)).collect();
         match budget::of_groups(there + made - idle.len(), self.quotas) {
             None => {
                 for group in idle {
@@ -384,12 +424,4 @@ pub(super) fn changed<'a>(
     let all = target.interfaces.iter();
     let moves = all.map(|(interface, new)| (interface.clone(), (worn(now, interface), new)));
     moves.filter(|(_, (old, new))| old != new).collect()
-}
-
-fn middle_movers(
-    care: &Care,
-    moves: &BTreeMap<InterfaceId, (&BTreeSet<GroupKey>, &BTreeSet<GroupKey>)>,
-) -> BTreeSet<InterfaceId> {
-    let middle = |interface: &&InterfaceId| matches!(care.interface(interface), Manners::Middle);
-    moves.keys().filter(middle).cloned().collect()
 }

@@ -43,7 +43,10 @@ pub(super) fn wanted(desired: &Desired, observed: &Observed) -> State {
             interfaces.insert(interface.clone(), groups);
         }
     }
-    State { groups, interfaces }
+    let mut wanted = State { groups, interfaces };
+    let used = bind::used(&wanted);
+    wanted.groups.retain(|key, _| our_number(key).is_some_and(|group| used.contains(&group)));
+    wanted
 }
 
 impl Goal {

@@ -7,39 +7,169 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::path::largest;
-use super::state::{common, common_shape, rules, worn};
+use super::state::{common, common_shape, our_number, rules};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
-use crate::provider::Observed;
+use crate::net::Prefix;
 
 /// What an interface wears and what it will wear.
 type Passage<'a> = (&'a BTreeSet<GroupKey>, &'a BTreeSet<GroupKey>);
 
-/// The middle group of each passage, with its rules.
-pub(super) fn groups<'a>(
+/// The middle groups that an interrupted plan has left on interfaces of these passages, for them and for their like: of the
+/// groups that an interface is to lose, the last one made, if it wears others besides.
+pub(super) fn known<'a>(
     passages: &BTreeSet<Passage<'a>>,
-    free: &(impl Iterator<Item = GroupNumber> + Clone),
-    now: &'a State,
-    target: &'a State,
-    observed: &Observed,
-    inventory: &Inventory,
-) -> BTreeMap<Passage<'a>, (GroupNumber, BTreeSet<Rule>)> {
-    let numbers: BTreeMap<Passage<'a>, GroupNumber> =
-        passages.iter().copied().zip(free.clone()).collect();
-    if numbers.is_empty() {
-        return BTreeMap::new();
+    target: &State,
+) -> BTreeMap<Passage<'a>, GroupNumber> {
+    let mut known = BTreeMap::new();
+    let mut like: BTreeMap<(BTreeSet<GroupKey>, &BTreeSet<GroupKey>), GroupNumber> =
+        BTreeMap::new();
+    for (old, new) in passages {
+        let lost = old.iter().filter(|key| !target.groups.contains_key(key));
+        if let Some(last) = lost.filter_map(our_number).next_back().filter(|_| old.len() > 1) {
+            let rest = old.iter().filter(|key| **key != GroupKey::Ours(last)).cloned().collect();
+            known.insert((*old, *new), last);
+            like.insert((rest, new), last);
+        }
     }
-    let peers = Peers::new(&numbers, now, target, observed, inventory);
-    let with_rules = numbers.iter().map(|(passage, number)| {
-        let (old, new) = passage;
-        let of = |state, worn: &BTreeSet<GroupKey>| -> BTreeSet<Rule> {
-            worn.iter().flat_map(|key| held(state, key)).cloned().collect()
-        };
-        let (old, new) = (of(now, old), of(target, new));
-        let both = old.iter().flat_map(|a| new.iter().flat_map(|b| peers.meet(a, b)));
-        (*passage, (*number, largest(&both.collect())))
+    for (old, new) in passages {
+        if let Some(middle) = like.get(&((*old).clone(), *new)) {
+            known.entry((*old, *new)).or_insert(*middle);
+        }
+    }
+    known
+}
+
+/// The middle groups of interfaces that need one of their own.
+#[derive(Debug, Default)]
+pub(super) struct Middles {
+    /// The middle group of each interface.
+    pub(super) of: BTreeMap<InterfaceId, GroupNumber>,
+    /// Their rules.
+    pub(super) rules: BTreeMap<GroupNumber, BTreeSet<Rule>>,
+}
+
+/// Makes up the middle groups of these interfaces.
+pub(super) fn groups(
+    movers: &BTreeMap<InterfaceId, Passage<'_>>,
+    free: impl Iterator<Item = GroupNumber>,
+    now: &State,
+    target: &State,
+    inventory: &Inventory,
+) -> Middles {
+    if movers.is_empty() {
+        return Middles::default();
+    }
+    let mut addresses: BTreeMap<&InterfaceId, Vec<IpAddr>> = BTreeMap::new();
+    for (_, pod) in inventory.pods_of_policies() {
+        if let Some(interface) = &pod.interface {
+            addresses.entry(interface).or_default().extend(&pod.addresses);
+        }
+    }
+    let of = |state, worn: &BTreeSet<GroupKey>| -> BTreeSet<Rule> {
+        worn.iter().flat_map(|key| held(state, key)).cloned().collect()
+    };
+    let passages: BTreeSet<Passage<'_>> = movers.values().copied().collect();
+    let rules: BTreeMap<Passage<'_>, (BTreeSet<Rule>, BTreeSet<Rule>)> =
+        passages.iter().map(|(old, new)| ((*old, *new), (of(now, old), of(target, new)))).collect();
+    // Where a group meets a prefix, those wearers count that have such an address: they need a middle group apart.
+    let telling: BTreeSet<Prefix> = rules.values().flat_map(|(a, b)| telling(a, b)).collect();
+    let mut moving: BTreeMap<_, Kind<'_>> = BTreeMap::new();
+    let mut still: BTreeMap<&BTreeSet<GroupKey>, Vec<IpAddr>> = BTreeMap::new();
+    for (interface, worn) in &now.interfaces {
+        let here = addresses.get(interface).cloned().unwrap_or_default();
+        match movers.get(interface) {
+            Some(passage) => {
+                let told: BTreeSet<Prefix> = telling
+                    .iter()
+                    .filter(|prefix| here.iter().any(|address| prefix.contains(*address)))
+                    .copied()
+                    .collect();
+                let kind = moving.entry((*passage, told)).or_insert_with(|| Kind::new(*passage));
+                kind.addresses.extend(here);
+                kind.interfaces.push(interface.clone());
+            }
+            None if target.interfaces.get(interface) == Some(worn) => {
+                still.entry(worn).or_default().extend(here);
+            }
+            None => {}
+        }
+    }
+    let numbered: BTreeMap<GroupNumber, Kind<'_>> = free.zip(moving.into_values()).collect();
+    let mut middles = Middles::default();
+    for (number, kind) in &numbered {
+        middles.of.extend(kind.interfaces.iter().map(|interface| (interface.clone(), *number)));
+        let Some((old, new)) = rules.get(&kind.passage) else { continue };
+        let both = old.iter().flat_map(|a| new.iter().flat_map(|b| meet(a, b, &numbered, &still)));
+        middles.rules.insert(*number, largest(&both.collect()));
+    }
+    middles
+}
+
+/// The prefixes of rules that meet a rule with a group.
+fn telling(old: &BTreeSet<Rule>, new: &BTreeSet<Rule>) -> BTreeSet<Prefix> {
+    let pairs = old.iter().flat_map(|a| new.iter().map(move |b| (a, b)));
+    let meeting = pairs
+        .filter(|(a, b)| a.direction == b.direction && common_shape(a.shape, b.shape).is_some());
+    meeting
+        .filter_map(|(a, b)| match (&a.peer, &b.peer) {
+            (Peer::Prefix(prefix), Peer::Group(_)) | (Peer::Group(_), Peer::Prefix(prefix)) => {
+                Some(*prefix)
+            }
+            (Peer::Prefix(_), Peer::Prefix(_)) | (Peer::Group(_), Peer::Group(_)) => None,
+        })
+        .collect()
+}
+
+/// Interfaces that share a middle group.
+#[derive(Debug)]
+struct Kind<'a> {
+    passage: Passage<'a>,
+    addresses: Vec<IpAddr>,
+    interfaces: Vec<InterfaceId>,
+}
+
+impl<'a> Kind<'a> {
+    const fn new(passage: Passage<'a>) -> Self {
+        Self { passage, addresses: Vec::new(), interfaces: Vec::new() }
+    }
+}
+
+/// What an old and a new rule both let through: between those that move exactly, towards those that stay as they are
+/// anything that the old or the new rule lets through will do, since one end alone cannot leave the band.
+fn meet(
+    old: &Rule,
+    new: &Rule,
+    moving: &BTreeMap<GroupNumber, Kind<'_>>,
+    still: &BTreeMap<&BTreeSet<GroupKey>, Vec<IpAddr>>,
+) -> Vec<Rule> {
+    let shape = common_shape(old.shape, new.shape).filter(|_| old.direction == new.direction);
+    let Some(shape) = shape else { return Vec::new() };
+    let rule = |peer| Rule { direction: old.direction, peer, shape };
+    if let (Peer::Prefix(a), Peer::Prefix(b)) = (&old.peer, &new.peer) {
+        return common(*a, *b).map(Peer::Prefix).map(rule).into_iter().collect();
+    }
+    let matches = |peer: &Peer, worn: &BTreeSet<GroupKey>, addresses: &[IpAddr]| match peer {
+        Peer::Group(key) => worn.contains(key),
+        Peer::Prefix(prefix) => addresses.iter().any(|address| prefix.contains(*address)),
+    };
+    let moving = moving.iter().filter(|(_, kind)| {
+        let (before, after) = kind.passage;
+        matches(&old.peer, before, &kind.addresses) && matches(&new.peer, after, &kind.addresses)
     });
-    with_rules.collect()
+    let mut rules: Vec<Rule> =
+        moving.map(|(number, _)| rule(Peer::Group(GroupKey::Ours(*number)))).collect();
+    let stays = still.iter().any(|(worn, addresses)| {
+        matches(&old.peer, worn, addresses) && matches(&new.peer, worn, addresses)
+    });
+    if stays {
+        let peer = match &new.peer {
+            Peer::Group(_) => &new.peer,
+            Peer::Prefix(_) => &old.peer,
+        };
+        rules.push(rule(peer.clone()));
+    }
+    rules
 }
 
 fn held<'s>(state: &'s State, key: &GroupKey) -> impl Iterator<Item = &'s Rule> + use<'s> {
@@ -48,77 +178,4 @@ fn held<'s>(state: &'s State, key: &GroupKey) -> impl Iterator<Item = &'s Rule> 
         GroupKey::Foreign(_) => state.groups.get(key),
     };
     rules.into_iter().flatten()
-}
-
-/// Who can be at the other end.
-#[derive(Debug)]
-struct Peers<'a> {
-    /// The passages, with the addresses behind them.
-    moving: Vec<(Passage<'a>, GroupNumber, Vec<IpAddr>)>,
-    /// The groups of interfaces that keep all of theirs, with the addresses behind them.
-    still: BTreeMap<BTreeSet<GroupKey>, Vec<IpAddr>>,
-}
-
-impl<'a> Peers<'a> {
-    fn new(
-        numbers: &BTreeMap<Passage<'a>, GroupNumber>,
-        now: &'a State,
-        target: &'a State,
-        observed: &Observed,
-        inventory: &Inventory,
-    ) -> Self {
-        let mut moving: BTreeMap<Passage<'a>, Vec<IpAddr>> = BTreeMap::new();
-        let mut still: BTreeMap<BTreeSet<GroupKey>, Vec<IpAddr>> = BTreeMap::new();
-        let mut addresses: BTreeMap<&InterfaceId, Vec<IpAddr>> = BTreeMap::new();
-        for (_, pod) in inventory.pods_of_policies() {
-            if let Some(interface) = &pod.interface {
-                addresses.entry(interface).or_default().extend(&pod.addresses);
-            }
-        }
-        for interface in observed.interfaces.keys() {
-            let here = addresses.get(interface).cloned().unwrap_or_default();
-            let (old, new) = (worn(now, interface), worn(target, interface));
-            match numbers.get_key_value(&(old, new)) {
-                Some((passage, _)) => moving.entry(*passage).or_default().extend(here),
-                None if old == new => still.entry(old.clone()).or_default().extend(here),
-                None => {}
-            }
-        }
-        let moving = moving
-            .into_iter()
-            .filter_map(|(passage, addresses)| Some((passage, *numbers.get(&passage)?, addresses)));
-        Self { moving: moving.collect(), still }
-    }
-
-    /// What an old and a new rule both let through: between those that move exactly, towards those that stay as they are
-    /// anything that the old or the new rule lets through will do, since one end alone cannot leave the band.
-    fn meet(&self, old: &Rule, new: &Rule) -> Vec<Rule> {
-        let shape = common_shape(old.shape, new.shape).filter(|_| old.direction == new.direction);
-        let Some(shape) = shape else { return Vec::new() };
-        let direction = old.direction;
-        let rule = |peer| Rule { direction, peer, shape };
-        if let (Peer::Prefix(a), Peer::Prefix(b)) = (&old.peer, &new.peer) {
-            return common(*a, *b).map(Peer::Prefix).map(rule).into_iter().collect();
-        }
-        let matches = |peer: &Peer, worn: &BTreeSet<GroupKey>, addresses: &[IpAddr]| match peer {
-            Peer::Group(key) => worn.contains(key),
-            Peer::Prefix(prefix) => addresses.iter().any(|address| prefix.contains(*address)),
-        };
-        let moving = self.moving.iter().filter(|((before, after), _, addresses)| {
-            matches(&old.peer, before, addresses) && matches(&new.peer, after, addresses)
-        });
-        let mut rules: Vec<Rule> =
-            moving.map(|(_, number, _)| rule(Peer::Group(GroupKey::Ours(*number)))).collect();
-        let still = self.still.iter().any(|(worn, addresses)| {
-            matches(&old.peer, worn, addresses) && matches(&new.peer, worn, addresses)
-        });
-        if still {
-            let peer = match &new.peer {
-                Peer::Group(_) => &new.peer,
-                Peer::Prefix(_) => &old.peer,
-            };
-            rules.push(rule(peer.clone()));
-        }
-        rules
-    }
 }

@@ -95,22 +95,27 @@ pub fn plan(
     let wanted = goal::wanted(desired, observed);
     let now = &observed.state;
     let mut care = care::Care::default();
-    while !care.exhausted {
+    loop {
         let goal = goal::Goal::new(&wanted, desired, observed, inventory, &care.spare);
+        if care.exhausted {
+            let held = care.held(&goal, now);
+            return Plan { stages: Vec::new(), target: now.clone(), numbers: goal.numbers, held };
+        }
         let target = care.target(&goal, now);
-        match draft::draft(observed, &goal, &target, &care, inventory, quotas) {
+        let drafted = draft::draft(observed, &goal, &target, &care, inventory, quotas);
+        match drafted {
             Err(stuck) => care.fit(stuck, now, &target),
             Ok(stages) => {
                 match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {
                     Ok(()) => {
-                        return Plan { stages, target, numbers: goal.numbers, held: care.held() };
+                        let held = care.held(&goal, &target);
+                        return Plan { stages, target, numbers: goal.numbers, held };
                     }
                     Err(escape) => care.heed(&escape, &stages, now, &target),
                 }
             }
         }
     }
-    Plan { stages: Vec::new(), target: now.clone(), numbers: BTreeMap::new(), held: care.held() }
 }
 
 /// Plans the way back to what was there before: no group of ours, and on each interface the groups of others that it wore.

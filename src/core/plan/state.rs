@@ -49,6 +49,14 @@ pub(super) fn ours(state: &State) -> impl Iterator<Item = GroupNumber> + '_ {
     state.groups.keys().filter_map(our_number)
 }
 
+/// The groups of ours that somebody wears, and those that a rule of a worn group names: giving such a group to another interface
+/// changes what somebody lets through.
+pub(super) fn in_use(state: &State) -> (BTreeSet<GroupNumber>, BTreeSet<GroupNumber>) {
+    let keys: BTreeSet<&GroupKey> = state.interfaces.values().flatten().collect();
+    let rules = keys.iter().filter_map(|key| state.groups.get(*key)).flatten();
+    (keys.iter().copied().filter_map(our_number).collect(), rules.filter_map(names).collect())
+}
+
 /// The number of a group, if it is ours.
 pub(super) fn our_number(key: &GroupKey) -> Option<GroupNumber> {
     match key {

@@ -128,7 +128,11 @@ impl World {
             pod("d", &["10.0.1.2"]),
             pod("e", &["10.0.1.3"]),
         ];
-        let pods = &all_pods[..2 + choices.below(4)];
+        let mut pods = all_pods[..2 + choices.below(4)].to_vec();
+        if choices.chance(2) {
+            pods.iter_mut().for_each(|pod| pod.addresses.truncate(1));
+        }
+        let pods = &pods[..];
         let mut now = State::default();
         now.groups.insert(foreign("sg-base"), open());
         now.groups.insert(foreign("sg-none"), BTreeSet::new());
