@@ -6,42 +6,23 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use moat_tests::arguments::Arguments;
 use moat_tests::differential::{Tally, check};
 use moat_tests::generate::{QuotaChoice, cluster};
 use moat_tests::run::{Amount, differential};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, default: u64| {
-        value(name).and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let quotas = match value("--quotas").as_deref() {
-        Some("tight") => QuotaChoice::Tight,
-        Some("unlimited") => QuotaChoice::Unlimited,
-        Some(_) | None => QuotaChoice::Any,
-    };
+    let arguments = Arguments::of_process();
     let amount = Amount {
-        first: number("--first", 0),
-        clusters: number("--clusters", 10_000),
-        packets: usize::try_from(number("--packets", 150)).unwrap_or(150),
+        first: arguments.number("--first", 0),
+        clusters: arguments.number("--clusters", 10_000),
+        packets: usize::try_from(arguments.number("--packets", 150)).unwrap_or(150),
     };
-    if arguments.iter().any(|argument| argument == "--keep-going") {
+    let quotas = arguments.quotas();
+    if arguments.has("--keep-going") {
         return survey(amount, quotas);
     }
-    match differential(amount, quotas) {
-        Ok(tally) => {
-            println!("{tally}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            println!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    arguments.report(differential(amount, quotas))
 }
 
 /// Prints the first failure of each sentence, shrunk, and how many clusters fail.

@@ -5,8 +5,10 @@
     reason = "a test's helper fails by panicking, and says why"
 )]
 
+pub mod arguments;
 pub mod build;
 pub mod contract;
+pub mod crash;
 pub mod differential;
 pub mod generate;
 pub mod packets;
@@ -14,3 +16,5 @@ pub mod print;
 pub mod random;
 pub mod run;
 pub mod shrink;
+pub mod state;
+pub mod transitions;

@@ -7,6 +7,7 @@ use moat_core::inventory::Inventory;
 use crate::differential::{Tally, check};
 use crate::generate::{Cluster, QuotaChoice, cluster};
 use crate::shrink::shrink;
+use crate::{crash, transitions};
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,24 @@ pub fn differential(amount: Amount, quotas: QuotaChoice) -> Result<Tally, String
             format!("seed {seed}: {}\n{smallest}", describe(&smallest, &smallest.inventory))
         })
     })
+}
+
+/// Walks plans over many clusters, three edits each.
+///
+/// # Errors
+///
+/// The first cluster and edit of which some state leaves the band.
+pub fn transitions(amount: Amount, quotas: QuotaChoice) -> Result<transitions::Tally, String> {
+    over_seeds(amount, |seed| transitions::check(seed, quotas, 3))
+}
+
+/// Kills at every call on the way between two states of many clusters, and counts the deaths.
+///
+/// # Errors
+///
+/// The first death that leaves something behind.
+pub fn crashes(amount: Amount) -> Result<usize, String> {
+    over_seeds(amount, crash::check)
 }
 
 /// Adds up what a property counts over many seeds, on every core.

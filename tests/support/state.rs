@@ -1,0 +1,118 @@
+//! What the steps of a plan do to a state, written from [`Step`]'s own terms: a step that breaks them is an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use moat_core::firewall::{GroupKey, Peer, Rule, State};
+use moat_core::inventory::{InterfaceId, Inventory};
+use moat_core::provider::{Observed, RuleId, Step};
+
+/// The state of a VPC in which nothing of ours is: interfaces wear their prior groups.
+#[must_use]
+pub fn untouched(inventory: &Inventory) -> State {
+    let foreign = inventory.foreign.iter();
+    let interfaces = inventory.interfaces.iter();
+    State {
+        groups: foreign.map(|(id, rules)| (GroupKey::Foreign(id.clone()), rules.clone())).collect(),
+        interfaces: interfaces.map(|(id, interface)| (id.clone(), prior(interface))).collect(),
+    }
+}
+
+fn prior(interface: &moat_core::inventory::Interface) -> BTreeSet<GroupKey> {
+    interface.prior.iter().cloned().map(GroupKey::Foreign).collect()
+}
+
+/// A state with interfaces come and gone as an inventory tells.
+#[must_use]
+pub fn with_interfaces(mut state: State, inventory: &Inventory) -> State {
+    state.interfaces.retain(|id, _| inventory.interfaces.contains_key(id));
+    for (id, interface) in &inventory.interfaces {
+        state.interfaces.entry(id.clone()).or_insert_with(|| prior(interface));
+    }
+    state
+}
+
+/// A picture of a state, without lag, as a provider gives it.
+#[must_use]
+pub fn observed(state: &State, inventory: &Inventory) -> Observed {
+    let mut rule_ids = BTreeMap::new();
+    for (key, rules) in &state.groups {
+        if let GroupKey::Ours(number) = key {
+            for (index, rule) in rules.iter().enumerate() {
+                let id = RuleId(format!("sgr-{}-{index}", number.0).into());
+                rule_ids.insert((*number, rule.clone()), id);
+            }
+        }
+    }
+    let ours = |id: &InterfaceId| {
+        let worn = state.interfaces.get(id);
+        worn.is_some_and(|worn| worn.iter().any(|key| matches!(key, GroupKey::Ours(_))))
+    };
+    let recorded = inventory.interfaces.iter().filter(|(id, _)| ours(id));
+    Observed {
+        state: state.clone(),
+        rule_ids,
+        foreign_rules: BTreeSet::new(),
+        interfaces: inventory.interfaces.clone(),
+        records: recorded.map(|(id, interface)| (id.clone(), interface.prior.clone())).collect(),
+    }
+}
+
+/// Takes a step.
+///
+/// # Errors
+///
+/// Why the cloud would refuse it.
+pub fn take(state: &mut State, step: &Step) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("{step}: {why}"));
+    match step {
+        Step::CreateGroup(number) => {
+            if state.groups.insert(GroupKey::Ours(*number), BTreeSet::new()).is_some() {
+                return refuse("the group exists already");
+            }
+        }
+        Step::Authorize { group, direction, rules } => {
+            let Some(there) = state.groups.get_mut(&GroupKey::Ours(*group)) else {
+                return refuse("no such group");
+            };
+            let fresh =
+                rules.keys().all(|rule| rule.direction == *direction && !there.contains(rule));
+            if rules.is_empty() || !fresh {
+                return refuse("a rule is there already, or none is given");
+            }
+            there.extend(rules.keys().cloned());
+        }
+        Step::Revoke { group, direction, rules } => {
+            let Some(there) = state.groups.get_mut(&GroupKey::Ours(*group)) else {
+                return refuse("no such group");
+            };
+            let known =
+                rules.iter().all(|rule| rule.direction == *direction && there.contains(rule));
+            if rules.is_empty() || !known {
+                return refuse("a rule is not there, or none is given");
+            }
+            there.retain(|rule| !rules.contains(rule));
+        }
+        Step::SetGroups { interface, groups, .. } => {
+            if groups.is_empty() || !groups.iter().all(|key| state.groups.contains_key(key)) {
+                return refuse("an interface wears at least one group, and only groups that exist");
+            }
+            let Some(worn) = state.interfaces.get_mut(interface) else {
+                return refuse("no such interface");
+            };
+            worn.clone_from(groups);
+        }
+        Step::DeleteGroup(number) => {
+            let key = GroupKey::Ours(*number);
+            let named = |rule: &Rule| rule.peer == Peer::Group(key.clone());
+            let mut others = state.groups.iter().filter(|(other, _)| **other != key);
+            let named = others.any(|(_, rules)| rules.iter().any(named));
+            if named || state.interfaces.values().any(|worn| worn.contains(&key)) {
+                return refuse("the group is in use");
+            }
+            if state.groups.remove(&key).is_none() {
+                return refuse("no such group");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! P2, P4 and P6: every state that a plan can pass through is inside the band, and planning again is empty.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::AddAssign;
+
+use moat_core::budget::breaches;
+use moat_core::compile::compile;
+use moat_core::firewall::{Cloud, GroupKey, State};
+use moat_core::flow::Flow;
+use moat_core::inventory::{Attachment, Inventory};
+use moat_core::plan::{Held, Plan, plan};
+use moat_core::provider::Step;
+use moat_core::settings::Quotas;
+
+use crate::generate::{Cluster, QuotaChoice, cluster, edit};
+use crate::packets::Corners;
+use crate::random::Random;
+use crate::state::{observed, take, untouched, with_interfaces};
+
+/// What was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Plans.
+    pub plans: usize,
+    /// Those with something to do.
+    pub busy: usize,
+    /// Those that leave something as it is, for want of a way within band and quotas.
+    pub held: usize,
+    /// Stages.
+    pub stages: usize,
+    /// States between two calls.
+    pub states: usize,
+    /// Packets judged in those states.
+    pub packets: usize,
+}
+
+/// Brings up the cluster of a seed, edits it `edits` times, and checks every plan on the way.
+///
+/// # Errors
+///
+/// The cluster, the step and the packet that leave the band.
+pub fn check(seed: u64, quotas: QuotaChoice, edits: usize) -> Result<Tally, String> {
+    let mut random = Random::new(seed ^ 0x6d6f_6174);
+    let mut before = cluster(seed, quotas);
+    let mut now = untouched(&before.inventory);
+    let mut tally = Tally::default();
+    now = transition(&before, &before, now, &mut random, &mut tally, 3)
+        .map_err(|why| format!("seed {seed}, from nothing: {why}\n{before}"))?;
+    for round in 1..=edits {
+        let after = edit(&mut random, &before);
+        now = with_interfaces(now, &after.inventory);
+        now = transition(&before, &after, now, &mut random, &mut tally, 3).map_err(|why| {
+            format!("seed {seed}, edit {round}: {why}\nbefore:\n{before}\nafter:\n{after}")
+        })?;
+        before = after;
+    }
+    Ok(tally)
+}
+
+/// Plans the way to a cluster, checks each state on it, and returns the last.
+fn transition(
+    before: &Cluster,
+    after: &Cluster,
+    now: State,
+    random: &mut Random,
+    tally: &mut Tally,
+    patience: usize,
+) -> Result<State, String> {
+    let Cluster { policies, inventory, settings } = after;
+    let desired = compile(policies, inventory, settings);
+    let picture = observed(&now, inventory);
+    let way = plan(&desired, &picture, inventory, &settings.quotas);
+    tally.plans += 1;
+    tally.busy += usize::from(!way.stages.is_empty());
+    tally.held += usize::from(way.held != Held::default());
+    let packets = Corners::of(&[before, after]).packets(random, 120);
+    let band = Band::new(&now, &way.target, inventory, packets);
+    let end = walk(&way, &now, &band, &settings.quotas, random, tally)?;
+    if end != way.target {
+        return Err("the steps do not lead to the plan's target".to_owned());
+    }
+    let again = plan(&desired, &observed(&end, inventory), inventory, &settings.quotas);
+    if !again.stages.is_empty() {
+        // What is held can find a way once the rest is done.
+        if way.held != Held::default() && patience > 0 {
+            return transition(after, after, end, random, tally, patience - 1);
+        }
+        let steps: Vec<String> = again.steps().map(ToString::to_string).collect();
+        return Err(format!("planning again is not empty: {}", steps.join("; ")));
+    }
+    if way.held == Held::default()
+        && let Some(flow) = band.differs_from(&desired.state)
+    {
+        let flow = flow.display(inventory);
+        return Err(format!("the target does not mean what is desired: {flow}"));
+    }
+    Ok(end)
+}
+
+/// Takes every subset of each stage, and then the stage.
+fn walk(
+    way: &Plan,
+    start: &State,
+    band: &Band<'_>,
+    quotas: &Quotas,
+    random: &mut Random,
+    tally: &mut Tally,
+) -> Result<State, String> {
+    let mut state = start.clone();
+    for stage in &way.stages {
+        tally.stages += 1;
+        if stage.steps.is_empty() {
+            return Err("a stage without steps".to_owned());
+        }
+        for subset in subsets(random, stage.steps.len()) {
+            let mut between = state.clone();
+            for step in subset.iter().filter_map(|index| stage.steps.get(*index)) {
+                step_is_ours(step, band.inventory)?;
+                take(&mut between, step)?;
+            }
+            tally.states += 1;
+            tally.packets += band.packets.len();
+            let steps = || -> String {
+                let steps = subset.iter().map(|index| stage.steps[*index].to_string());
+                steps.collect::<Vec<_>>().join("; ")
+            };
+            if let Some(escape) = band.left_by(&between) {
+                return Err(format!("stage {:?} after [{}]: {escape}", stage.purpose, steps()));
+            }
+            let known = breaches(start, quotas);
+            if let Some(breach) =
+                breaches(&between, quotas).into_iter().find(|breach| !known.contains(breach))
+            {
+                return Err(format!("stage {:?} after [{}]: {breach}", stage.purpose, steps()));
+            }
+        }
+        for step in &stage.steps {
+            take(&mut state, step)?;
+        }
+    }
+    Ok(state)
+}
+
+/// Only exclusive interfaces are ever moved (P7).
+fn step_is_ours(step: &Step, inventory: &Inventory) -> Result<(), String> {
+    let Step::SetGroups { interface, .. } = step else { return Ok(()) };
+    let attachment = inventory.interfaces.get(interface).map(|interface| interface.attachment);
+    match attachment {
+        Some(Attachment::Exclusive) => Ok(()),
+        Some(Attachment::Fixed | Attachment::Shared) | None => {
+            Err(format!("{step}: the interface is not an exclusive one"))
+        }
+    }
+}
+
+/// Every subset of up to five steps in random order; of more, each step alone, all but each, and twenty by chance.
+fn subsets(random: &mut Random, steps: usize) -> BTreeSet<Vec<usize>> {
+    if steps <= 5 {
+        let all = 0_usize..1 << steps;
+        return all
+            .map(|mask| (0..steps).filter(|index| mask & (1 << index) != 0).collect())
+            .collect();
+    }
+    let mut chosen: BTreeSet<Vec<usize>> = BTreeSet::from([(0..steps).collect()]);
+    chosen.extend((0..steps.min(8)).map(|index| vec![index]));
+    chosen.extend((0..steps.min(8)).map(|gap| (0..steps).filter(|index| *index != gap).collect()));
+    for _ in 0..20 {
+        chosen.insert((0..steps).filter(|_| random.chance(50)).collect());
+    }
+    chosen
+}
+
+// ------------------------------------------------------------------------------------------------- Band
+
+/// What was and what will be let through, for some packets.
+struct Band<'a> {
+    inventory: &'a Inventory,
+    packets: Vec<(Flow, bool, bool)>,
+}
+
+impl<'a> Band<'a> {
+    fn new(old: &State, new: &State, inventory: &'a Inventory, packets: Vec<Flow>) -> Self {
+        let (old, new) = (Cloud::new(old, inventory), Cloud::new(new, inventory));
+        let judged = |flow: Flow| (flow, old.allows(&flow), new.allows(&flow));
+        let packets = packets.into_iter().map(judged).collect();
+        Self { inventory, packets }
+    }
+
+    /// The packet that a state lets through or drops although old and new both do otherwise.
+    fn left_by(&self, state: &State) -> Option<String> {
+        let cloud = Cloud::new(state, self.inventory);
+        self.packets.iter().find_map(|(flow, old, new)| {
+            let through = cloud.allows(flow);
+            let escape = old == new && through != *old;
+            let word = if through { "opens" } else { "closes" };
+            escape.then(|| format!("{word} {}", flow.display(self.inventory)))
+        })
+    }
+
+    /// A packet that a state judges unlike the new one.
+    fn differs_from(&self, state: &State) -> Option<Flow> {
+        let cloud = Cloud::new(state, self.inventory);
+        let mut packets = self.packets.iter();
+        packets.find(|(flow, _, new)| cloud.allows(flow) != *new).map(|(flow, _, _)| *flow)
+    }
+}
+
+/// The groups of ours in a state.
+#[must_use]
+pub fn ours(state: &State) -> usize {
+    state.groups.keys().filter(|key| matches!(key, GroupKey::Ours(_))).count()
+}
+
+// ------------------------------------------------------------------------------------------------ Tally
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.plans += other.plans;
+        self.busy += other.busy;
+        self.held += other.held;
+        self.stages += other.stages;
+        self.states += other.states;
+        self.packets += other.packets;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plans, busy, held, stages, states, packets } = self;
+        write!(
+            f,
+            "{plans} plans ({busy} with something to do, {held} with something held), {stages} stages, \
+             {states} states between calls, {packets} packets: all inside the band, and planning again is empty"
+        )
+    }
+}

@@ -1,0 +1,29 @@
+//! P2, P4, P6: nothing is ever wider than before and after together, nor narrower than both, at any moment of any plan.
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+use moat_tests::generate::QuotaChoice;
+use moat_tests::run::{Amount, crashes, transitions};
+
+fn all_inside(clusters: u64, quotas: QuotaChoice) {
+    let amount = Amount { first: 0, clusters, packets: 0 };
+    let tally = transitions(amount, quotas).unwrap_or_else(|why| panic!("{why}"));
+    println!("{tally}");
+    assert!(tally.busy > 0 && tally.states > tally.stages, "{tally}");
+}
+
+#[test]
+fn every_subset_of_every_stage_stays_inside_the_band() {
+    all_inside(60, QuotaChoice::Unlimited);
+}
+
+#[test]
+fn every_subset_of_every_stage_stays_inside_the_band_under_tight_quotas() {
+    all_inside(60, QuotaChoice::Tight);
+}
+
+#[test]
+fn killed_at_any_call_a_cluster_comes_to_the_same_end_and_leaks_nothing() {
+    let amount = Amount { first: 3, clusters: 2, packets: 0 };
+    let deaths = crashes(amount).unwrap_or_else(|why| panic!("{why}"));
+    assert!(deaths > 20, "{deaths} deaths are too few to tell");
+}
