@@ -186,11 +186,16 @@ fn by_references(
             let Some(named) = names(rule).filter(|named| !binding.contains_key(named)) else {
                 continue;
             };
-            let mut alike = rules(observed, number)
+            let named_there = rules(observed, number)
                 .iter()
                 .filter(|other| (other.direction, other.shape) == (rule.direction, rule.shape))
-                .filter_map(names);
-            if let Some(there) = alike.find(|other| free(other, binding)) {
+                .filter_map(names)
+                .filter(|other| free(other, binding));
+            let likeness = |other: &GroupNumber| {
+                let shared = alike(rules(desired, named), rules(observed, *other), Some(binding));
+                (shared, Reverse(*other))
+            };
+            if let Some(there) = named_there.max_by_key(likeness) {
                 binding.insert(named, there);
                 queue.push_back((named, there));
             }

@@ -191,6 +191,9 @@ impl<'a> Draft<'a> {
         self.passing = fresh.rules;
         for (interface, passage) in &moves {
             let (old, new) = *passage;
+            if let Some(breach) = budget::of_interface(interface, new.len(), self.quotas) {
+                return Err(Stuck::interfaces(BTreeSet::from([interface.clone()]), breach));
+            }
             match care.interface(interface) {
                 Manners::OneCall => self.walk_over(interface, old, new, 0, None)?,
                 Manners::TwoCalls => self.walk_over(interface, old, new, 0, Some(old | new))?,

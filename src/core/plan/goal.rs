@@ -10,6 +10,9 @@ use crate::inventory::{Attachment, InterfaceId, Inventory};
 use crate::policy::{Direction, ObjectRef};
 use crate::provider::Observed;
 
+/// Whom a rule serves that no policy asks for.
+const SETTINGS: &str = "settings";
+
 /// The state that is wanted, in the cloud's numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Goal {
@@ -74,10 +77,12 @@ impl Goal {
         Self { state, descriptions: descriptions(desired, &binding), numbers: binding }
     }
 
-    /// The description of a rule; a rule of passage has none of its own.
+    /// The description of a rule: whom it serves, or that it is there only while others change.
     pub(super) fn description(&self, group: GroupNumber, rule: &Rule) -> String {
         let known = self.descriptions.get(&(group, rule.clone()));
-        known.cloned().unwrap_or_else(|| "in passage".to_owned())
+        let lasting = rules(&self.state, group).contains(rule);
+        let other = if lasting { SETTINGS } else { "in passage" };
+        known.cloned().unwrap_or_else(|| other.to_owned())
     }
 
     /// The state at the end of a plan that leaves these groups and interfaces as they are.
@@ -116,7 +121,7 @@ fn descriptions(desired: &Desired, binding: &Binding) -> BTreeMap<(GroupNumber, 
 fn describe(serves: &[ObjectRef]) -> String {
     const LONGEST: usize = 255;
     if serves.is_empty() {
-        return "settings".to_owned();
+        return SETTINGS.to_owned();
     }
     let mut text = String::new();
     for (place, object) in serves.iter().enumerate() {

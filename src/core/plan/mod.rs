@@ -12,6 +12,7 @@ mod care;
 mod cost;
 mod draft;
 mod goal;
+mod lint;
 mod middle;
 mod path;
 mod state;
@@ -19,6 +20,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use lint::{Fault, lint};
 pub use text::Text;
 
 use crate::budget::Breach;
