@@ -379,3 +379,6 @@ fn services<'r>(
     }
     pieces.into_iter().filter_map(|piece| Some((piece.first()?, piece))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,45 @@ fn limited(reader: &mut dyn Read, path: &Path) -> Result<Vec<u8>, Failure> {
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> Failure {
     move |source| Failure::Unreadable { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(paths: &[PathBuf]) -> Result<Vec<String>, String> {
+        let sources = read(paths, &mut io::empty()).map_err(|failure| failure.to_string())?;
+        let name = |source: &Source| source.name.rsplit('/').next().unwrap_or_default().to_owned();
+        Ok(sources.iter().map(name).collect())
+    }
+
+    #[test]
+    fn a_folder_gives_its_manifests_sorted_and_nothing_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("b/c")).unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        let files = ["z.yml", "a.yaml", "b/c/x.json", "notes.txt", ".git/d.yaml", ".e.yaml"];
+        for file in files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let root = folder.path().to_owned();
+        assert_eq!(names(std::slice::from_ref(&root)).unwrap(), ["a.yaml", "x.json", "z.yml"]);
+        let twice = [root.join("z.yml"), root.clone(), root.join("notes.txt"), root];
+        assert_eq!(names(&twice).unwrap(), ["z.yml", "a.yaml", "x.json", "notes.txt"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_never_around() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        fs::create_dir_all(root.join("sub")).unwrap();
+        fs::write(root.join("sub/a.yaml"), "").unwrap();
+        symlink("..", root.join("sub/up")).unwrap();
+        symlink("sub/a.yaml", root.join("same.yaml")).unwrap();
+        assert_eq!(names(std::slice::from_ref(&root)).unwrap(), ["same.yaml"]);
+        symlink("loop.yaml", root.join("loop.yaml")).unwrap();
+        let error = names(std::slice::from_ref(&root)).unwrap_err();
+        assert!(error.contains("loop.yaml"), "{error}");
+    }
+}
