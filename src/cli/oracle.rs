@@ -4,6 +4,7 @@ use moat_core::compile::Desired;
 use moat_core::explain::{Evidence, Explainer};
 use moat_core::finding::Finding;
 use moat_core::firewall::State;
+use moat_core::plan::Held;
 
 use crate::Io;
 use crate::failure::Failure;
@@ -36,7 +37,9 @@ impl Clouds {
         } else {
             session.apply(desired, io)?.observed
         };
-        let target = session.plan(desired, &observed).target;
+        let plan = session.plan(desired, &observed);
+        // What a plan holds back is not applied either. Groups bear other numbers there, which changes no flow.
+        let target = if plan.held == Held::default() { plan.target } else { desired.state.clone() };
         Ok(Self { held: observed.state, target })
     }
 }

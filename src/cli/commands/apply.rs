@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
         writer: session.writer(),
     };
     match arguments.output {
-        Output::Json => print_json(&report.document(&applied.stages, Some(true)), io)?,
+        Output::Json => print_json(&report.document(&applied.stages, Some(report.is_whole())), io)?,
         Output::Text => {
             let paint = Paint { on: io.terminal.colour };
             report.groups(&applied.stages, io)?;
@@ -35,5 +35,5 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             report.read_back(&applied.observed, paint, io)?;
         }
     }
-    Ok(if findings.is_empty() { Exit::Clean } else { Exit::Findings })
+    Ok(report.exit())
 }

@@ -27,8 +27,10 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             report.stages(&plan.stages, "to do", io)?;
             report.summary(&arguments.paths, io)?;
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
-            let next = if steps == 0 {
+            let next = if steps == 0 && report.is_whole() {
                 paint.green("nothing to do: the cloud holds all of it")
+            } else if steps == 0 {
+                paint.yellow("nothing can be done: what is held stays as it is")
             } else {
                 format!(
                     "{} to do: `moat apply` carries them out",
@@ -38,5 +40,5 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             writeln!(io.stdout, "{next}")?;
         }
     }
-    Ok(if findings.is_empty() { Exit::Clean } else { Exit::Findings })
+    Ok(report.exit())
 }

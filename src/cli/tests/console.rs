@@ -116,7 +116,13 @@ impl Console {
             words.splice(..=end, ["moat".to_owned()]);
         }
         let printed = match words[0].as_str() {
-            "moat" => run_moat(&words),
+            "moat" => {
+                let printed = run_moat(&words);
+                if words[1] == "apply" && words.iter().any(|word| word == "--state") {
+                    nothing_is_left(&words);
+                }
+                printed
+            }
             "cp" => {
                 copy(Path::new(&words[1]), Path::new(&words[2]));
                 String::new()
@@ -160,6 +166,15 @@ fn run_moat(words: &[String]) -> String {
         Exit::Failed => text.push_str("[exit 1]\n"),
     }
     text
+}
+
+/// After applying, planning again yields nothing.
+fn nothing_is_left(words: &[String]) {
+    let mut words = words.to_vec();
+    words[1] = "plan".to_owned();
+    words.extend(["--output".to_owned(), "json".to_owned()]);
+    let plan = run_moat(&words);
+    assert!(plan.contains("\"stages\": [],"), "{words:?}: {plan}");
 }
 
 /// Both output streams, in the order in which they are written.

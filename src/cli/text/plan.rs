@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use moat_core::compile::Desired;
 use moat_core::finding::Finding;
 use moat_core::firewall::GroupKey;
-use moat_core::plan::{Plan, Stage};
+use moat_core::plan::{Held, Plan, Stage};
 use moat_core::policy::Direction;
 use moat_core::provider::{Observed, Step};
 
 use super::{Paint, count, few, findings, lines_of, table};
-use crate::Io;
 use crate::failure::Failure;
 use crate::json::{self, Writer};
+use crate::{Exit, Io};
 
 /// What `plan` and `apply` tell.
 pub(crate) struct Report<'a> {
@@ -30,6 +30,16 @@ const MOST_RULES: usize = 12;
 const MOST_LINES: usize = 120;
 
 impl Report<'_> {
+    /// Whether the plan leads to all that is desired.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.plan.held == Held::default()
+    }
+
+    /// Clean if there are no findings and nothing is held.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.findings.is_empty() && self.is_whole() { Exit::Clean } else { Exit::Findings }
+    }
+
     /// The form for machines.
     pub(crate) fn document(&self, stages: &[Stage], applied: Option<bool>) -> json::Plan {
         json::Plan {
