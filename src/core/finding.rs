@@ -143,6 +143,21 @@ reasons! {
     NeverFiltered,
 }
 
+impl Reason {
+    /// Whether it is a standing fact about the VPC or the settings, which no edit of a policy changes: worth knowing, and no
+    /// reason to call a set of policies unclean.
+    #[must_use]
+    pub const fn is_standing(self) -> bool {
+        matches!(
+            self,
+            Self::NeverFiltered
+                | Self::GroupReplaced
+                | Self::PriorGroups
+                | Self::ProbesFromAllNodes
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -36,6 +36,8 @@ pub(crate) enum Told {
     Rule(u32, Arc<str>),
     /// Groups of others.
     Groups(ObjectRef),
+    /// The VPC: no policy can change it.
+    Vpc,
 }
 
 /// One reason of a difference: who is told, the reason, and the services that it explains.
@@ -79,7 +81,9 @@ impl<'m, 'a> Blame<'m, 'a> {
                 Effect::NotEnforced | Effect::Ignored,
                 _,
                 Remote::Addresses { platform: true, .. },
-            ) => Reason::NeverFiltered,
+            ) => {
+                return vec![(Told::Vpc, Reason::NeverFiltered, all)];
+            }
             (Effect::NotEnforced | Effect::Ignored, Some(reason), _) => reason,
             (Effect::NotEnforced | Effect::Ignored, None, _) => Reason::GroupKept,
             (Effect::Narrower, untouchable, _) if untouchable.is_some() || governing.is_empty() => {
@@ -142,6 +146,9 @@ impl<'m, 'a> Blame<'m, 'a> {
             Told::Policy(index) => (policy(index)?, Arc::from("")),
             Told::Rule(index, path) => (policy(index)?, path),
             Told::Groups(object) => (object, Arc::from("")),
+            Told::Vpc => {
+                (ObjectRef { kind: Kind::Other, namespace: None, name: "vpc".into() }, "".into())
+            }
         })
     }
 }
@@ -159,8 +166,8 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
         ),
         (
             Reason::NeverFiltered,
-            "no security group filters the platform's resolver, metadata, time and licence addresses: what the policy \
-             denies there passes",
+            "no security group filters the platform's resolver, metadata, time and licence addresses: what \
+             policies deny there passes",
         ),
         (
             Reason::UndeclaredPodSubnets,

@@ -1,13 +1,16 @@
 //! From classes to groups: which rules, in how many groups, who wears what, within the quotas.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::class::{Class, ClassId, Classes};
 use super::cover::{CoverRule, cover};
+use super::effective::ByAddress;
+use super::grant::Grant;
 use super::meaning::Meaning;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
-use crate::net::{Family, Service, Shape};
+use crate::net::{Family, Prefix, Service, ServiceSet, Shape};
 use crate::policy::Direction;
 use crate::settings::Quotas;
 
@@ -32,7 +35,7 @@ pub(crate) enum LinePeer {
     /// What a copied rule names: addresses, or a group of others.
     Copied(Peer),
     /// Addresses.
-    Prefix(crate::net::Prefix),
+    Prefix(Prefix),
 }
 
 /// The lines of a group, each with its direction.
@@ -56,7 +59,12 @@ impl Layout {
     /// Lays out the groups. Classes that do not fit an interface's quotas get their groups all the same, and are named.
     pub(crate) fn new(meaning: &Meaning<'_>, classes: &Classes) -> Self {
         let quotas = meaning.settings.quotas;
-        let prefixes = meaning.grants.iter().map(|grant| prefix_lines(grant)).collect::<Vec<_>>();
+        let mut covers: HashMap<&ByAddress, Rc<[Line]>> = HashMap::new();
+        let prefixes = meaning.grants.iter().map(|grant| {
+            let cover = covers.entry(&grant.addresses);
+            cover.or_insert_with(|| prefix_lines(&grant.addresses)).clone()
+        });
+        let prefixes: Vec<Rc<[Line]>> = prefixes.collect();
         let mut references = reference_lines(meaning, classes);
         let mut slots = Slots::new(meaning, classes);
         for ((prefixes, references), named_by) in
@@ -116,12 +124,13 @@ impl Layout {
 // ------------------------------------------------------------------------------------------------- lines
 
 impl Class {
-    fn lines(&self, prefixes: &[Vec<Line>], references: &[References]) -> Lines {
+    fn lines(&self, prefixes: &[Rc<[Line]>], references: &[References]) -> Lines {
         let mut lines = Vec::new();
         for (direction, grant) in Direction::BOTH.into_iter().zip(self.grants) {
             let Some(grant) = grant else { continue };
             let named = references.get(grant).into_iter().flat_map(References::lines);
-            let all = named.chain(prefixes.get(grant).into_iter().flatten().cloned());
+            let prefixes = prefixes.get(grant).map_or(&[][..], |lines| lines);
+            let all = named.chain(prefixes.iter().cloned());
             lines.extend(all.map(|line| (direction, line)));
         }
         lines.extend(self.copied.iter().map(|rule| {
@@ -132,9 +141,8 @@ impl Class {
     }
 }
 
-fn prefix_lines(grant: &super::grant::Grant) -> Vec<Line> {
-    let v4 = cover(&grant.addresses.v4);
-    let v6 = cover(&grant.addresses.v6);
+fn prefix_lines(addresses: &ByAddress) -> Rc<[Line]> {
+    let (v4, v6) = (cover(&addresses.v4), cover(&addresses.v6));
     let line = |rule: CoverRule| Line {
         peer: LinePeer::Prefix(rule.prefix),
         shape: rule.shape,
@@ -167,18 +175,20 @@ impl References {
     }
 }
 
-fn reference_lines(meaning: &Meaning<'_>, classes: &Classes) -> Vec<References> {
-    let of_grant = |grant: &std::rc::Rc<super::grant::Grant>| {
+fn reference_lines<'g>(meaning: &'g Meaning<'_>, classes: &Classes) -> Vec<References> {
+    let mut known: HashMap<&ServiceSet, Vec<Shape>> = HashMap::new();
+    let mut of_grant = |grant: &'g Grant| {
         let mut references = References::default();
         for (cohort, services) in &grant.references {
             let Some(class) = classes.of(*cohort) else { continue };
-            for shape in services.maximal_shapes_of_both() {
-                references.0.entry(shape).or_default().0.insert(class);
+            let shapes = known.entry(services);
+            for shape in shapes.or_insert_with(|| services.maximal_shapes_of_both()) {
+                references.0.entry(*shape).or_default().0.insert(class);
             }
         }
         references
     };
-    meaning.grants.iter().map(of_grant).collect()
+    meaning.grants.iter().map(|grant| of_grant(grant)).collect()
 }
 
 /// Whether any class has the rules of each grant.
