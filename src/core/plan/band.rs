@@ -11,16 +11,19 @@
 //! Shares no evaluation code with [`crate::firewall::Cloud`], which the tests hold against it.
 
 mod desk;
+mod effect;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use desk::{Desk, EndId, NO_GROUPS, Picture, SetId, WornId};
 
+pub use effect::{Effect, effect};
+
 use super::Stage;
 use super::state::{apply, worn};
 use crate::firewall::{GroupKey, State};
-use crate::inventory::{Interface, InterfaceId, Inventory};
+use crate::inventory::{Interface, InterfaceId, Inventory, PodIndex};
 use crate::net::{Address, Family};
 use crate::policy::Direction;
 use crate::provider::Step;
@@ -58,6 +61,7 @@ enum Course {
 /// A pod of the inventory behind an interface.
 #[derive(Debug)]
 struct Place<'a> {
+    pod: PodIndex,
     interface: &'a InterfaceId,
     addresses: [Option<u128>; 2],
 }
@@ -82,7 +86,7 @@ struct Kind<'a> {
     sides: Sides,
     addresses: [Option<u128>; 2],
     example: &'a InterfaceId,
-    several: bool,
+    pods: Vec<PodIndex>,
 }
 
 /// Kinds whose address functions are equal.
@@ -166,10 +170,10 @@ impl<'a> Proof<'a> {
         let mut desk = Desk::new();
         let (mut old, mut new) = (desk.picture(old), desk.picture(new));
         let mut places = Vec::new();
-        for (_, pod) in inventory.pods_of_policies() {
+        for (index, pod) in inventory.pods_of_policies() {
             let Some(interface) = &pod.interface else { continue };
             let addresses = Family::BOTH.map(|family| pod.address(family).map(point));
-            places.push(Place { interface, addresses });
+            places.push(Place { pod: index, interface, addresses });
         }
         // What no state names wears what the cloud tells.
         for place in &places {
@@ -285,8 +289,9 @@ impl<'a> Proof<'a> {
                 [a4.and_then(|address| low(v4, address)), a6.and_then(|address| low(v6, address))];
             kinds
                 .entry((sides, addresses))
-                .and_modify(|kind| kind.several = true)
-                .or_insert(Kind { sides, addresses, example: place.interface, several: false });
+                .or_insert_with(|| Kind::new(sides, addresses, place.interface))
+                .pods
+                .push(place.pod);
         }
         kinds.into_values().collect()
     }
@@ -332,7 +337,7 @@ impl<'a> Proof<'a> {
                 let named: BTreeSet<u32> =
                     ends.iter().flat_map(|end| self.desk.named(*end, direction)).collect();
                 for other in named.iter().filter_map(|group| wearers.get(group)).flatten() {
-                    let alone = *other == place && !kind.several;
+                    let alone = *other == place && !kind.several();
                     let still = !changes(&kind.sides)
                         && kinds.get(*other).is_none_or(|other| !changes(&other.sides));
                     if !alone && !still {
@@ -381,7 +386,7 @@ impl<'a> Proof<'a> {
         let mut pairs = Vec::new();
         for ((_, _, left_changes), (left, sources)) in &alike {
             for ((_, _, right_changes), (right, destinations)) in &alike {
-                let alone = sources.iter().filter(|kind| left == right && !kind.several).count();
+                let alone = sources.iter().filter(|kind| left == right && !kind.several()).count();
                 let every = sources.len() * destinations.len() - alone;
                 let related = related.get(&(*left, *right)).copied().unwrap_or(0);
                 if (*left_changes || *right_changes) && every > related {
@@ -446,6 +451,16 @@ impl<'a> Proof<'a> {
             }
         }
         blame
+    }
+}
+
+impl<'a> Kind<'a> {
+    const fn new(sides: Sides, addresses: [Option<u128>; 2], example: &'a InterfaceId) -> Self {
+        Self { sides, addresses, example, pods: Vec::new() }
+    }
+
+    const fn several(&self) -> bool {
+        self.pods.len() > 1
     }
 }
 

@@ -20,6 +20,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use band::{Effect, effect};
 pub use lint::{Fault, lint};
 pub use text::Text;
 

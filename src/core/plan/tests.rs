@@ -7,7 +7,7 @@ use world::{Choices, World, after, arrivals, packets};
 use super::*;
 use crate::budget;
 use crate::firewall::State;
-use crate::flow::Flow;
+use crate::flow::{Flow, FlowSet};
 
 /// Subsets of a stage's steps: all of few, else each alone, each left out, and some at random.
 fn subsets(steps: &[Step], choices: &mut Choices) -> Vec<Vec<Step>> {
@@ -98,7 +98,18 @@ proptest! {
         assert_eq!(lint(&plan, &world.observed.state, &quotas), [], "{context}");
         let fits = budget::breaches(&world.observed.state, &quotas).is_empty();
         let mut state = world.observed.state.clone();
-        for stage in &plan.stages {
+        let effects = plan.effects(&world.observed, &world.inventory);
+        for (stage, effect) in plan.stages.iter().zip(&effects) {
+            let before = arrivals(&state, &world.inventory, &band.packets);
+            let then = after(&state, &stage.steps);
+            let then = arrivals(&then, &world.inventory, &band.packets);
+            let others = band.packets.iter().enumerate();
+            for (place, packet) in others.filter(|(_, it)| it.source != it.destination) {
+                let within = |boxes: &[FlowSet]| boxes.iter().any(|it| it.contains(packet));
+                let told = (within(&effect.opens), within(&effect.closes));
+                let real = (then[place] && !before[place], before[place] && !then[place]);
+                assert_eq!(told, real, "{packet:?} {effect:?} {context}");
+            }
             for steps in subsets(&stage.steps, &mut choices) {
                 let between = after(&state, &steps);
                 band.assert_holds(&world, &between, &context);

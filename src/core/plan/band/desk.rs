@@ -22,7 +22,7 @@ pub(super) type EndId = u32;
 type GroupId = u32;
 
 /// No service.
-const NOTHING: SetId = 0;
+pub(super) const NOTHING: SetId = 0;
 /// No group.
 pub(super) const NO_GROUPS: WornId = 0;
 
@@ -232,6 +232,36 @@ impl Desk {
                 Function::V6(steps) => into.extend(steps.pieces().map(|(piece, _)| piece.low())),
             }
         }
+    }
+
+    /// The addresses with each pair of values that two address functions have.
+    pub(super) fn pieces(&self, functions: [FunctionId; 2]) -> Vec<(AddressSet, [SetId; 2])> {
+        fn of<T: Address>(
+            a: &StepFunction<T, SetId>,
+            b: &StepFunction<T, SetId>,
+        ) -> Vec<(AddressSet, [SetId; 2])> {
+            let pairs = a.map2(b, |a, b| [*a, *b]);
+            pairs.pieces().map(|(piece, pair)| (T::set(piece.into()), *pair)).collect()
+        }
+        match functions.map(|id| self.functions.get(id)) {
+            [Function::V4(a), Function::V4(b)] => of(a, b),
+            [Function::V6(a), Function::V6(b)] => of(a, b),
+            [Function::V4(_) | Function::V6(_), _] => Vec::new(),
+        }
+    }
+
+    /// The services of a set.
+    pub(super) fn services(&self, set: SetId) -> &ServiceSet {
+        self.sets.get(set)
+    }
+
+    /// The services of one set that are not in another.
+    pub(super) fn difference(&mut self, a: SetId, b: SetId) -> SetId {
+        if a == b {
+            return NOTHING;
+        }
+        let difference = self.sets.get(a).difference(self.sets.get(b));
+        self.sets.intern(difference).0
     }
 
     /// The triples of values that three address functions have anywhere.
