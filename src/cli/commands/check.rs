@@ -35,7 +35,8 @@ pub(crate) fn run(arguments: &Check, io: &mut Io<'_>) -> Result<Exit, Failure> {
             print_json(&sarif::log(&found, &outcomes, &session.inventory), io)?;
         }
     }
-    let clean = found.is_empty() && outcomes.iter().all(Outcome::is_met);
+    let clean = found.iter().all(|finding| finding.reason.is_standing())
+        && outcomes.iter().all(Outcome::is_met);
     Ok(if clean { Exit::Clean } else { Exit::Findings })
 }
 

@@ -323,8 +323,10 @@ pub(crate) struct Counts {
     pub(crate) groups: usize,
     /// Their rules.
     pub(crate) rules: usize,
-    /// Rules that name an address block.
+    /// Rules that name an address block, but for copied ones.
     pub(crate) prefix_rules: usize,
+    /// Rules copied from groups of others that gave way, in directions that no policy governs.
+    pub(crate) copied_rules: usize,
     /// Rules that name a group.
     pub(crate) reference_rules: usize,
     /// The fewest rules that name an address block any exact translation has.

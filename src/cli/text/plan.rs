@@ -35,9 +35,10 @@ impl Report<'_> {
         self.plan.held == Held::default()
     }
 
-    /// Clean if there are no findings and nothing is held.
+    /// Clean if there are no findings but standing ones, and nothing is held.
     pub(crate) fn exit(&self) -> Exit {
-        if self.findings.is_empty() && self.is_whole() { Exit::Clean } else { Exit::Findings }
+        let clean = self.findings.iter().all(|finding| finding.reason.is_standing());
+        if clean && self.is_whole() { Exit::Clean } else { Exit::Findings }
     }
 
     /// The form for machines.
@@ -62,6 +63,7 @@ impl Report<'_> {
             groups: counts.groups,
             rules: counts.rules,
             prefix_rules: counts.prefix_rules,
+            copied_rules: counts.copied_rules,
             reference_rules: counts.reference_rules,
             minimum_prefix_rules: counts.minimum_prefix_rules,
             largest_group: counts.largest_group,
@@ -216,11 +218,15 @@ impl Report<'_> {
         )?;
         writeln!(
             io.stdout,
-            "{}: {} that name a group, {} that name addresses ({} is the minimum); the largest group has {}",
+            "{}: {} that name a group, {} that name addresses ({} is the minimum){}; the largest group has {}",
             count(counts.rules, "rule"),
             counts.reference_rules,
             counts.prefix_rules,
             counts.minimum_prefix_rules,
+            match counts.copied_rules {
+                0 => String::new(),
+                copied => format!(", {copied} copied from groups that gave way"),
+            },
             count(counts.largest_group, "rule"),
         )?;
         writeln!(io.stdout)?;

@@ -102,9 +102,8 @@ fn witness(
 fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &Desired) -> Counts {
     let ours = |key: &GroupKey| matches!(key, GroupKey::Ours(_));
     let groups = || desired.state.groups.iter().filter(|(key, _)| ours(key));
-    let rules = || groups().flat_map(|(_, rules)| rules);
-    let prefix = |rule: &&Rule| matches!(rule.peer, Peer::Prefix(_));
-    let lines = layout.groups.iter().flatten().flat_map(|(_, lines)| lines);
+    let lines = || layout.groups.iter().flatten().flat_map(|(_, lines)| lines);
+    let lines_to = |of: fn(&LinePeer) -> bool| lines().filter(|(_, line)| of(&line.peer)).count();
     let cost = |rules: &BTreeSet<Rule>| {
         let of = |direction, family| {
             let here = rules.iter().filter(|rule| rule.direction == direction);
@@ -122,10 +121,11 @@ fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &D
         policies: meaning.policies.len(),
         classes: classes.list.len(),
         groups: groups().count(),
-        rules: rules().count(),
-        prefix_rules: rules().filter(prefix).count(),
-        reference_rules: rules().filter(|rule| !prefix(rule)).count(),
-        minimum_prefix_rules: lines.filter(|(_, line)| line.witness.is_some()).count(),
+        rules: groups().map(|(_, rules)| rules.len()).sum(),
+        prefix_rules: lines_to(|peer| matches!(peer, LinePeer::Prefix(_))),
+        copied_rules: lines_to(|peer| matches!(peer, LinePeer::Copied(_))),
+        reference_rules: lines_to(|peer| matches!(peer, LinePeer::Class(_) | LinePeer::Members(_))),
+        minimum_prefix_rules: lines().filter(|(_, line)| line.witness.is_some()).count(),
         largest_group: groups().map(|(_, rules)| cost(rules)).max().unwrap_or(0),
     }
 }

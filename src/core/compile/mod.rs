@@ -76,8 +76,10 @@ pub struct Counts {
     pub groups: usize,
     /// Rules of our groups.
     pub rules: usize,
-    /// Those that name a prefix.
+    /// Those that name a prefix, but for copied ones.
     pub prefix_rules: usize,
+    /// Those copied from groups of others that gave way, in directions that no policy governs (DESIGN §6.8).
+    pub copied_rules: usize,
     /// Those that name a group.
     pub reference_rules: usize,
     /// The fewest prefix rules that any translation has: the number of witnesses (`prefix_rules` equals it unless a quota cut it).
