@@ -231,6 +231,10 @@ impl<'a, 'c> Resolver<'a, 'c> {
                 Tier::Baseline { .. } => program.baseline.push(list),
             }
         }
+        if program.accepts.is_some() {
+            // The NetworkPolicy tier is final for a pod that it isolates.
+            program.baseline.clear();
+        }
         Some(program)
     }
 
