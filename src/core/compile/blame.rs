@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cohort::{Carrier, Cohort, CohortId};
-use super::loss::untouchable;
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
@@ -76,7 +75,7 @@ impl<'m, 'a> Blame<'m, 'a> {
     ) -> Vec<Blamed> {
         let governing = self.meaning.programs.governing(id, direction);
         let all = ServiceSet::all();
-        let reason = match (effect, untouchable(cohort), remote) {
+        let reason = match (effect, cohort.untouchable(), remote) {
             (
                 Effect::NotEnforced | Effect::Ignored,
                 _,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
 use crate::inventory::{Attachment, Inventory, NamedPort, Pod, PodIndex};
 use crate::net::{AddressSet, Family};
@@ -321,6 +322,18 @@ impl Cohort {
     /// Whether Moat may change the groups of these pods' interfaces.
     pub(crate) fn programmable(&self) -> bool {
         matches!(self.carrier, Carrier::Programmable(_))
+    }
+
+    /// Why Moat's groups do not filter these pods, if they do not.
+    pub(crate) fn untouchable(&self) -> Option<Reason> {
+        match &self.carrier {
+            Carrier::Programmable(_) => None,
+            Carrier::Untouchable(Attachment::Fixed, _) => Some(Reason::FixedInterface),
+            Carrier::Untouchable(Attachment::Shared | Attachment::Exclusive, _) => {
+                Some(Reason::SharedInterface)
+            }
+            Carrier::Unknown => Some(Reason::NoInterface),
+        }
     }
 }
 

@@ -4,48 +4,29 @@
 //! boxes of flows, each with the reason that explains it; so no difference goes unreported, whatever caused it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::blame::{Blame, Remote, Told, advice};
 use super::class::Classes;
-use super::cohort::{Carrier, Cohort, CohortId, Concession};
+use super::cohort::{Cohort, CohortId, Concession};
+use super::draw::{Drawn, Extent, Pen, Region, RegionId};
 use super::effective::{ByAddress, Function};
 use super::meaning::Meaning;
 use super::outcome::{Outcome, Outcomes};
 use crate::finding::{Effect, Finding, Reason};
-use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
+use crate::flow::EndpointSet;
 use crate::inventory::PodIndex;
 use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, StepFunction};
 use crate::policy::Direction;
 
-/// The other ends and services of a box; its own end are the pods that it is kept under.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Region {
-    direction: Direction,
-    remote: EndpointSet,
-    services: ServiceSet,
-    family: Family,
-}
-
 /// What makes comparisons one: the function, the outcome, and the families of the owner.
 type Compared = (Option<*const Function>, *const Outcome, [bool; 2]);
-
-/// The place of a region in [`Losses::regions`].
-type RegionId = usize;
 
 /// What is allowed at some addresses.
 type Allowed = (Family, ServiceSet, Vec<Prefix>);
 
 /// What makes findings one finding.
 type Key = (Told, Reason, Effect);
-
-/// The boxes of a finding and its witness.
-type Drawn = (Arc<[FlowSet]>, Option<Flow>);
-
-/// The pods of cohorts in regions: what one finding is made of.
-type Extent = BTreeMap<RegionId, Vec<CohortId>>;
 
 /// Every difference, as findings.
 pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding> {
@@ -279,12 +260,14 @@ impl Losses<'_, '_> {
         let found = std::mem::take(&mut self.found);
         let mut findings = Vec::with_capacity(found.len());
         let mut known: HashMap<(Extent, Effect), Drawn> = HashMap::new();
+        let (meaning, outcomes, regions) = (self.meaning, &mut self.outcomes, &self.regions[..]);
+        let mut pen = Pen { meaning, outcomes, regions };
         for ((told, reason, effect), extent) in found {
             let key = (extent, effect);
             let (flows, witness) = match known.get(&key) {
                 Some(known) => known.clone(),
                 None => {
-                    let drawn = self.draw(&key.0, effect);
+                    let drawn = pen.draw(&key.0, effect);
                     known.insert(key, drawn.clone());
                     drawn
                 }
@@ -305,124 +288,6 @@ impl Losses<'_, '_> {
         }
         findings
     }
-
-    fn draw(&mut self, extent: &Extent, effect: Effect) -> Drawn {
-        let mut flows = Vec::new();
-        let mut witness = None;
-        for (place, cohorts) in extent {
-            let Some(region) = self.regions.get(*place).cloned() else { continue };
-            let cohorts = cohorts.iter().filter_map(|id| self.meaning.cohorts.get(*id));
-            let pods: BTreeSet<PodIndex> =
-                cohorts.flat_map(|cohort| cohort.pods.iter().copied()).collect();
-            witness = witness.or_else(|| self.witness(effect, &region, &pods));
-            flows.extend(boxes(&region, &pods));
-        }
-        (flows.into(), witness)
-    }
-
-    /// One real flow of a region: for `Narrower` one that the other end's policies allow, for `NotEnforced` one that the
-    /// cloud lets through at the other end.
-    fn witness(
-        &mut self,
-        effect: Effect,
-        region: &Region,
-        pods: &BTreeSet<PodIndex>,
-    ) -> Option<Flow> {
-        let family = region.family;
-        let flow = |here: PodIndex, there, service| {
-            let here = Endpoint::Pod(here);
-            let (source, destination) = match region.direction {
-                Direction::Ingress => (there, here),
-                Direction::Egress => (here, there),
-            };
-            Flow { source, destination, family, service }
-        };
-        if let Some(address) = self.unborne(&region.remote.addresses) {
-            let service = region.services.first()?;
-            return Some(flow(*pods.first()?, Endpoint::Address(address), service));
-        }
-        for there in &region.remote.pods {
-            for here in pods.iter().filter(|here| *here != there) {
-                let passes = self.other_end(effect, region, *here, *there)?;
-                if let Some(service) = region.services.intersection(&passes).first() {
-                    return Some(flow(*here, Endpoint::Pod(*there), service));
-                }
-            }
-        }
-        None
-    }
-
-    fn other_end(
-        &mut self,
-        effect: Effect,
-        region: &Region,
-        here: PodIndex,
-        there: PodIndex,
-    ) -> Option<ServiceSet> {
-        let other = match region.direction {
-            Direction::Ingress => Direction::Egress,
-            Direction::Egress => Direction::Ingress,
-        };
-        let cohorts = &self.meaning.cohorts;
-        let (mine, theirs) = (cohorts.of(here)?, cohorts.of(there)?);
-        let address = self.meaning.inventory.pod(here)?.address(region.family)?;
-        match effect {
-            Effect::Narrower | Effect::Ignored => Some(match self.meaning.asked(theirs, other) {
-                Some(function) => function.at(function.reach(mine), address),
-                None => ServiceSet::all(),
-            }),
-            Effect::NotEnforced => {
-                let outcome = self.outcomes.of(theirs, cohorts.get(theirs)?, other);
-                Some(self.outcomes.at(&outcome, mine, cohorts.get(mine)?, address))
-            }
-        }
-    }
-
-    /// An address of a set that no pod bears.
-    fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
-        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-            T::of(set).iter().find_map(|interval| {
-                let mut next = Some(interval.low());
-                while let Some(point) = next.filter(|point| interval.contains(*point)) {
-                    if !borne(point.to_ip()) {
-                        return Some(point.to_ip());
-                    }
-                    next = point.next();
-                }
-                None
-            })
-        }
-        let borne = |address| self.meaning.cohorts.bearer(address).is_some();
-        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
-    }
-}
-
-/// Boxes of a region. A pod reaches itself whatever anyone says, so a pod that is among its own remotes gets a box of
-/// its own without itself.
-fn boxes(region: &Region, pods: &BTreeSet<PodIndex>) -> Vec<FlowSet> {
-    let (among, apart): (BTreeSet<PodIndex>, BTreeSet<PodIndex>) =
-        pods.iter().copied().partition(|pod| region.remote.pods.contains(pod));
-    let flows = |here: BTreeSet<PodIndex>, there: EndpointSet| {
-        let here = EndpointSet { pods: here, addresses: AddressSet::empty() };
-        let (sources, destinations) = match region.direction {
-            Direction::Ingress => (there, here),
-            Direction::Egress => (here, there),
-        };
-        let (services, family) = (region.services.clone(), Some(region.family));
-        FlowSet { sources, destinations, services, family }
-    };
-    let mut boxes = Vec::new();
-    if !apart.is_empty() {
-        boxes.push(flows(apart, region.remote.clone()));
-    }
-    for pod in among {
-        let mut others = region.remote.clone();
-        others.pods.remove(&pod);
-        if !others.is_empty() {
-            boxes.push(flows(BTreeSet::from([pod]), others));
-        }
-    }
-    boxes
 }
 
 /// The addresses of each value that is not empty.
@@ -436,18 +301,5 @@ fn by_value<T: Address>(
     }
     for (services, intervals) in grouped {
         each(services, T::set(intervals.into_iter().collect()));
-    }
-}
-
-/// Whether the cloud carries these pods without asking Moat's groups.
-pub(crate) fn untouchable(cohort: &Cohort) -> Option<Reason> {
-    use crate::inventory::Attachment;
-    match &cohort.carrier {
-        Carrier::Programmable(_) => None,
-        Carrier::Untouchable(Attachment::Fixed, _) => Some(Reason::FixedInterface),
-        Carrier::Untouchable(Attachment::Shared | Attachment::Exclusive, _) => {
-            Some(Reason::SharedInterface)
-        }
-        Carrier::Unknown => Some(Reason::NoInterface),
     }
 }

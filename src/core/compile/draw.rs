@@ -1,0 +1,161 @@
+//! What a finding shows: its flows as boxes, and one real flow out of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::cohort::CohortId;
+use super::meaning::Meaning;
+use super::outcome::Outcomes;
+use crate::finding::Effect;
+use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
+use crate::inventory::PodIndex;
+use crate::net::{Address, AddressSet, Family, ServiceSet};
+use crate::policy::Direction;
+
+/// The other ends and services of a box; its own end are the pods that it is kept under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Region {
+    pub(crate) direction: Direction,
+    pub(crate) remote: EndpointSet,
+    pub(crate) services: ServiceSet,
+    pub(crate) family: Family,
+}
+
+/// The place of a region in a list of them.
+pub(crate) type RegionId = usize;
+
+/// The pods of cohorts in regions: what one finding is made of.
+pub(crate) type Extent = BTreeMap<RegionId, Vec<CohortId>>;
+
+/// The boxes of a finding and its witness.
+pub(crate) type Drawn = (Arc<[FlowSet]>, Option<Flow>);
+
+/// Draws extents.
+pub(crate) struct Pen<'x, 'm, 'a> {
+    pub(crate) meaning: &'m Meaning<'a>,
+    pub(crate) outcomes: &'x mut Outcomes<'m, 'a>,
+    pub(crate) regions: &'x [Rc<Region>],
+}
+
+impl Pen<'_, '_, '_> {
+    /// The boxes and the witness of an extent.
+    pub(crate) fn draw(&mut self, extent: &Extent, effect: Effect) -> Drawn {
+        let mut flows = Vec::new();
+        let mut witness = None;
+        for (place, cohorts) in extent {
+            let Some(region) = self.regions.get(*place).cloned() else { continue };
+            let cohorts = cohorts.iter().filter_map(|id| self.meaning.cohorts.get(*id));
+            let pods: BTreeSet<PodIndex> =
+                cohorts.flat_map(|cohort| cohort.pods.iter().copied()).collect();
+            witness = witness.or_else(|| self.witness(effect, &region, &pods));
+            flows.extend(boxes(&region, &pods));
+        }
+        (flows.into(), witness)
+    }
+
+    /// One real flow of a region: for `Narrower` one that the other end's policies allow, for `NotEnforced` one that the
+    /// cloud lets through at the other end.
+    fn witness(
+        &mut self,
+        effect: Effect,
+        region: &Region,
+        pods: &BTreeSet<PodIndex>,
+    ) -> Option<Flow> {
+        let family = region.family;
+        let flow = |here: PodIndex, there, service| {
+            let here = Endpoint::Pod(here);
+            let (source, destination) = match region.direction {
+                Direction::Ingress => (there, here),
+                Direction::Egress => (here, there),
+            };
+            Flow { source, destination, family, service }
+        };
+        if let Some(address) = self.unborne(&region.remote.addresses) {
+            let service = region.services.first()?;
+            return Some(flow(*pods.first()?, Endpoint::Address(address), service));
+        }
+        for there in &region.remote.pods {
+            for here in pods.iter().filter(|here| *here != there) {
+                let passes = self.other_end(effect, region, *here, *there)?;
+                if let Some(service) = region.services.intersection(&passes).first() {
+                    return Some(flow(*here, Endpoint::Pod(*there), service));
+                }
+            }
+        }
+        None
+    }
+
+    fn other_end(
+        &mut self,
+        effect: Effect,
+        region: &Region,
+        here: PodIndex,
+        there: PodIndex,
+    ) -> Option<ServiceSet> {
+        let other = match region.direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        };
+        let cohorts = &self.meaning.cohorts;
+        let (mine, theirs) = (cohorts.of(here)?, cohorts.of(there)?);
+        let address = self.meaning.inventory.pod(here)?.address(region.family)?;
+        match effect {
+            Effect::Narrower | Effect::Ignored => Some(match self.meaning.asked(theirs, other) {
+                Some(function) => function.at(function.reach(mine), address),
+                None => ServiceSet::all(),
+            }),
+            Effect::NotEnforced => {
+                let outcome = self.outcomes.of(theirs, cohorts.get(theirs)?, other);
+                Some(self.outcomes.at(&outcome, mine, cohorts.get(mine)?, address))
+            }
+        }
+    }
+
+    /// An address of a set that no pod bears.
+    fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
+        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+            T::of(set).iter().find_map(|interval| {
+                let mut next = Some(interval.low());
+                while let Some(point) = next.filter(|point| interval.contains(*point)) {
+                    if !borne(point.to_ip()) {
+                        return Some(point.to_ip());
+                    }
+                    next = point.next();
+                }
+                None
+            })
+        }
+        let borne = |address| self.meaning.cohorts.bearer(address).is_some();
+        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
+    }
+}
+
+/// Boxes of a region. A pod reaches itself whatever anyone says, so a pod that is among its own remotes gets a box of
+/// its own without itself.
+fn boxes(region: &Region, pods: &BTreeSet<PodIndex>) -> Vec<FlowSet> {
+    let (among, apart): (BTreeSet<PodIndex>, BTreeSet<PodIndex>) =
+        pods.iter().copied().partition(|pod| region.remote.pods.contains(pod));
+    let flows = |here: BTreeSet<PodIndex>, there: EndpointSet| {
+        let here = EndpointSet { pods: here, addresses: AddressSet::empty() };
+        let (sources, destinations) = match region.direction {
+            Direction::Ingress => (there, here),
+            Direction::Egress => (here, there),
+        };
+        let (services, family) = (region.services.clone(), Some(region.family));
+        FlowSet { sources, destinations, services, family }
+    };
+    let mut boxes = Vec::new();
+    if !apart.is_empty() {
+        boxes.push(flows(apart, region.remote.clone()));
+    }
+    for pod in among {
+        let mut others = region.remote.clone();
+        others.pods.remove(&pod);
+        if !others.is_empty() {
+            boxes.push(flows(BTreeSet::from([pod]), others));
+        }
+    }
+    boxes
+}
