@@ -15,6 +15,7 @@ pub mod packets;
 pub mod print;
 pub mod random;
 pub mod run;
+pub mod scenario;
 pub mod shrink;
 pub mod state;
 pub mod transitions;

@@ -58,6 +58,22 @@ pub fn check(seed: u64, quotas: QuotaChoice, edits: usize) -> Result<Tally, Stri
     Ok(tally)
 }
 
+/// Brings up one cluster, and then another in its place, and checks both plans.
+///
+/// # Errors
+///
+/// The step and the packet that leave the band.
+pub fn between(before: &Cluster, after: &Cluster) -> Result<Tally, String> {
+    let mut random = Random::new(0);
+    let mut first = Tally::default();
+    let now = untouched(&before.inventory);
+    let now = transition(before, before, now, &mut random, &mut first, 3)?;
+    let mut tally = Tally::default();
+    let now = with_interfaces(now, &after.inventory);
+    transition(before, after, now, &mut random, &mut tally, 3)?;
+    Ok(tally)
+}
+
 /// Plans the way to a cluster, checks each state on it, and returns the last.
 fn transition(
     before: &Cluster,
