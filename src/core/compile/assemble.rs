@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::class::{Class, Classes, worn_foreign};
-use super::cohort::{CohortId, SetId};
+use super::cohort::{CohortId, Concession, SetId};
 use super::layout::{Layout, Line, LinePeer};
 use super::meaning::Meaning;
 use super::{Counts, Desired, RuleReason, loss, notes};
@@ -13,6 +13,7 @@ use crate::flow::{Endpoint, Flow};
 use crate::inventory::PodIndex;
 use crate::net::{AddressSet, Family};
 use crate::policy::{self, Action, Direction, ObjectRef, Peers};
+use crate::settings::OnQuota;
 
 /// Puts the desired state together.
 pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Desired {
@@ -65,6 +66,10 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
         }
         for pod in &cohort.pods {
             let interface = meaning.inventory.pod(*pod).and_then(|pod| pod.interface.clone());
+            let holds = meaning.settings.on_quota == OnQuota::Hold;
+            if holds && *cohort.concession != Concession::default() {
+                desired.over_quota.extend(interface.clone());
+            }
             if let Some(interface) = interface {
                 desired.state.interfaces.insert(interface, groups.clone());
             }

@@ -26,13 +26,13 @@ mod notes;
 mod outcome;
 mod program;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::finding::Finding;
 use crate::firewall::{GroupNumber, Rule, State};
 use crate::flow::Flow;
-use crate::inventory::{Inventory, PodIndex};
+use crate::inventory::{InterfaceId, Inventory, PodIndex};
 use crate::policy::{ObjectRef, Policy};
 use crate::settings::Settings;
 use class::Classes;
@@ -50,6 +50,9 @@ pub struct Desired {
     pub reasons: BTreeMap<(GroupNumber, Rule), RuleReason>,
     /// The pods that wear each group of ours.
     pub wearers: BTreeMap<GroupNumber, Vec<PodIndex>>,
+    /// The interfaces of pods whose exact rules do not fit the quotas, where settings ask to hold what was programmed last
+    /// ([`crate::settings::OnQuota::Hold`]): the plan leaves those of them alone that wear groups of ours already.
+    pub over_quota: BTreeSet<InterfaceId>,
     /// What the cloud cannot say, sorted; without the findings of parsing.
     pub findings: Vec<Finding>,
     /// Sizes and lower bounds.
