@@ -66,6 +66,8 @@ pub(crate) struct Programs {
     addresses: Interner<AddressSet>,
     /// The addresses of all nodes, if settings open something to them.
     pub(crate) nodes: AddressesId,
+    /// No addresses.
+    nobody: AddressSet,
     /// The settings that change meaning.
     pub(crate) node_traffic: NodeTraffic,
     /// The settings that change meaning.
@@ -111,7 +113,8 @@ impl Programs {
             }
         }
         let (node_traffic, icmp) = (settings.node_traffic, settings.icmp);
-        Self { lists: Interner::default(), addresses, nodes, node_traffic, icmp, governing }
+        let (lists, nobody) = (Interner::default(), AddressSet::empty());
+        Self { lists, addresses, nodes, nobody, node_traffic, icmp, governing }
     }
 
     /// The policies that govern a cohort in a direction, in the order in which they are asked.
@@ -130,8 +133,7 @@ impl Programs {
 
     /// The addresses of an interned set.
     pub(crate) fn addresses(&self, id: AddressesId) -> &AddressSet {
-        const NONE: &AddressSet = &AddressSet::empty();
-        self.addresses.values.get(id.0 as usize).map_or(NONE, |set| set)
+        self.addresses.values.get(id.0 as usize).map_or(&self.nobody, |set| set)
     }
 
     /// What opens for nodes at an isolated pod.

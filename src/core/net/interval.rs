@@ -1,6 +1,7 @@
 //! Closed intervals and canonical sets of them, over any line of integers.
 
 use serde::Serialize;
+use smallvec::{Array, SmallVec};
 
 /// A point on a finite line of integers: ports, addresses, ICMP type and code pairs, protocol numbers.
 pub trait Point: Copy + Ord + std::fmt::Debug + std::hash::Hash {
@@ -8,6 +9,8 @@ pub trait Point: Copy + Ord + std::fmt::Debug + std::hash::Hash {
     const MIN: Self;
     /// The greatest point.
     const MAX: Self;
+    /// Room for the intervals of a small set, within 16 bytes where a point is small.
+    type Few: Array<Item = Interval<Self>> + Clone + std::fmt::Debug + Ord + std::hash::Hash;
     /// The point after this one, none after [`Point::MAX`].
     fn next(self) -> Option<Self>;
     /// The point before this one, none before [`Point::MIN`].
@@ -23,13 +26,15 @@ pub struct Interval<T> {
 
 /// A set of points as sorted intervals that neither overlap nor touch, so that equal sets are equal values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Intervals<T>(Vec<Interval<T>>);
+#[serde(bound(serialize = "T: Serialize"))]
+pub struct Intervals<T: Point>(SmallVec<T::Few>);
 
 macro_rules! points {
-    ($($integer:ty),*) => {$(
+    ($($integer:ty: $few:literal),*) => {$(
         impl Point for $integer {
             const MIN: Self = <$integer>::MIN;
             const MAX: Self = <$integer>::MAX;
+            type Few = [Interval<Self>; $few];
             fn next(self) -> Option<Self> {
                 self.checked_add(1)
             }
@@ -39,7 +44,7 @@ macro_rules! points {
         }
     )*};
 }
-points!(u8, u16, u32, u128);
+points!(u8: 8, u16: 4, u32: 2, u128: 1);
 
 // ---------------------------------------------------------------------------------------------- Interval
 
@@ -80,15 +85,15 @@ impl<T: Point> Interval<T> {
 
 // --------------------------------------------------------------------------------------------- Intervals
 
-impl<T> Default for Intervals<T> {
+impl<T: Point> Default for Intervals<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 
 impl<T: Point> From<Interval<T>> for Intervals<T> {
     fn from(interval: Interval<T>) -> Self {
-        Self(vec![interval])
+        Self(SmallVec::from_iter([interval]))
     }
 }
 
@@ -103,8 +108,8 @@ impl<T: Point> FromIterator<Interval<T>> for Intervals<T> {
 impl<T: Point> Intervals<T> {
     /// The empty set.
     #[must_use]
-    pub const fn empty() -> Self {
-        Self(Vec::new())
+    pub fn empty() -> Self {
+        Self(SmallVec::new())
     }
 
     /// The whole line.
@@ -121,7 +126,7 @@ impl<T: Point> Intervals<T> {
 
     /// Whether no point is in the set.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -207,7 +212,7 @@ impl<T: Point> Intervals<T> {
             return other.clone();
         }
         let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
-        let mut common = Vec::new();
+        let mut common = SmallVec::new();
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             common.extend(Interval::new(a.low.max(b.low), a.high.min(b.high)));
             if a.high < b.high {
@@ -222,7 +227,7 @@ impl<T: Point> Intervals<T> {
     /// The points of the line that are not in the set.
     #[must_use]
     pub fn complement(&self) -> Self {
-        let mut gaps = Vec::with_capacity(self.0.len() + 1);
+        let mut gaps = SmallVec::with_capacity(self.0.len() + 1);
         let mut start = Some(T::MIN);
         for interval in self.iter() {
             if let (Some(low), Some(high)) = (start, interval.low.previous()) {
@@ -245,7 +250,7 @@ impl<T: Point> Intervals<T> {
 
     /// The points of sorted intervals.
     fn joined(sorted: impl Iterator<Item = Interval<T>>) -> Self {
-        let mut joined: Vec<Interval<T>> = Vec::with_capacity(sorted.size_hint().0);
+        let mut joined: SmallVec<T::Few> = SmallVec::with_capacity(sorted.size_hint().0);
         for interval in sorted {
             match joined.last_mut() {
                 Some(last) if last.high.next().is_none_or(|next| interval.low <= next) => {

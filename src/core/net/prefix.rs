@@ -222,7 +222,7 @@ impl FromIterator<Prefix> for AddressSet {
 impl AddressSet {
     /// No address.
     #[must_use]
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self { v4: Intervals::empty(), v6: Intervals::empty() }
     }
 
@@ -234,7 +234,7 @@ impl AddressSet {
 
     /// Whether no address is in the set.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 

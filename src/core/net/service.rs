@@ -92,7 +92,7 @@ impl Service {
 impl ServiceSet {
     /// No service.
     #[must_use]
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self {
             tcp: Intervals::empty(),
             udp: Intervals::empty(),
@@ -165,7 +165,7 @@ impl ServiceSet {
 
     /// Whether the set holds no service.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.tcp.is_empty()
             && self.udp.is_empty()
             && self.sctp.is_empty()
