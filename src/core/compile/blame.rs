@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cohort::{Carrier, Cohort, CohortId};
+use super::cohort::{Carrier, Cohort, CohortId, Shortage};
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
 use crate::policy::{Direction, Kind, ObjectRef, Rule, ServiceMatch, Services, Word};
+use crate::settings::Quotas;
 
 /// The other end of a difference.
 #[derive(Clone, Debug)]
@@ -179,10 +180,6 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
              closed",
         ),
         (
-            Reason::QuotaExceeded,
-            "the exact rules do not fit the quotas, so these flows stay closed; raise the quota or ask for less",
-        ),
-        (
             Reason::SharedInterface,
             "the pods are on interfaces that carry several pods, whose groups are left alone: what the policy denies passes; \
              give the pods interfaces of their own",
@@ -203,6 +200,21 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
     ];
     let found = ADVICE.iter().find(|(of, _)| *of == reason);
     found.map_or(reason.describe().trim(), |(_, advice)| advice)
+}
+
+/// What to tell the reader about a quota, with the numbers.
+pub(crate) fn out_of_quota(shortage: Option<Shortage>, quotas: Quotas) -> String {
+    match shortage {
+        Some(Shortage { needs, room }) => format!(
+            "the exact rules need {needs} groups of {} rules on an interface that has room for {room}, so these flows stay closed; \
+             raise the quotas or ask for less",
+            quotas.rules_per_group
+        ),
+        None => format!(
+            "more than {} groups are needed, so these flows stay closed; raise the quota of groups or tell fewer pods apart",
+            quotas.groups
+        ),
+    }
 }
 
 /// The groups of others on a cohort, as an object to tell about.

@@ -66,6 +66,15 @@ pub(crate) struct Concession {
     pub(crate) closed: bool,
     /// Being named by the rules of others.
     pub(crate) nameless: bool,
+    /// What was short when it could not have all; none if the account's groups have run out.
+    pub(crate) shortage: Option<Shortage>,
+}
+
+/// How many groups the exact rules need on one interface, and how many there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Shortage {
+    pub(crate) needs: usize,
+    pub(crate) room: usize,
 }
 
 /// Concessions by pod; most pods make none.

@@ -23,11 +23,13 @@ pub(crate) fn climb(
     layout: &Layout,
 ) -> Option<Concessions> {
     let mut more: BTreeMap<CohortId, Concession> = BTreeMap::new();
-    for (class, excess) in &layout.too_large {
+    for (class, (shortage, excess)) in &layout.too_large {
         let Some(class) = classes.list.get(*class) else { continue };
         for id in &class.cohorts {
             let Some(cohort) = meaning.cohorts.get(*id) else { continue };
-            more.insert(*id, next_rung(meaning, classes, class, *id, cohort, *excess));
+            let mut next = next_rung(meaning, classes, class, *id, cohort, *excess);
+            next.shortage = next.shortage.or(Some(*shortage));
+            more.insert(*id, next);
         }
     }
     let allowed = meaning.settings.quotas.groups;

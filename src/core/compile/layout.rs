@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::class::{Class, ClassId, Classes};
+use super::cohort::Shortage;
 use super::cover::{CoverRule, cover};
 use super::effective::ByAddress;
 use super::grant::Grant;
@@ -49,8 +50,8 @@ pub(crate) struct Layout {
     pub(crate) groups: Vec<Vec<(GroupNumber, Lines)>>,
     /// The membership groups.
     pub(crate) memberships: BTreeMap<BTreeSet<ClassId>, GroupNumber>,
-    /// The classes whose rules do not fit, with about how many rules too many.
-    pub(crate) too_large: BTreeMap<ClassId, usize>,
+    /// The classes whose rules do not fit, with what is short, and about how many rules there are too many.
+    pub(crate) too_large: BTreeMap<ClassId, (Shortage, usize)>,
     /// How many groups there are.
     pub(crate) count: usize,
 }
@@ -81,7 +82,8 @@ impl Layout {
             let free = quotas.groups_per_interface.saturating_sub(slots.used(id));
             if shards.len().max(1) > free {
                 let excess = shards.iter().skip(free).map(Vec::len).sum();
-                layout.too_large.insert(id, excess);
+                let shortage = Shortage { needs: shards.len().max(1), room: free };
+                layout.too_large.insert(id, (shortage, excess));
             }
             let needs_group = class.named || class.grants.iter().any(Option::is_some);
             let shards = if shards.is_empty() && needs_group { vec![Vec::new()] } else { shards };

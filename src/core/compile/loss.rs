@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::blame::{Blame, Remote, Told, advice};
+use super::blame::{Blame, Remote, Told, advice, out_of_quota};
 use super::class::Classes;
-use super::cohort::{Cohort, CohortId, Concession};
+use super::cohort::{Cohort, CohortId, Concession, Shortage};
 use super::draw::{Drawn, Extent, Pen, Region, RegionId};
 use super::effective::{ByAddress, Function};
 use super::meaning::Meaning;
@@ -39,6 +39,7 @@ pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding>
         regions: Vec::new(),
         places: HashMap::new(),
         found: BTreeMap::new(),
+        shortages: HashMap::new(),
         declared: meaning.settings.pod_subnets.iter().copied().collect(),
     };
     for (id, cohort) in meaning.cohorts.iter() {
@@ -60,6 +61,8 @@ struct Losses<'m, 'a> {
     regions: Vec<Rc<Region>>,
     places: HashMap<Rc<Region>, RegionId>,
     found: BTreeMap<Key, Extent>,
+    /// What was short for the pods of those who are told.
+    shortages: HashMap<Told, Shortage>,
     declared: AddressSet,
 }
 
@@ -106,6 +109,10 @@ impl Losses<'_, '_> {
                 } else {
                     self.place(Region { services: explained, ..(**region).clone() })
                 };
+                if let Some(shortage) = cohort.concession.shortage {
+                    let known = self.shortages.entry(told.clone()).or_insert(shortage);
+                    *known = shortage.max(*known);
+                }
                 let extent = self.found.entry((told, reason, effect)).or_default();
                 extent.entry(place).or_default().push(id);
             }
@@ -272,8 +279,12 @@ impl Losses<'_, '_> {
                     drawn
                 }
             };
+            let message = if reason == Reason::QuotaExceeded {
+                out_of_quota(self.shortages.get(&told).copied(), meaning.settings.quotas)
+            } else {
+                advice(reason).to_owned()
+            };
             let Some((object, path)) = self.blame.object(told) else { continue };
-            let message = advice(reason).to_owned();
             let location = None;
             findings.push(Finding {
                 object,

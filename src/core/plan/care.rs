@@ -113,6 +113,22 @@ enum Next {
 }
 
 impl Care {
+    /// Leaves alone what was programmed before and no longer fits (DESIGN §6.6): an interface over the quotas that wears groups of
+    /// ours keeps them, and they keep their rules.
+    pub(super) fn holding(over_quota: &BTreeSet<InterfaceId>, now: &State) -> Self {
+        let mut care = Self::default();
+        for interface in over_quota {
+            let groups: Vec<GroupNumber> =
+                worn(now, interface).iter().filter_map(our_number).collect();
+            if !groups.is_empty() {
+                care.held_interfaces.insert(interface.clone());
+            }
+            let sides = groups.into_iter().flat_map(|group| Direction::BOTH.map(|it| (group, it)));
+            care.held_groups.extend(sides);
+        }
+        care
+    }
+
     pub(super) fn group(&self, group: GroupNumber, direction: Direction) -> Manner {
         self.groups.get(&(group, direction)).copied().unwrap_or_default()
     }

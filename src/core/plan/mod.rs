@@ -40,7 +40,8 @@ pub struct Plan {
     pub target: State,
     /// The numbers of the cloud for those of the desired groups.
     pub numbers: BTreeMap<GroupNumber, GroupNumber>,
-    /// What stays as it is although something else is desired, since no way there keeps to the band and the quotas.
+    /// What stays as it is although something else is desired: it no longer fits the quotas, or no way there keeps to the band
+    /// and the quotas.
     pub held: Held,
 }
 
@@ -97,7 +98,7 @@ pub fn plan(
 ) -> Plan {
     let wanted = goal::wanted(desired, observed);
     let now = &observed.state;
-    let mut care = care::Care::default();
+    let mut care = care::Care::holding(&desired.over_quota, now);
     loop {
         let goal = goal::Goal::new(&wanted, desired, observed, inventory, &care.spare);
         if care.exhausted {
