@@ -1,0 +1,50 @@
+//! `cargo bench -p moat-tests [-- --only B1] [--scale PERCENT] [--quotas]`: the shapes of `facts/benchmarks.md`, halved and whole.
+//!
+//! Prints counts, ratios, memory and time; asserts nothing about time. `--quotas` compiles under an account's quotas.
+
+use moat_core::settings::Quotas;
+use moat_tests::arguments::Arguments;
+use moat_tests::figures::{counts, measure, prove};
+use moat_tests::shapes::{BenchmarkShape, SHAPES};
+
+fn main() {
+    let arguments = Arguments::of_process();
+    let only = arguments.value("--only").unwrap_or_default();
+    let scale = usize::try_from(arguments.number("--scale", 100)).unwrap_or(100);
+    for shape in SHAPES.iter().filter(|shape| shape.name.contains(only)) {
+        report(shape, scale, arguments.has("--quotas"));
+    }
+}
+
+fn report(shape: &BenchmarkShape, scale: usize, quotas: bool) {
+    let full = (shape.full * scale).div_ceil(100);
+    // B9 has no size: its three runs are 0, 1 and 3 excepts.
+    let sizes = if shape.name == "B9" { vec![0, 1, 3] } else { vec![full / 4, full / 2, full] };
+    let mut last = None;
+    for size in sizes {
+        let mut cluster = (shape.make)(size);
+        if quotas {
+            cluster.settings.quotas = Quotas::default();
+        }
+        let run = measure(&cluster);
+        let seconds = run.wall.as_secs_f64();
+        let ratio = last.map(|before: f64| format!(", {:.2} times the last", seconds / before));
+        let peak = run.peak.map_or("unknown".to_owned(), |peak| format!("{} MB", peak / 1_000_000));
+        println!(
+            "{} at {size}: {seconds:.3} s{}, peak {peak}",
+            shape.name,
+            ratio.unwrap_or_default()
+        );
+        println!("  {}", counts(&run.desired));
+        match prove(&cluster, &run.desired, 2_000) {
+            Ok((wall, packets)) => {
+                println!(
+                    "  {packets} packets judged equal by both references in {:.3} s",
+                    wall.as_secs_f64()
+                );
+            }
+            Err(why) => println!("  DISAGREEMENT {why}"),
+        }
+        last = (shape.name != "B9").then_some(seconds);
+    }
+}

@@ -1,0 +1,84 @@
+//! Compiles a cluster and prints what it took and what came of it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use moat_core::compile::{Desired, compile};
+use moat_core::finding::{Effect, Reason};
+
+use crate::differential::compare;
+use crate::generate::Cluster;
+
+/// What one compile took.
+#[derive(Debug)]
+pub struct Run {
+    /// What came of it.
+    pub desired: Desired,
+    /// From parsed objects to desired groups.
+    pub wall: Duration,
+    /// The peak of resident memory above what there was before, in bytes; where the system tells.
+    pub peak: Option<u64>,
+}
+
+/// Compiles a cluster once, cold.
+#[must_use]
+pub fn measure(cluster: &Cluster) -> Run {
+    // The kernel resets its high-water mark at this; where it may not, the mark is that of the whole process.
+    let reset = std::fs::write("/proc/self/clear_refs", "5");
+    let before = reset.ok().and_then(|()| memory("VmRSS:"));
+    let start = Instant::now();
+    let desired = compile(&cluster.policies, &cluster.inventory, &cluster.settings);
+    let wall = start.elapsed();
+    let peak = memory("VmHWM:").zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    Run { desired, wall, peak }
+}
+
+/// How long it takes to judge packets by both references, and how many there were.
+///
+/// # Errors
+///
+/// The flow on which they disagree beyond the findings.
+pub fn prove(
+    cluster: &Cluster,
+    desired: &Desired,
+    packets: usize,
+) -> Result<(Duration, usize), String> {
+    let start = Instant::now();
+    let tally = compare(cluster, desired, 1, packets);
+    let tally = tally.map_err(|found| found.describe(&cluster.inventory))?;
+    Ok((start.elapsed(), tally.packets))
+}
+
+/// Groups, rules, the exact minimum, the largest group, and findings by reason.
+#[must_use]
+pub fn counts(desired: &Desired) -> String {
+    let counts = desired.counts;
+    let mut reasons: BTreeMap<(Effect, Reason), usize> = BTreeMap::new();
+    for finding in &desired.findings {
+        *reasons.entry((finding.effect, finding.reason)).or_default() += 1;
+    }
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|((effect, reason), count)| format!("{count} {reason} ({effect})"))
+        .collect();
+    format!(
+        "{} pods, {} policies, {} classes, {} groups, {} rules ({} for prefixes, minimum {}; {} references), largest group {}; \
+         findings: {}",
+        counts.pods,
+        counts.policies,
+        counts.classes,
+        counts.groups,
+        counts.rules,
+        counts.prefix_rules,
+        counts.minimum_prefix_rules,
+        counts.reference_rules,
+        counts.largest_group,
+        if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+    )
+}
+
+fn memory(field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

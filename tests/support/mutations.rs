@@ -1,0 +1,206 @@
+//! Deliberate mistakes in reading, compile and plan, each with the test that catches it. `tests/bin/mutations.rs` makes them.
+
+/// One mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutation {
+    /// What somebody might get wrong.
+    pub mistake: &'static str,
+    /// The file, from the root of the repository.
+    pub file: &'static str,
+    /// What is right; occurs once.
+    pub right: &'static str,
+    /// What is wrong.
+    pub wrong: &'static str,
+    /// The test target and the name of the test.
+    pub test: &'static str,
+}
+
+impl Mutation {
+    /// The text of the file with the mistake.
+    ///
+    /// # Errors
+    ///
+    /// What is right does not occur exactly once: the list has to follow the code.
+    pub fn apply(&self, text: &str) -> Result<String, String> {
+        match text.matches(self.right).count() {
+            1 => Ok(text.replacen(self.right, self.wrong, 1)),
+            count => Err(format!("`{}`: {count} places in {}", self.mistake, self.file)),
+        }
+    }
+}
+
+const DIFFERENTIAL: &str = "differential groups_let_through";
+const BAND: &str = "transitions every_subset_of_every_stage_stays_inside_the_band";
+
+/// The mistakes.
+pub const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        mistake: "drop an except",
+        file: "src/k8s/policy/address.rs",
+        right: "AddressSet::from).difference(&excepts)",
+        wrong: "AddressSet::from).union(&excepts)",
+        test: "traps trap_02",
+    },
+    Mutation {
+        mistake: "swap ICMP type and code",
+        file: "src/k8s/policy/service.rs",
+        right: "Message { kind, code }.point()",
+        wrong: "Message { kind: code, code: kind }.point()",
+        test: "traps trap_09",
+    },
+    Mutation {
+        mistake: "merge ports 80 and 8080 to a range",
+        file: "src/core/net/shape.rs",
+        right: "self.tcp.iter().map(Shape::Tcp).collect();",
+        wrong: "self.tcp.first().zip(self.tcp.iter().last()).and_then(|(low, last)| \
+                super::Interval::new(low, last.high())).map(Shape::Tcp).into_iter().collect();",
+        test: "traps trap_15",
+    },
+    Mutation {
+        mistake: "take all tcp and all udp for everything",
+        file: "src/core/net/shape.rs",
+        right: "if self.first_missing(Shape::All, family).is_none() {",
+        wrong: "if self.tcp.is_full() && self.udp.is_full() {",
+        test: "traps trap_16",
+    },
+    Mutation {
+        mistake: "let a prefix span a hole",
+        file: "src/core/compile/cover.rs",
+        right: "let full = sets.intersection::<T>(&lower.full, &upper.full);",
+        wrong: "let full = Rc::clone(&lower.full);",
+        test: "traps trap_82",
+    },
+    Mutation {
+        mistake: "keep a rule that another one covers",
+        file: "src/core/compile/cover.rs",
+        right: "half.walk((first, length + 1), &self.full.set, rules);",
+        wrong: "half.walk((first, length + 1), &ServiceSet::empty(), rules);",
+        test: "traps trap_80",
+    },
+    Mutation {
+        mistake: "ask rules in reverse order",
+        file: "src/core/compile/fold.rs",
+        right: "program.admin.iter().flat_map(|list| programs.list(*list)) {",
+        wrong: "program.admin.iter().rev().flat_map(|list| programs.list(*list).iter().rev()) {",
+        test: "traps trap_18",
+    },
+    Mutation {
+        mistake: "take Pass for Accept",
+        file: "src/core/compile/fold.rs",
+        right: "Action::Pass => passed = passed.union(&matched),",
+        wrong: "Action::Pass => allowed = allowed.union(&matched),",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "forget isolation",
+        file: "src/core/compile/fold.rs",
+        right: "        mendable = mendable.union(&undecided);\n",
+        wrong: "        allowed = allowed.union(&undecided);\n",
+        test: "traps trap_14",
+    },
+    Mutation {
+        mistake: "let node traffic beat a Deny",
+        file: "src/core/compile/fold.rs",
+        right: "allowed = allowed.union(&undecided.intersection(&open));",
+        wrong: "allowed = allowed.union(&open);",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "let path MTU messages through every Deny",
+        file: "src/core/compile/program.rs",
+        right: "spares_icmp: rule.services == Services::Every && !rule.failed_closed,",
+        wrong: "spares_icmp: true,",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "take another ICMPv6 type for packet too big",
+        file: "src/core/compile/fold.rs",
+        right: "Message { kind: 2, code: 0 }",
+        wrong: "Message { kind: 1, code: 0 }",
+        test: "traps trap_11",
+    },
+    Mutation {
+        mistake: "let a wide block in with the pods inside it that must stay out",
+        file: "src/core/compile/grant.rs",
+        right: "let conflicts = conflicts(function, cohorts);",
+        wrong: "let conflicts = AddressSet::empty();",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "open all of sctp for one port",
+        file: "src/core/compile/grant.rs",
+        right: "            said.sctp = Intervals::empty();\n        }\n        let everything",
+        wrong: "            said.sctp = Intervals::full();\n        }\n        let everything",
+        test: "traps trap_13",
+    },
+    Mutation {
+        mistake: "resolve any port name",
+        file: "src/core/compile/program.rs",
+        right: "if port.name == *name && transport",
+        wrong: "if transport",
+        test: "traps trap_04",
+    },
+    Mutation {
+        mistake: "resolve a named port whatever its transport",
+        file: "src/core/compile/program.rs",
+        right: "transport.is_none_or(|transport| transport == port.transport)",
+        wrong: "transport.is_none_or(|_| true)",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "keep silent about pods without a policy",
+        file: "src/core/compile/loss.rs",
+        right: "None if outcome.exact => return,",
+        wrong: "None => return,",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "open egress to nodes",
+        file: "src/core/compile/program.rs",
+        right: "(NodeTraffic::None, _) | (_, Direction::Egress) => ServiceSet::empty(),",
+        wrong: "(NodeTraffic::None, _) => ServiceSet::empty(),\n            (_, Direction::Egress) => ServiceSet::all(),",
+        test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "revoke first",
+        file: "src/core/plan/draft.rs",
+        right: "    Authorize,\n    Wear,\n    Move,\n    Revoke,\n}",
+        wrong: "    Revoke,\n    Authorize,\n    Wear,\n    Move,\n}",
+        test: "traps trap_42",
+    },
+    Mutation {
+        mistake: "plan without the proof",
+        file: "src/core/plan/mod.rs",
+        right: "match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {",
+        wrong: "match band::prove(now, &goal.state, &[], inventory, &observed.interfaces) {",
+        test: BAND,
+    },
+    Mutation {
+        mistake: "prove a move as if it only opened",
+        file: "src/core/plan/band.rs",
+        right: "(false, false, false) => Some(Course::Moves),",
+        wrong: "(false, false, false) => Some(Course::Grows),",
+        test: BAND,
+    },
+    Mutation {
+        mistake: "move an interface over its quota of groups",
+        file: "src/core/plan/draft.rs",
+        right: "if let Some(breach) = budget::of_interface(interface, groups.len(), self.quotas) {",
+        wrong: "if let Some(breach) = budget::of_interface(interface, 0, self.quotas) {",
+        test: BAND,
+    },
+    Mutation {
+        mistake: "leave groups behind that nobody wears",
+        file: "src/core/plan/draft.rs",
+        right: "        draft.leftovers();\n",
+        wrong: "",
+        test: BAND,
+    },
+    Mutation {
+        mistake: "leave out the rules that open what is new",
+        file: "src/core/plan/path.rs",
+        right: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add, remove }] });",
+        wrong: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add: BTreeSet::new(), remove }] });",
+        test: "traps trap_42",
+    },
+];
