@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::firewall::ForeignGroupId;
 use crate::flow::{Endpoint, Flow};
-use crate::inventory::{InterfaceId, Inventory, NamedPort, Node, Pod, PodIndex};
+use crate::inventory::{
+    Attachment, Interface, InterfaceId, Inventory, NamedPort, Node, Pod, PodIndex,
+};
 use crate::net::{AddressSet, Family, Prefix, Service, Transport};
 use crate::policy::{
     Action, Kind, Labels, Namespaces, ObjectRef, Peer, Peers, PodSelector, Policy, Requirement,
@@ -76,6 +79,43 @@ impl Cluster {
             labels: Arc::new(labels(pairs)),
             addresses: addresses.iter().map(|it| address(it)).collect(),
         });
+        self
+    }
+
+    /// With the interfaces of all pods known to the cloud: each pod alone on its own, which wears these groups of others.
+    pub(crate) fn wired(mut self, groups: &[&str]) -> Self {
+        let pods = self.inventory.pods.clone();
+        for pod in pods.iter().filter(|pod| !pod.host_network) {
+            self = self.interface(pod, Attachment::Exclusive, groups);
+        }
+        self
+    }
+
+    /// With another attachment of the interface of a pod, which wears these groups of others.
+    pub(crate) fn attached(self, name: &str, attachment: Attachment, groups: &[&str]) -> Self {
+        let PodIndex(index) = self.index(name).unwrap();
+        let pod = self.inventory.pods[index].clone();
+        self.interface(&pod, attachment, groups)
+    }
+
+    fn interface(mut self, pod: &Pod, attachment: Attachment, groups: &[&str]) -> Self {
+        let prior = groups.iter().map(|id| ForeignGroupId((*id).into())).collect();
+        if let Some(id) = pod.interface.clone() {
+            self.inventory.interfaces.insert(id, Interface { attachment, prior });
+        }
+        self
+    }
+
+    /// With a group of others and its rules.
+    pub(crate) fn foreign(mut self, id: &str, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        self.inventory.foreign.insert(ForeignGroupId(id.into()), rules);
+        self
+    }
+
+    /// In a VPC of these blocks.
+    pub(crate) fn vpc(mut self, blocks: &[&str]) -> Self {
+        self.inventory.vpc = blocks.iter().map(|block| block.parse().unwrap()).collect();
         self
     }
 

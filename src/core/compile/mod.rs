@@ -25,6 +25,8 @@ mod meaning;
 mod notes;
 mod outcome;
 mod program;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
