@@ -7,7 +7,7 @@ use super::cohort::{Carrier, Cohort, CohortId, Shortage};
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
-use crate::policy::{Direction, Kind, ObjectRef, Rule, ServiceMatch, Services, Word};
+use crate::policy::{Action, Direction, Kind, ObjectRef, Rule, ServiceMatch, Services, Word};
 use crate::settings::Quotas;
 
 /// The other end of a difference.
@@ -43,22 +43,27 @@ pub(crate) enum Told {
 /// One reason of a difference: who is told, the reason, and the services that it explains.
 pub(crate) type Blamed = (Told, Reason, ServiceSet);
 
+/// The rules of each policy and direction that name ports of sctp, with what of it they explain.
+type SctpRules = HashMap<(u32, Direction), Vec<(Arc<str>, ServiceSet)>>;
+
 /// Finds the reasons.
 pub(crate) struct Blame<'m, 'a> {
     meaning: &'m Meaning<'a>,
-    /// The rules of each policy and direction that name ports of sctp.
-    sctp: HashMap<(u32, Direction), Vec<Arc<str>>>,
+    sctp: SctpRules,
 }
 
 impl<'m, 'a> Blame<'m, 'a> {
     /// For these policies.
     pub(crate) fn new(meaning: &'m Meaning<'a>) -> Self {
-        let mut sctp: HashMap<(u32, Direction), Vec<Arc<str>>> = HashMap::new();
+        let mut sctp = SctpRules::new();
         for (index, policy) in (0..).zip(meaning.policies) {
             for direction in Direction::BOTH {
                 let rules = policy.rules(direction).unwrap_or_default();
-                for rule in rules.iter().filter(|rule| names_sctp_ports(rule)) {
-                    sctp.entry((index, direction)).or_default().push(rule.path.clone());
+                for rule in rules {
+                    if let Some(explained) = sctp_ports(rule) {
+                        let here = sctp.entry((index, direction)).or_default();
+                        here.push((rule.path.clone(), explained));
+                    }
                 }
             }
         }
@@ -103,17 +108,15 @@ impl<'m, 'a> Blame<'m, 'a> {
         remote: &Remote,
     ) -> Vec<Blamed> {
         let governing = self.meaning.programs.governing(id, direction);
-        let sctp = ServiceSet::ports(Transport::Sctp, Intervals::full());
+        let mut rest = ServiceSet::all();
         let mut blamed = Vec::new();
         for index in governing {
-            let paths = self.sctp.get(&(*index, direction)).into_iter().flatten();
-            blamed
-                .extend(paths.map(|path| {
-                    (Told::Rule(*index, path.clone()), Reason::SctpPort, sctp.clone())
-                }));
+            for (path, explained) in self.sctp.get(&(*index, direction)).into_iter().flatten() {
+                rest = rest.difference(explained);
+                let told = Told::Rule(*index, path.clone());
+                blamed.push((told, Reason::SctpPort, explained.clone()));
+            }
         }
-        let rest =
-            if blamed.is_empty() { ServiceSet::all() } else { ServiceSet::all().difference(&sctp) };
         let conceded = &cohort.concession;
         let quota = conceded.only_ports || conceded.closed || !conceded.without.is_empty();
         let carved = self.meaning.granted(id, direction).map(|(_, grant)| &grant.carved);
@@ -228,13 +231,24 @@ fn prior(cohort: &Cohort) -> ObjectRef {
     ObjectRef { kind: Kind::Other, namespace: None, name: Word::from(names.join(",")) }
 }
 
-/// Whether a rule names sctp by port.
-fn names_sctp_ports(rule: &Rule) -> bool {
-    let Services::AnyOf(list) = &rule.services else { return false };
-    list.iter().any(|one| match one {
-        ServiceMatch::Set(set) => !set.sctp.is_empty() && !set.sctp.is_full(),
-        ServiceMatch::Named { transport, .. } => {
-            transport.is_none_or(|transport| transport == Transport::Sctp)
-        }
-    })
+/// What of sctp stays closed because a rule names ports of it: those that it accepts; any, if it cuts some out.
+fn sctp_ports(rule: &Rule) -> Option<ServiceSet> {
+    let Services::AnyOf(list) = &rule.services else { return None };
+    let all = || ServiceSet::ports(Transport::Sctp, Intervals::full());
+    let mut explained = ServiceSet::empty();
+    for one in list {
+        let ports = match one {
+            ServiceMatch::Set(set) if set.sctp.is_empty() || set.sctp.is_full() => continue,
+            ServiceMatch::Set(set) if rule.action == Action::Accept => {
+                ServiceSet::ports(Transport::Sctp, set.sctp.clone())
+            }
+            ServiceMatch::Named { transport: None | Some(Transport::Sctp), .. }
+            | ServiceMatch::Set(_) => all(),
+            ServiceMatch::Named { transport: Some(Transport::Tcp | Transport::Udp), .. } => {
+                continue;
+            }
+        };
+        explained = explained.union(&ports);
+    }
+    (!explained.is_empty()).then_some(explained)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
 use crate::inventory::{Attachment, Inventory, NamedPort, Pod, PodIndex};
-use crate::net::{AddressSet, Family};
+use crate::net::{Address, AddressSet, Family};
 use crate::policy::{Labels, Namespaces, PodSelector, Requirement, Selector, Word};
 
 /// A cohort's place in [`Cohorts::list`].
@@ -272,6 +272,24 @@ impl<'a> Cohorts<'a> {
     /// The pod that bears an address, host network aside.
     pub(crate) fn bearer(&self, address: IpAddr) -> Option<PodIndex> {
         self.bearers.get(&address).copied()
+    }
+
+    /// An address of a set that no pod bears.
+    pub(crate) fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
+        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+            T::of(set).iter().find_map(|interval| {
+                let mut next = Some(interval.low());
+                while let Some(point) = next.filter(|point| interval.contains(*point)) {
+                    if !borne(point.to_ip()) {
+                        return Some(point.to_ip());
+                    }
+                    next = point.next();
+                }
+                None
+            })
+        }
+        let borne = |address| self.bearer(address).is_some();
+        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
     }
 
     fn intern(&mut self, members: Arc<[CohortId]>) -> SetId {

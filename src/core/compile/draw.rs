@@ -1,7 +1,6 @@
 //! What a finding shows: its flows as boxes, and one real flow out of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use super::outcome::Outcomes;
 use crate::finding::Effect;
 use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
 use crate::inventory::PodIndex;
-use crate::net::{Address, AddressSet, Family, ServiceSet};
+use crate::net::{AddressSet, Family, ServiceSet};
 use crate::policy::Direction;
 
 /// The other ends and services of a box; its own end are the pods that it is kept under.
@@ -72,7 +71,7 @@ impl Pen<'_, '_, '_> {
             };
             Flow { source, destination, family, service }
         };
-        if let Some(address) = self.unborne(&region.remote.addresses) {
+        if let Some(address) = self.meaning.cohorts.unborne(&region.remote.addresses) {
             let service = region.services.first()?;
             return Some(flow(*pods.first()?, Endpoint::Address(address), service));
         }
@@ -111,24 +110,6 @@ impl Pen<'_, '_, '_> {
                 Some(self.outcomes.at(&outcome, mine, cohorts.get(mine)?, address))
             }
         }
-    }
-
-    /// An address of a set that no pod bears.
-    fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
-        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-            T::of(set).iter().find_map(|interval| {
-                let mut next = Some(interval.low());
-                while let Some(point) = next.filter(|point| interval.contains(*point)) {
-                    if !borne(point.to_ip()) {
-                        return Some(point.to_ip());
-                    }
-                    next = point.next();
-                }
-                None
-            })
-        }
-        let borne = |address| self.meaning.cohorts.bearer(address).is_some();
-        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
     }
 }
 

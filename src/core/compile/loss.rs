@@ -204,7 +204,10 @@ impl Losses<'_, '_> {
             (true, addresses.intersection(platform).difference(&self.declared)),
             (false, addresses.difference(platform).difference(&self.declared)),
         ];
-        for (platform, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
+        for (platform, part) in parts {
+            if self.meaning.cohorts.unborne(&part).is_none() {
+                continue;
+            }
             let remote = EndpointSet { pods: BTreeSet::new(), addresses: part.clone() };
             let place =
                 self.place(Region { direction, remote, services: services.clone(), family });

@@ -55,7 +55,9 @@ fn declared_pod_subnets_are_taken_out_and_nothing_is_lost() {
 
 #[test]
 fn without_declared_subnets_the_vpc_is_taken_out_and_its_other_addresses_are_reported() {
-    assert_compiles(&shop(), "
+    assert_compiles(
+        &shop(),
+        "
         moat.1: x/db
           ingress 10.0.8.0/21 tcp/80
           ingress moat.1 tcp/80
@@ -65,15 +67,22 @@ fn without_declared_subnets_the_vpc_is_taken_out_and_its_other_addresses_are_rep
         sg-base: x/web
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
-        narrower UndeclaredPodSubnets NetworkPolicy x/db: 10.0.0.0/31, 10.0.0.3-10.0.7.255 → x/db tcp/80 IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/80)
-        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool: 10.0.0.0/31, 10.0.0.3-10.0.7.255 → x/db tcp/80 IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/80)
-        ");
+        narrower UndeclaredPodSubnets NetworkPolicy x/db
+          10.0.0.0/31, 10.0.0.3-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/80
+        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool
+          10.0.0.0/31, 10.0.0.3-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/80
+        ",
+    );
 }
 
 #[test]
 fn addresses_of_nodes_stay_when_the_vpc_is_taken_out() {
     let cluster = shop().node("node", "", &["10.0.4.9"]);
-    assert_compiles(&cluster, "
+    assert_compiles(
+        &cluster,
+        "
         moat.1: x/db
           ingress 10.0.4.9/32 tcp/80
           ingress 10.0.8.0/21 tcp/80
@@ -84,15 +93,22 @@ fn addresses_of_nodes_stay_when_the_vpc_is_taken_out() {
         sg-base: x/web
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
-        narrower UndeclaredPodSubnets NetworkPolicy x/db: 10.0.0.0/31, 10.0.0.3-10.0.4.8, 10.0.4.10-10.0.7.255 → x/db tcp/80 IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/80)
-        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool: 10.0.0.0/31, 10.0.0.3-10.0.4.8, 10.0.4.10-10.0.7.255 → x/db tcp/80 IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/80)
-        ");
+        narrower UndeclaredPodSubnets NetworkPolicy x/db
+          10.0.0.0/31, 10.0.0.3-10.0.4.8, 10.0.4.10-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/80
+        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool
+          10.0.0.0/31, 10.0.0.3-10.0.4.8, 10.0.4.10-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/80
+        ",
+    );
 }
 
 #[test]
 fn declared_subnets_that_do_not_hold_the_pod_do_not_help() {
     let cluster = shop().settings(with_pod_subnets(&["10.0.0.0/24"]));
-    assert_compiles(&cluster, "
+    assert_compiles(
+        &cluster,
+        "
         moat.1: x/db
           ingress 10.0.8.0/21 tcp/80
           ingress moat.1 tcp/80
@@ -102,9 +118,14 @@ fn declared_subnets_that_do_not_hold_the_pod_do_not_help() {
         sg-base: x/web
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
-        narrower UndeclaredPodSubnets NetworkPolicy x/db: 10.0.1.0-10.0.7.255 → x/db tcp/80 IPv4 (10.0.1.0 → x/db 10.0.0.2 tcp/80)
-        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool: 10.0.1.0-10.0.7.255 → x/db tcp/80 IPv4 (10.0.1.0 → x/db 10.0.0.2 tcp/80)
-        ");
+        narrower UndeclaredPodSubnets NetworkPolicy x/db
+          10.0.1.0-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.1.0 → x/db 10.0.0.2 tcp/80
+        narrower UndeclaredPodSubnets ClusterNetworkPolicy no-tool
+          10.0.1.0-10.0.7.255 → x/db tcp/80 IPv4
+          such as 10.0.1.0 → x/db 10.0.0.2 tcp/80
+        ",
+    );
 }
 
 #[test]
@@ -198,7 +219,9 @@ fn a_pod_whose_two_addresses_may_do_different_things_gets_what_both_may_do() {
         *cluster.pod_mut(pod) = dual;
     }
     let cluster = cluster.policy(network_policy("x/db", "app=db").ingress([both, more]));
-    assert_compiles(&cluster, "
+    assert_compiles(
+        &cluster,
+        "
         moat.1: x/db
           ingress 10.0.4.0/22 tcp/80
           ingress 10.0.8.0/21 tcp/80
@@ -211,9 +234,14 @@ fn a_pod_whose_two_addresses_may_do_different_things_gets_what_both_may_do() {
         sg-base: x/web
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
-        narrower FamilyMismatch NetworkPolicy x/db: x/web → x/db tcp/443 IPv6 (x/web fd00::1 → x/db fd00::2 tcp/443)
-        narrower FamilyMismatch ClusterNetworkPolicy no-tool: x/web → x/db tcp/443 IPv6 (x/web fd00::1 → x/db fd00::2 tcp/443)
-        ");
+        narrower FamilyMismatch NetworkPolicy x/db
+          x/web → x/db tcp/443 IPv6
+          such as x/web fd00::1 → x/db fd00::2 tcp/443
+        narrower FamilyMismatch ClusterNetworkPolicy no-tool
+          x/web → x/db tcp/443 IPv6
+          such as x/web fd00::1 → x/db fd00::2 tcp/443
+        ",
+    );
 }
 
 #[test]

@@ -31,8 +31,8 @@ const SERVICES: &[&str] = &[
     "proto/47",
 ];
 
-/// Asserts that cloud and policies agree but for what the findings say, and that the findings say nothing else. Pods and
-/// addresses of interest are the ends.
+/// Asserts that cloud and policies agree but for what the findings say, and that the findings say nothing else. The
+/// ends are pods and addresses of interest, but for those of declared pod subnets, where nothing but pods can be.
 #[track_caller]
 pub(super) fn assert_honest(cluster: &Cluster, desired: &Desired) {
     let policies = cluster.semantics();
@@ -82,7 +82,10 @@ fn flows(cluster: &Cluster) -> Vec<Flow> {
         "fd00:0:0:1::9",
     ];
     let addresses = addresses.iter().map(|text| address(text)).chain(nodes);
-    let others: Vec<Endpoint> = addresses.filter(|it| !borne(it)).map(Endpoint::Address).collect();
+    let only_pods =
+        |it: &IpAddr| cluster.settings.pod_subnets.iter().any(|block| block.contains(*it));
+    let addresses = addresses.filter(|it| !borne(it) && !only_pods(it));
+    let others: Vec<Endpoint> = addresses.map(Endpoint::Address).collect();
     let others = others.into_iter().chain(pods.iter().copied().map(Endpoint::Pod));
     let mut flows = Vec::new();
     for other in others {

@@ -1,1 +1,309 @@
-//! x
+//! What is given up, rung by rung, when the exact rules do not fit (DESIGN §6.6): never wider, always told, always ending.
+
+use proptest::prelude::*;
+
+use super::{assert_compiles, flows, limited, plain};
+use crate::budget;
+use crate::policy::{Peer, Policy, ServiceMatch};
+use crate::settings::{IcmpMode, NodeTraffic, Quotas, Settings};
+use crate::testing::{
+    Cluster, accept, admin, block_except, blocks, deny, network_policy, pod, pods, set,
+};
+
+/// Pods a, b and c in the namespaces x and y, each labelled with its name.
+fn cluster(settings: Settings) -> Cluster {
+    let mut cluster = Cluster::default();
+    for (third, namespace) in ["x", "y"].into_iter().enumerate() {
+        cluster = cluster.namespace(namespace, &format!("ns={namespace}"));
+        for (last, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let it = pod(&format!("{namespace}/{name}")).label("pod", name);
+            cluster = cluster.pod(it.at(&format!("10.0.{third}.{}", last + 1)));
+        }
+    }
+    cluster.based().settings(settings)
+}
+
+fn hosts(count: usize) -> Peer {
+    let hosts: Vec<String> = (0..count).map(|host| format!("192.168.0.{}/32", 2 * host)).collect();
+    blocks(&hosts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Everything but tcp/81.
+fn all_but_one_port() -> Policy {
+    admin("no-81", 1, pods("ns=x", "pod=a")).ingress([deny().services([set("tcp/81")])])
+}
+
+#[test]
+fn everything_but_one_port_is_256_rules_if_the_quota_lets_it() {
+    let cluster = cluster(plain()).policy(all_but_one_port());
+    let desired = cluster.compile();
+    assert_eq!((desired.counts.prefix_rules, desired.counts.minimum_prefix_rules), (256, 256));
+    flows::assert_honest(&cluster, &desired);
+}
+
+#[test]
+fn the_first_rung_closes_protocols_other_than_tcp_udp_and_icmp() {
+    assert_compiles(
+        &cluster(limited(5, 1, 20)).policy(all_but_one_port()),
+        "
+        moat.1: x/a
+          ingress 0.0.0.0/0 tcp/0-80
+          ingress 0.0.0.0/0 tcp/82-65535
+          ingress 0.0.0.0/0 udp
+          ingress 0.0.0.0/0 icmp
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded ClusterNetworkPolicy no-81
+          anywhere → x/a sctp, proto IPv4
+          x/b, x/c, y/a, y/b, y/c → x/a sctp, proto IPv4
+          such as 0.0.0.0 → x/a 10.0.0.1 sctp/0
+        ",
+    );
+}
+
+#[test]
+fn the_second_rung_leaves_out_whole_policies_costliest_first() {
+    let cluster = cluster(limited(3, 1, 20))
+        .policy(network_policy("x/cheap", "pod=a").ingress([accept().peers([hosts(1)])]))
+        .policy(
+            network_policy("x/dear", "pod=a")
+                .ingress([accept().peers([hosts(4)]).services([set("tcp/80")])]),
+        );
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/a
+          ingress 192.168.0.0/32 all
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/dear
+          192.168.0.2, 192.168.0.4, 192.168.0.6 → x/a tcp/80 IPv4
+          such as 192.168.0.2 → x/a 10.0.0.1 tcp/80
+        ",
+    );
+}
+
+#[test]
+fn the_second_rung_keeps_denies() {
+    let cluster = cluster(limited(2, 1, 20))
+        .policy(admin("mixed", 1, pods("ns=x", "pod=a")).ingress([
+            deny().peers([blocks(&["10.0.1.0/24"])]),
+            accept().peers([hosts(3)]).services([set("tcp/80")]),
+        ]))
+        .policy(
+            network_policy("x/lan", "pod=a").ingress([accept().peers([blocks(&["10.0.0.0/24"])])]),
+        );
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/a
+          ingress 10.0.0.0/24 all
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded ClusterNetworkPolicy mixed
+          192.168.0.0, 192.168.0.2, 192.168.0.4 → x/a tcp/80 IPv4
+          such as 192.168.0.0 → x/a 10.0.0.1 tcp/80
+        ",
+    );
+}
+
+#[test]
+fn the_last_rung_closes_the_directions_that_policies_govern() {
+    let denied = admin("holes", 1, pods("ns=x", "pod=a"))
+        .ingress([deny().peers([blocks(&["10.0.0.0/24", "10.0.2.0/24"])])]);
+    assert_compiles(&cluster(limited(2, 1, 20)).policy(denied), "
+        moat.1: x/a
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded ClusterNetworkPolicy holes
+          0.0.0.0-9.255.255.255, 10.0.1.0/24, 10.0.3.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/a tcp, udp, sctp, icmp, proto IPv4
+          y/a, y/b, y/c → x/a tcp, udp, sctp, icmp, proto IPv4
+          such as 0.0.0.0 → x/a 10.0.0.1 tcp/0
+        ");
+}
+
+#[test]
+fn a_pod_gives_up_only_what_does_not_fit_and_others_give_up_nothing() {
+    let big = network_policy("x/big", "pod=a").ingress([accept().peers([hosts(4)])]);
+    let all = network_policy("x/all", "").ingress([accept().peers([hosts(1)])]);
+    assert_compiles(
+        &cluster(limited(3, 1, 20)).policy(big).policy(all),
+        "
+        moat.1: x/a, x/b, x/c
+          ingress 192.168.0.0/32 all
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/big
+          192.168.0.2, 192.168.0.4, 192.168.0.6 → x/a tcp, udp, sctp, icmp, proto IPv4
+          such as 192.168.0.2 → x/a 10.0.0.1 tcp/0
+        ",
+    );
+}
+
+#[test]
+fn when_groups_run_out_namespaces_are_served_in_turn_and_the_rest_are_closed_and_nameless() {
+    let mut served = cluster(limited(60, 5, 4));
+    for (namespace, name, port) in
+        [("x", "a", 80), ("x", "b", 81), ("x", "c", 79), ("y", "a", 443), ("y", "b", 53)]
+    {
+        let policy = network_policy(&format!("{namespace}/{name}"), &format!("pod={name}"));
+        let services = set(&format!("tcp/{port}"));
+        served = served.policy(policy.ingress([accept().services([services])]));
+    }
+    assert_compiles(
+        &served,
+        "
+        moat.1: x/a
+          ingress 0.0.0.0/0 tcp/80
+          egress 0.0.0.0/0 all
+        moat.2: x/b
+          ingress 0.0.0.0/0 tcp/81
+          egress 0.0.0.0/0 all
+        moat.3: x/c, y/b
+          egress 0.0.0.0/0 all
+        moat.4: y/a
+          ingress 0.0.0.0/0 tcp/443
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/c
+          anywhere → x/c tcp/79 IPv4
+          x/a, x/b, y/a, y/c → x/c tcp/79 IPv4
+          y/b → x/c tcp/79 IPv4
+          such as 0.0.0.0 → x/c 10.0.0.3 tcp/79
+        narrower QuotaExceeded NetworkPolicy y/b
+          anywhere → y/b tcp/53 IPv4
+          x/a, x/b, y/a, y/c → y/b tcp/53 IPv4
+          x/c → y/b tcp/53 IPv4
+          such as 0.0.0.0 → y/b 10.0.1.2 tcp/53
+        ",
+    );
+}
+
+#[test]
+fn nobody_names_a_pod_that_is_not_served() {
+    let from = |pod: &str| accept().peers([Peer::Pods(pods("ns=y", &format!("pod={pod}")))]);
+    let cluster = cluster(limited(60, 5, 3))
+        .policy(network_policy("x/a", "pod=a").ingress([from("a")]))
+        .policy(network_policy("x/b", "pod=b").ingress([from("b")]))
+        .policy(network_policy("x/c", "pod=c").ingress([from("c")]));
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/a
+          ingress moat.3 all
+          egress 0.0.0.0/0 all
+        moat.2: x/b, x/c
+          egress 0.0.0.0/0 all
+        moat.3: y/a
+        sg-base: y/a
+          ingress 0.0.0.0/0 all
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/b
+          y/b → x/b tcp, udp, sctp, icmp, proto IPv4
+          such as y/b 10.0.1.2 → x/b 10.0.0.2 tcp/0
+        narrower QuotaExceeded NetworkPolicy x/c
+          y/c → x/c tcp, udp, sctp, icmp, proto IPv4
+          such as y/c 10.0.1.3 → x/c 10.0.0.3 tcp/0
+        ",
+    );
+}
+
+// ------------------------------------------------------------------------------------------------- property
+
+fn services() -> impl Strategy<Value = ServiceMatch> {
+    const TEXTS: &[&str] = &["tcp/80", "tcp/80, tcp/443", "udp/53", "icmp/8", "sctp", "tcp"];
+    prop::sample::select(TEXTS).prop_map(set)
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    let pods_of = (
+        prop::sample::select(&["", "ns=x", "ns=y"][..]),
+        prop::sample::select(&["", "pod=a", "pod=b", "pod!=c"][..]),
+    )
+        .prop_map(|(namespace, labels)| Peer::Pods(pods(namespace, labels)));
+    let wide = prop::sample::select(&["0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24"][..])
+        .prop_map(|block| blocks(&[block]));
+    let holed = Just(block_except("10.0.0.0/8", &["10.0.0.2/32"]));
+    prop_oneof![3 => pods_of, 1 => wide, 1 => holed, 1 => (1..6usize).prop_map(hosts)]
+}
+
+fn rule() -> BoxedStrategy<crate::policy::Rule> {
+    let actions =
+        prop_oneof![4 => Just(accept()), 2 => Just(deny()), 1 => Just(crate::testing::pass())];
+    (actions, prop::option::of(peer()), prop::option::of(services()))
+        .prop_map(|(mut rule, peer, services)| {
+            if let Some(peer) = peer {
+                rule = rule.peers([peer]);
+            }
+            match services {
+                Some(services) => rule.services([services]),
+                None => rule,
+            }
+        })
+        .boxed()
+}
+
+/// A policy of any tier; in the NetworkPolicy tier every rule accepts.
+fn policy(place: usize) -> impl Strategy<Value = Policy> {
+    let direction = || prop::option::weighted(0.7, (rule(), prop::option::of(rule())));
+    let subject =
+        (prop::sample::select(&["x", "y"][..]), prop::sample::select(&["", "pod=a", "pod!=b"][..]));
+    (0..4usize, subject, direction(), direction()).prop_map(
+        move |(tier, (namespace, labels), ingress, egress)| {
+            let name = format!("{namespace}/p{place}");
+            let mut policy = match tier {
+                0 => admin(&name, 1, pods(&format!("ns={namespace}"), labels)),
+                1 => crate::testing::baseline(&name, 1, pods(&format!("ns={namespace}"), labels)),
+                _ => network_policy(&name, labels),
+            };
+            let rules = |rules: Option<(crate::policy::Rule, Option<crate::policy::Rule>)>| {
+                let rules =
+                    rules.map(|(first, second)| [Some(first), second].into_iter().flatten());
+                rules.map(|rules| {
+                    let accepts = |rule: crate::policy::Rule| match tier {
+                        0 | 1 => rule,
+                        _ => crate::policy::Rule { action: crate::policy::Action::Accept, ..rule },
+                    };
+                    rules.map(accepts).collect::<Vec<_>>()
+                })
+            };
+            policy.ingress = rules(ingress);
+            policy.egress = rules(egress);
+            policy
+        },
+    )
+}
+
+fn policies() -> impl Strategy<Value = Vec<Policy>> {
+    (0..4).map(|place| policy(place).boxed()).collect::<Vec<_>>()
+}
+
+/// At least a closed group for each of the three ways in which a pod can be isolated.
+fn quotas() -> impl Strategy<Value = Quotas> {
+    (1..=6usize, 1..=4usize, 3..=8usize).prop_map(
+        |(rules_per_group, groups_per_interface, groups)| Quotas {
+            rules_per_group,
+            groups_per_interface,
+            groups,
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let icmp = prop::sample::select(&[IcmpMode::Strict, IcmpMode::Essential, IcmpMode::Open][..]);
+    let declared = any::<bool>();
+    (quotas(), icmp, declared).prop_map(|(quotas, icmp, declared)| Settings {
+        quotas,
+        icmp,
+        node_traffic: NodeTraffic::None,
+        pod_subnets: if declared { vec!["10.0.0.0/23".parse().unwrap()] } else { Vec::new() },
+        ..Settings::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_ladder_ends_within_every_quota_and_never_opens_more(settings in settings(), policies in policies()) {
+        let mut cluster = cluster(settings).vpc(&["10.0.0.0/16"]);
+        cluster.policies = policies;
+        let desired = cluster.compile();
+        prop_assert_eq!(budget::breaches(&desired.state, &cluster.settings.quotas), vec![]);
+        flows::assert_honest(&cluster, &desired);
+    }
+}

@@ -1,7 +1,8 @@
 //! Small clusters, and the groups and findings that they compile to, as text.
 //!
-//! A text has the groups with the pods that wear them, each followed by its rules, then the findings: effect, reason, object,
-//! field, flows and witness. Each cluster is also asked flow by flow, against both semantics ([`flows`]).
+//! A text has the groups with the pods that wear them, each followed by its rules, then the findings: effect, reason, object
+//! and field, with lines of their own for the flows and the witness. Each cluster is also asked flow by flow, against both
+//! semantics ([`flows`]).
 
 mod carving;
 mod classes;
@@ -22,8 +23,9 @@ use std::fmt::Write;
 
 use super::{Desired, compile};
 use crate::finding::{Finding, Reason};
-use crate::firewall::GroupKey;
-use crate::net::Prefix;
+use crate::firewall::{GroupKey, never_filtered};
+use crate::flow::FlowSet;
+use crate::net::{AddressSet, Intervals, Prefix};
 use crate::settings::{IcmpMode, NodeTraffic, Quotas, Settings};
 use crate::testing::Cluster;
 
@@ -80,24 +82,23 @@ impl Cluster {
         text
     }
 
-    /// `Narrower SctpPort NetworkPolicy x/web spec.ingress[0]: x/a → x/b sctp/9003 (x/a 10.0.0.1 → …)`.
+    /// A line for the finding, one for each box and one for the witness; the addresses of IPv4 that groups filter are `anywhere`.
     fn finding(&self, finding: &Finding) -> String {
         let path = format!(" {}", finding.path);
-        let boxes: Vec<String> = finding
-            .flows
-            .iter()
-            .map(|flows| {
-                let family = flows.family.map_or_else(String::new, |family| format!(" {family}"));
-                format!("{}{family}", flows.display(&self.inventory))
-            })
-            .collect();
+        let filtered = AddressSet::full().difference(&never_filtered(&self.inventory.vpc));
+        let filtered = AddressSet { v6: Intervals::empty(), ..filtered }.to_string();
+        let flows = |flows: &FlowSet| {
+            let family = flows.family.map_or_else(String::new, |family| format!(" {family}"));
+            let flows = flows.display(&self.inventory).to_string();
+            flows.replace(&filtered, "anywhere") + &family
+        };
         let mut text =
             format!("{} {} {}{}", finding.effect, finding.reason, finding.object, path.trim_end());
-        if !boxes.is_empty() {
-            write!(text, ": {}", boxes.join("; ")).unwrap();
+        for flows in finding.flows.iter().map(flows) {
+            write!(text, "\n  {flows}").unwrap();
         }
         if let Some(witness) = finding.witness {
-            write!(text, " ({})", witness.display(&self.inventory)).unwrap();
+            write!(text, "\n  such as {}", witness.display(&self.inventory)).unwrap();
         }
         text
     }

@@ -97,9 +97,15 @@ fn an_address_peer_that_is_denied_is_cut_out_of_a_wide_prefix() {
 
 #[test]
 fn what_a_subject_on_a_shared_interface_denies_passes_and_is_reported() {
-    assert_compiles(&shop().attached("x/db", Attachment::Shared, &["sg-base"]), "
-        not enforced SharedInterface NetworkPolicy x/db: 0.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/db tcp, udp, sctp, icmp, proto IPv4; x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4 (0.0.0.0 → x/db 10.0.0.2 tcp/0)
-        ");
+    assert_compiles(
+        &shop().attached("x/db", Attachment::Shared, &["sg-base"]),
+        "
+        not enforced SharedInterface NetworkPolicy x/db
+          anywhere → x/db tcp, udp, sctp, icmp, proto IPv4
+          x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4
+          such as 0.0.0.0 → x/db 10.0.0.2 tcp/0
+        ",
+    );
 }
 
 #[test]
@@ -108,9 +114,16 @@ fn what_a_subject_on_a_fixed_interface_denies_passes_as_far_as_its_groups_let_it
         .foreign("sg-narrow", &["ingress 10.0.0.0/24 tcp/443", "egress 0.0.0.0/0 all"])
         .attached("x/db", Attachment::Fixed, &["sg-narrow"]);
     assert_found(&cluster, |_| true, "
-        not enforced FixedInterface NetworkPolicy x/db: 10.0.0.0/24 → x/db tcp/443 IPv4; x/web-0, x/web-1 → x/db tcp/443 IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/443)
-        narrower PriorGroups Object sg-narrow: x/web-0, x/web-1 → x/db tcp/80 IPv4 (x/web-0 10.0.0.8 → x/db 10.0.0.2 tcp/80)
-        not enforced NeverFiltered Object vpc: 169.254.169.123, 169.254.169.250/31, 169.254.169.253-169.254.169.254, 169.254.170.2 → x/db tcp, udp, sctp, icmp, proto IPv4 (169.254.169.123 → x/db 10.0.0.2 tcp/0)
+        not enforced FixedInterface NetworkPolicy x/db
+          10.0.0.0/24 → x/db tcp/443 IPv4
+          x/web-0, x/web-1 → x/db tcp/443 IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/443
+        narrower PriorGroups Object sg-narrow
+          x/web-0, x/web-1 → x/db tcp/80 IPv4
+          such as x/web-0 10.0.0.8 → x/db 10.0.0.2 tcp/80
+        not enforced NeverFiltered Object vpc
+          169.254.169.123, 169.254.169.250/31, 169.254.169.253-169.254.169.254, 169.254.170.2 → x/db tcp, udp, sctp, icmp, proto IPv4
+          such as 169.254.169.123 → x/db 10.0.0.2 tcp/0
         ");
 }
 
@@ -118,18 +131,30 @@ fn what_a_subject_on_a_fixed_interface_denies_passes_as_far_as_its_groups_let_it
 fn what_a_subject_without_an_interface_denies_passes() {
     let mut cluster = shop();
     cluster.pod_mut("x/db").interface = None;
-    assert_compiles(&cluster, "
-        not enforced NoInterface NetworkPolicy x/db: 0.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/db tcp, udp, sctp, icmp, proto IPv4; x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4 (0.0.0.0 → x/db 10.0.0.2 tcp/0)
-        ");
+    assert_compiles(
+        &cluster,
+        "
+        not enforced NoInterface NetworkPolicy x/db
+          anywhere → x/db tcp, udp, sctp, icmp, proto IPv4
+          x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4
+          such as 0.0.0.0 → x/db 10.0.0.2 tcp/0
+        ",
+    );
 }
 
 #[test]
 fn an_interface_that_the_cloud_does_not_know_is_none() {
     let mut cluster = shop();
     cluster.inventory.interfaces.retain(|id, _| &*id.0 != "eni-x-db");
-    assert_compiles(&cluster, "
-        not enforced NoInterface NetworkPolicy x/db: 0.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/db tcp, udp, sctp, icmp, proto IPv4; x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4 (0.0.0.0 → x/db 10.0.0.2 tcp/0)
-        ");
+    assert_compiles(
+        &cluster,
+        "
+        not enforced NoInterface NetworkPolicy x/db
+          anywhere → x/db tcp, udp, sctp, icmp, proto IPv4
+          x/web-0, x/web-1 → x/db tcp/0-79, tcp/81-65535, udp, sctp, icmp, proto IPv4
+          such as 0.0.0.0 → x/db 10.0.0.2 tcp/0
+        ",
+    );
 }
 
 #[test]

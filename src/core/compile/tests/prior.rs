@@ -106,20 +106,31 @@ fn a_prior_group_that_is_narrow_where_no_policy_governs_is_not_widened() {
         sg-egress: x/db
           egress 10.0.0.0/8 tcp/53
           egress sg-base udp/53
-        narrower PriorGroups Object sg-egress: x/db → 10.0.0.0/8 tcp/0-52, tcp/54-65535, udp, sctp, icmp, proto IPv4; x/db → 0.0.0.0-9.255.255.255, 11.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto IPv4; x/db → x/web tcp/0-52, tcp/54-65535, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4 (x/db 10.0.0.2 → 10.0.0.0 tcp/0)
+        narrower PriorGroups Object sg-egress
+          x/db → 10.0.0.0/8 tcp/0-52, tcp/54-65535, udp, sctp, icmp, proto IPv4
+          x/db → 0.0.0.0-9.255.255.255, 11.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto IPv4
+          x/db → x/web tcp/0-52, tcp/54-65535, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4
+          such as x/db 10.0.0.2 → 10.0.0.0 tcp/0
         ");
 }
 
 #[test]
 fn rules_that_name_groups_are_copied_as_they_are() {
     let cluster = isolated(&["sg-both"]);
-    assert_found(&cluster, found, "
+    assert_found(
+        &cluster,
+        found,
+        "
         moat.1: x/db
           ingress 10.0.0.0/8 tcp/443
           egress sg-base udp/53
         ignored GroupReplaced Object sg-both
-        narrower PriorGroups Object sg-both: x/db → 0.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto IPv4; x/db → x/web tcp, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4 (x/db 10.0.0.2 → 0.0.0.0 tcp/0)
-        ");
+        narrower PriorGroups Object sg-both
+          x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
+          x/db → x/web tcp, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4
+          such as x/db 10.0.0.2 → 0.0.0.0 tcp/0
+        ",
+    );
 }
 
 #[test]
@@ -130,19 +141,30 @@ fn a_listed_group_stays_and_what_it_opens_is_reported() {
         sg-base: x/db
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
-        not enforced GroupKept NetworkPolicy x/db: 10.0.0.0/8 → x/db tcp/0-442, tcp/444-65535, udp, sctp, icmp, proto IPv4; 0.0.0.0-9.255.255.255, 11.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/db tcp, udp, sctp, icmp, proto IPv4; x/web → x/db tcp/0-442, tcp/444-65535, udp, sctp, icmp, proto IPv4 (10.0.0.0 → x/db 10.0.0.2 tcp/0)
+        not enforced GroupKept NetworkPolicy x/db
+          10.0.0.0/8 → x/db tcp/0-442, tcp/444-65535, udp, sctp, icmp, proto IPv4
+          0.0.0.0-9.255.255.255, 11.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 → x/db tcp, udp, sctp, icmp, proto IPv4
+          x/web → x/db tcp/0-442, tcp/444-65535, udp, sctp, icmp, proto IPv4
+          such as 10.0.0.0 → x/db 10.0.0.2 tcp/0
         ");
 }
 
 #[test]
 fn a_listed_group_that_the_pod_does_not_wear_is_not_put_on_it() {
-    assert_found(&keeping(isolated(&["sg-monitoring"]), &["sg-base"]), found, "
+    assert_found(
+        &keeping(isolated(&["sg-monitoring"]), &["sg-base"]),
+        found,
+        "
         moat.1: x/db
           ingress 10.0.0.0/8 tcp/443
         sg-monitoring: x/db
           ingress 10.9.0.0/16 tcp/443
-        narrower PriorGroups Object sg-monitoring: x/db → 0.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto IPv4; x/db → x/web tcp, udp, sctp, icmp, proto IPv4 (x/db 10.0.0.2 → 0.0.0.0 tcp/0)
-        ");
+        narrower PriorGroups Object sg-monitoring
+          x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
+          x/db → x/web tcp, udp, sctp, icmp, proto IPv4
+          such as x/db 10.0.0.2 → 0.0.0.0 tcp/0
+        ",
+    );
 }
 
 #[test]
