@@ -192,7 +192,7 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "leave groups behind that nobody wears",
         file: "src/core/plan/draft.rs",
-        right: "        draft.leftovers();\n",
+        right: "    draft.leftovers();\n",
         wrong: "",
         test: BAND,
     },
