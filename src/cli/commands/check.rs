@@ -62,5 +62,7 @@ fn text(
         let (all, failed) = (count(outcomes.len(), "expectation"), outcomes.len() - met);
         writeln!(io.stdout, "{}: {met} met, {failed} failed", paint.bold(all))?;
     }
-    Ok(writeln!(io.stdout, "{}", findings::totals(found, paint))?)
+    let (policies, pods) = (session.policies.len(), session.inventory.pods.len());
+    let (policies, pods) = (count(policies, "policy"), count(pods, "pod"));
+    Ok(writeln!(io.stdout, "{policies}, {pods}; {}", findings::totals(found, paint))?)
 }

@@ -43,7 +43,7 @@ fn block(
     const PLACES: usize = 5;
     let Finding { reason, effect, message, witness, location, .. } = finding;
     let label = by_effect(*effect, paint, format!("{effect}[{reason}]:"));
-    let mut text = vec![format!("{label} {message}")];
+    let mut text = vec![format!("{label} {}", visible(message))];
     let margin = location.as_ref().map_or(1, |location| location.line.to_string().len());
     let arrow = paint.blue(format!("{:margin$}-->", ""));
     let bar = paint.blue(format!("{:margin$} |", ""));
@@ -75,7 +75,12 @@ fn place(finding: &Finding) -> String {
     let Finding { object, path, location, .. } = finding;
     let location = location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
     let field = if path.is_empty() { String::new() } else { format!(" {path}") };
-    format!("{location}{object}{field}")
+    visible(&format!("{location}{object}{field}"))
+}
+
+/// What a file holds is shown, never obeyed: control characters could say anything to a terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// How many findings there are of each reason, what they cost, and where.

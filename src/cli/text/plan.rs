@@ -101,7 +101,7 @@ impl Report<'_> {
             writeln!(io.stdout, "and {more} more groups: `--output json` has all of them")?;
         }
         if !others.is_empty() {
-            writeln!(io.stdout, "{} as they are", count(others.len(), "other group"))?;
+            writeln!(io.stdout, "no change of {}", count(others.len(), "other group"))?;
         }
         Ok(writeln!(io.stdout)?)
     }
