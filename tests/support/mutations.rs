@@ -162,10 +162,10 @@ pub const MUTATIONS: &[Mutation] = &[
         test: DIFFERENTIAL,
     },
     Mutation {
-        mistake: "revoke first",
-        file: "src/core/plan/draft.rs",
-        right: "    Authorize,\n    Wear,\n    Move,\n    Revoke,\n}",
-        wrong: "    Revoke,\n    Authorize,\n    Wear,\n    Move,\n}",
+        mistake: "revoke first, move before the groups are filled",
+        file: "src/core/plan/mod.rs",
+        right: "Ok(()) => return Plan { stages, target, held: care.held() }",
+        wrong: "Ok(()) => return Plan { stages: stages.into_iter().rev().collect(), target, held: care.held() }",
         test: "traps trap_42",
     },
     Mutation {
@@ -201,6 +201,6 @@ pub const MUTATIONS: &[Mutation] = &[
         file: "src/core/plan/path.rs",
         right: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add, remove }] });",
         wrong: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add: BTreeSet::new(), remove }] });",
-        test: "traps trap_42",
+        test: BAND,
     },
 ];
