@@ -164,8 +164,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "revoke first, move before the groups are filled",
         file: "src/core/plan/mod.rs",
-        right: "Ok(()) => return Plan { stages, target, held: care.held() }",
-        wrong: "Ok(()) => return Plan { stages: stages.into_iter().rev().collect(), target, held: care.held() }",
+        right: "return Plan { stages, target, numbers: goal.numbers, held };",
+        wrong: "return Plan { stages: stages.into_iter().rev().collect(), target, numbers: goal.numbers, held };",
         test: "traps trap_42",
     },
     Mutation {
