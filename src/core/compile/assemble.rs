@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::class::{Class, Classes, worn_foreign};
-use super::cohort::{CohortId, Concession, SetId};
+use super::cohort::{CohortId, Concession};
 use super::layout::{Layout, Line, LinePeer};
-use super::meaning::Meaning;
+use super::meaning::{Meaning, place};
+use super::program::node_addresses;
 use super::{Counts, Desired, RuleReason, loss, notes};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::flow::{Endpoint, Flow};
@@ -155,14 +156,15 @@ impl<'m, 'a> Served<'m, 'a> {
         direction: Direction,
         line: &Line,
     ) -> Arc<[ObjectRef]> {
-        let mut served: BTreeSet<u32> = BTreeSet::new();
-        for cohort in &class.cohorts {
-            for index in self.meaning.programs.governing(*cohort, direction) {
-                if !served.contains(index) && self.serves(classes, *index, direction, line) {
-                    served.insert(*index);
-                }
-            }
-        }
+        let cohorts = class.cohorts.iter();
+        let mut served: BTreeSet<u32> = cohorts
+            .flat_map(|cohort| self.meaning.programs.governing(*cohort, direction))
+            .copied()
+            .collect();
+        let grant = class.grants.get(place(direction)).copied().flatten();
+        let grant = grant.and_then(|grant| self.meaning.grants.get(grant));
+        let carved = grant.is_some_and(|grant| !grant.carved.is_empty());
+        served.retain(|index| self.serves(classes, carved, *index, direction, line));
         let served: Vec<u32> = served.into_iter().collect();
         if let Some(known) = self.objects.get(&served) {
             return known.clone();
@@ -175,7 +177,14 @@ impl<'m, 'a> Served<'m, 'a> {
         objects
     }
 
-    fn serves(&self, classes: &Classes, index: u32, direction: Direction, line: &Line) -> bool {
+    fn serves(
+        &self,
+        classes: &Classes,
+        carved: bool,
+        index: u32,
+        direction: Direction,
+        line: &Line,
+    ) -> bool {
         let Some(policy) = self.meaning.policies.get(index as usize) else { return false };
         let rules = policy.rules(direction).unwrap_or_default();
         let shape = line.shape.services();
@@ -189,35 +198,44 @@ impl<'m, 'a> Served<'m, 'a> {
                     }
                 }),
             };
-            services && self.names(classes, &rule.peers, line)
+            services && self.names(classes, carved, &rule.peers, line)
         })
     }
 
-    fn names(&self, classes: &Classes, peers: &Peers, line: &Line) -> bool {
+    /// Whether a line names some of a rule's peers. Where addresses were taken out, a reference stands for pods by their
+    /// addresses, too; a prefix may stand for pods that have no group.
+    fn names(&self, classes: &Classes, carved: bool, peers: &Peers, line: &Line) -> bool {
         let Peers::AnyOf(peers) = peers else { return true };
-        let cohorts = &self.meaning.cohorts;
-        let class_has = |id: usize, set: SetId| {
-            let members: &[CohortId] = classes.list.get(id).map_or(&[], |class| &class.cohorts);
-            members.iter().any(|cohort| cohorts.members(set).binary_search(cohort).is_ok())
+        let meaning = self.meaning;
+        let cohorts = &meaning.cohorts;
+        let prefix = match &line.peer {
+            LinePeer::Prefix(prefix) => Some(AddressSet::from(*prefix)),
+            LinePeer::Class(_) | LinePeer::Members(_) => None,
+            LinePeer::Copied(_) => return false,
         };
-        peers.iter().any(|peer| match (peer, &line.peer) {
-            (policy::Peer::Pods(selector), LinePeer::Class(id)) => {
-                cohorts.selected(selector).is_some_and(|set| class_has(*id, set))
+        let any_named = |is_meant: &dyn Fn(CohortId) -> bool| match &line.peer {
+            LinePeer::Class(id) => classes.cohorts(*id).any(is_meant),
+            LinePeer::Members(ids) => ids.iter().flat_map(|id| classes.cohorts(*id)).any(is_meant),
+            LinePeer::Prefix(_) => cohorts.address_peers().iter().copied().any(is_meant),
+            LinePeer::Copied(_) => false,
+        };
+        let lies_in = |id, set: &AddressSet| cohorts.placed(id).any(|(_, at)| set.contains(at));
+        peers.iter().any(|peer| match peer {
+            policy::Peer::Pods(selector) => {
+                let set = cohorts.selected(selector).map_or(&[][..], |set| cohorts.members(set));
+                any_named(&|id| {
+                    set.binary_search(&id).is_ok()
+                        && prefix.as_ref().is_none_or(|prefix| lies_in(id, prefix))
+                })
             }
-            (policy::Peer::Pods(selector), LinePeer::Members(ids)) => cohorts
-                .selected(selector)
-                .is_some_and(|set| ids.iter().any(|id| class_has(*id, set))),
-            (policy::Peer::Addresses(set), LinePeer::Prefix(prefix)) => {
-                !set.intersection(&AddressSet::from(*prefix)).is_empty()
-            }
-            (policy::Peer::Nodes(_), LinePeer::Prefix(_)) => true,
-            (
-                policy::Peer::Pods(_) | policy::Peer::Addresses(_) | policy::Peer::Nodes(_),
-                LinePeer::Copied(_)
-                | LinePeer::Prefix(_)
-                | LinePeer::Class(_)
-                | LinePeer::Members(_),
-            ) => false,
+            policy::Peer::Addresses(set) => match &prefix {
+                Some(prefix) => !set.intersection(prefix).is_empty(),
+                None => carved && any_named(&|id| lies_in(id, set)),
+            },
+            policy::Peer::Nodes(selector) => prefix.as_ref().is_some_and(|prefix| {
+                let nodes = node_addresses(selector, meaning.inventory, meaning.settings);
+                !nodes.intersection(prefix).is_empty()
+            }),
         })
     }
 }

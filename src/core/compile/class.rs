@@ -96,6 +96,11 @@ impl Classes {
         *self.of.get(id as usize)?
     }
 
+    /// The cohorts of a class.
+    pub(crate) fn cohorts(&self, id: ClassId) -> impl Iterator<Item = CohortId> + '_ {
+        self.list.get(id).into_iter().flat_map(|class| class.cohorts.iter().copied())
+    }
+
     /// What becomes of a cohort's prior groups.
     pub(crate) fn standing(&self, id: CohortId) -> Option<&Standing> {
         self.standing.get(id as usize)

@@ -13,6 +13,7 @@ use super::class::{Class, ClassId, Classes};
 use super::cohort::{Cohort, CohortId, Concession, Concessions};
 use super::layout::Layout;
 use super::meaning::Meaning;
+use super::program::node_addresses;
 use crate::net::{Family, ServiceSet};
 use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services};
 
@@ -138,7 +139,7 @@ fn names(meaning: &Meaning<'_>, classes: &Classes, peers: &Peers) -> usize {
         }
         Peer::Addresses(set) => set.prefixes().len(),
         Peer::Nodes(selector) => {
-            meaning.inventory.node_addresses(|node| selector.matches(&node.labels)).prefixes().len()
+            node_addresses(selector, meaning.inventory, meaning.settings).prefixes().len()
         }
     });
     each.sum()

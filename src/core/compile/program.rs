@@ -11,7 +11,8 @@ use super::cohort::{CohortId, Cohorts, SetId};
 use crate::inventory::{Inventory, NamedPort};
 use crate::net::{AddressSet, Interval, ServiceSet, Transport};
 use crate::policy::{
-    Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject, Tier, Word,
+    Action, Direction, Labels, Peer, Peers, Policy, Rule, Selector, ServiceMatch, Services,
+    Subject, Tier, Word,
 };
 use crate::settings::{IcmpMode, NodeTraffic, Settings};
 
@@ -290,12 +291,8 @@ impl<'a, 'c> Resolver<'a, 'c> {
                     Peer::Pods(selector) => matcher.pods.push(self.cohorts.select(selector)),
                     Peer::Addresses(set) => addresses = addresses.union(set),
                     Peer::Nodes(selector) => {
-                        let nodes = self.inventory.node_addresses(|n| selector.matches(&n.labels));
+                        let nodes = node_addresses(selector, self.inventory, self.settings);
                         addresses = addresses.union(&nodes);
-                        if selector.matches(&crate::policy::Labels::default()) {
-                            let more = self.settings.nodes.iter().copied();
-                            addresses = addresses.union(&more.collect::<AddressSet>());
-                        }
                     }
                 }
             }
@@ -315,6 +312,20 @@ impl<'a, 'c> Resolver<'a, 'c> {
                 }
             }));
         matcher
+    }
+}
+
+/// The addresses of the nodes that a selector selects; those that only settings name are nodes without labels.
+pub(crate) fn node_addresses(
+    selector: &Selector,
+    inventory: &Inventory,
+    settings: &Settings,
+) -> AddressSet {
+    let nodes = inventory.node_addresses(|node| selector.matches(&node.labels));
+    if selector.matches(&Labels::default()) {
+        nodes.union(&settings.nodes.iter().copied().collect())
+    } else {
+        nodes
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which ICMP settings open on top of policies.
 
 use super::{assert_compiles, plain};
-use crate::settings::{IcmpMode, Settings};
+use crate::settings::{IcmpMode, NodeTraffic, Settings};
 use crate::testing::{
     Cluster, accept, admin, baseline, blocks, deny, network_policy, pod, pods, set,
 };
@@ -191,6 +191,33 @@ fn type_and_code_reach_the_rules_as_they_are_written() {
           ingress 0.0.0.0/0 icmp/11/0
           egress 0.0.0.0/0 all
           egress ::/0 all
+        ",
+    );
+}
+
+#[test]
+fn nodes_that_may_reach_no_port_make_no_accepted_flow() {
+    let settings =
+        Settings { icmp: IcmpMode::Essential, node_traffic: NodeTraffic::Probes, ..plain() };
+    let isolated = || network_policy("x/web", "app=web").ingress([]).egress([]);
+    let cluster = shop(IcmpMode::Essential).settings(settings).node("node", "", &["192.168.0.1"]);
+    assert_compiles(
+        &cluster.clone().policy(isolated()),
+        "
+        moat.1: x/web
+        ignored DnsClosed NetworkPolicy x/web spec
+        ",
+    );
+    let mut cluster = cluster.policy(isolated());
+    let probed = cluster.pod_mut("x/web").clone().probe(8080);
+    *cluster.pod_mut("x/web") = probed;
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/web
+          ingress 0.0.0.0/0 icmp/3/4
+          ingress 192.168.0.1/32 tcp/8080
+        ignored DnsClosed NetworkPolicy x/web spec
         ",
     );
 }

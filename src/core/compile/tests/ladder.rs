@@ -85,7 +85,7 @@ fn the_second_rung_leaves_out_whole_policies_costliest_first() {
 fn the_second_rung_keeps_denies() {
     let cluster = cluster(limited(2, 1, 20))
         .policy(admin("mixed", 1, pods("ns=x", "pod=a")).ingress([
-            deny().peers([blocks(&["10.0.1.0/24"])]),
+            deny().peers([blocks(&["10.0.0.128/25"])]),
             accept().peers([hosts(3)]).services([set("tcp/80")]),
         ]))
         .policy(
@@ -95,7 +95,7 @@ fn the_second_rung_keeps_denies() {
         &cluster,
         "
         moat.1: x/a
-          ingress 10.0.0.0/24 all
+          ingress 10.0.0.0/25 all
           egress 0.0.0.0/0 all
         narrower QuotaExceeded ClusterNetworkPolicy mixed
           192.168.0.0, 192.168.0.2, 192.168.0.4 → x/a tcp/80 IPv4
@@ -175,29 +175,32 @@ fn when_groups_run_out_namespaces_are_served_in_turn_and_the_rest_are_closed_and
 
 #[test]
 fn nobody_names_a_pod_that_is_not_served() {
-    let from = |pod: &str| accept().peers([Peer::Pods(pods("ns=y", &format!("pod={pod}")))]);
+    let from = |pod: &str, port: &str| {
+        let peer = Peer::Pods(pods("ns=y", &format!("pod={pod}")));
+        accept().peers([peer]).services([set(port)])
+    };
+    let rules = [from("a", "tcp/80"), from("b", "tcp/443")];
     let cluster = cluster(limited(60, 5, 3))
-        .policy(network_policy("x/a", "pod=a").ingress([from("a")]))
-        .policy(network_policy("x/b", "pod=b").ingress([from("b")]))
-        .policy(network_policy("x/c", "pod=c").ingress([from("c")]));
+        .policy(network_policy("x/a", "pod=a").ingress(rules))
+        .policy(network_policy("x/b", "pod=b").ingress([from("c", "tcp/53")]));
     assert_compiles(
         &cluster,
         "
         moat.1: x/a
-          ingress moat.3 all
+          ingress moat.3 tcp/80
           egress 0.0.0.0/0 all
-        moat.2: x/b, x/c
+        moat.2: x/b
           egress 0.0.0.0/0 all
         moat.3: y/a
         sg-base: y/a
           ingress 0.0.0.0/0 all
           egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/a
+          y/b → x/a tcp/443 IPv4
+          such as y/b 10.0.1.2 → x/a 10.0.0.1 tcp/443
         narrower QuotaExceeded NetworkPolicy x/b
-          y/b → x/b tcp, udp, sctp, icmp, proto IPv4
-          such as y/b 10.0.1.2 → x/b 10.0.0.2 tcp/0
-        narrower QuotaExceeded NetworkPolicy x/c
-          y/c → x/c tcp, udp, sctp, icmp, proto IPv4
-          such as y/c 10.0.1.3 → x/c 10.0.0.3 tcp/0
+          y/c → x/b tcp/53 IPv4
+          such as y/c 10.0.1.3 → x/b 10.0.0.2 tcp/53
         ",
     );
 }

@@ -231,3 +231,26 @@ fn a_protocol_by_number_is_one_rule_and_what_tracking_opens_is_reported() {
         ",
     );
 }
+
+#[test]
+fn an_address_peer_resolves_no_name_even_for_a_pod_that_a_selector_names() {
+    let lan = accept().peers([blocks(&["10.0.0.0/30"])]).services([named(Tcp, "sql")]);
+    let policy = admin("no-db", 1, pods("x", "app=web")).egress([
+        lan,
+        deny().peers([app("db")]),
+        accept().peers([blocks(&["10.0.0.0/29"])]),
+        deny(),
+    ]);
+    let cluster = shop().settings(super::with_pod_subnets(&["10.0.0.0/30"])).policy(policy);
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/web
+          ingress 0.0.0.0/0 all
+          egress 10.0.0.4/30 all
+          egress moat.1 all
+        ignored UnresolvedPort ClusterNetworkPolicy no-db spec.egress[0]
+        ignored NamedPortOfAddress ClusterNetworkPolicy no-db spec.egress[0]
+        ",
+    );
+}

@@ -243,3 +243,20 @@ fn groups_stay_only_as_far_as_the_interface_has_room() {
         ",
     );
 }
+
+#[test]
+fn a_group_whose_rules_nobody_knows_goes() {
+    assert_found(
+        &isolated(&["sg-unknown"]),
+        found,
+        "
+        moat.1: x/db
+          ingress 10.0.0.0/8 tcp/443
+        ignored GroupReplaced Object sg-unknown
+        narrower PriorGroups Object sg-unknown
+          x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
+          x/db → x/web tcp, udp, sctp, icmp, proto IPv4
+          such as x/db 10.0.0.2 → 0.0.0.0 tcp/0
+        ",
+    );
+}

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{assert_text, limited, plain};
+use super::{assert_text, limited, plain, with_pod_subnets};
 use crate::compile::Counts;
+use crate::inventory::Attachment;
 use crate::policy::Peer;
 use crate::settings::{NodeTraffic, Settings};
 use crate::testing::{
@@ -102,6 +103,55 @@ fn rules_for_nodes_and_for_named_ports_serve_their_policies() {
         moat.2 ingress 0.0.0.0/0 all: 
         moat.2 egress moat.1 tcp/5432: NetworkPolicy x/web
         ");
+}
+
+#[test]
+fn a_rule_for_a_pod_without_a_group_serves_the_policy_that_names_the_pod() {
+    let from_web = accept().peers([app("web")]).services([set("tcp/80")]);
+    let cluster = shop()
+        .policy(network_policy("x/db", "app=db").ingress([from_web]))
+        .policy(network_policy("x/tool", "app=db").ingress([accept().peers([app("tool")])]))
+        .attached("x/web", Attachment::Shared, &["sg-base"]);
+    assert_text(&reasons(&cluster), "
+        moat.1 ingress 10.0.0.1/32 tcp/80: NetworkPolicy x/db (x/web 10.0.0.1 → x/db 10.0.0.2 tcp/80)
+        moat.1 ingress moat.2 all: NetworkPolicy x/tool
+        moat.1 egress 0.0.0.0/0 all: 
+        ");
+}
+
+#[test]
+fn a_reference_that_puts_a_pod_back_serves_the_policy_of_its_address() {
+    let lan = accept().peers([blocks(&["10.0.0.0/29"])]).services([set("tcp/80")]);
+    let no_tool = deny().peers([app("tool")]);
+    let cluster = shop()
+        .settings(with_pod_subnets(&["10.0.0.0/30"]))
+        .policy(admin("no-tool", 1, pods("x", "app=db")).ingress([no_tool]))
+        .policy(network_policy("x/lan", "app=db").ingress([lan]));
+    assert_text(
+        &reasons(&cluster),
+        "
+        moat.1 ingress 10.0.0.4/30 tcp/80: NetworkPolicy x/lan (10.0.0.4 → x/db 10.0.0.2 tcp/80)
+        moat.1 ingress moat.2 tcp/80: NetworkPolicy x/lan
+        moat.1 egress 0.0.0.0/0 all: 
+        ",
+    );
+}
+
+#[test]
+fn a_rule_for_addresses_that_are_no_nodes_serves_no_policy_about_nodes() {
+    let nodes = Peer::Nodes(selector(""));
+    let lan = accept().peers([blocks(&["10.0.0.0/8"])]).services([set("tcp/443")]);
+    let cluster = shop()
+        .policy(network_policy("x/nodes", "app=db").ingress([accept().peers([nodes])]))
+        .policy(network_policy("x/lan", "app=db").ingress([lan]));
+    assert_text(
+        &reasons(&cluster),
+        "
+        moat.1 ingress 10.0.0.0/8 tcp/443: NetworkPolicy x/lan (10.0.0.0 → x/db 10.0.0.2 tcp/443)
+        moat.1 ingress 192.168.0.1/32 all: NetworkPolicy x/nodes (192.168.0.1 → x/db 10.0.0.2 tcp/0)
+        moat.1 egress 0.0.0.0/0 all: 
+        ",
+    );
 }
 
 #[test]
