@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{assert_compiles, flows, limited, plain};
 use crate::budget;
+use crate::inventory::Attachment;
 use crate::policy::{Peer, Policy, ServiceMatch};
 use crate::settings::{IcmpMode, NodeTraffic, Quotas, Settings};
 use crate::testing::{
@@ -207,6 +208,23 @@ fn nobody_names_a_pod_that_is_not_served() {
 
 // ------------------------------------------------------------------------------------------------- property
 
+/// The same pods, of which x/b has two families and a group without rules, x/c a shared interface, y/b none, and y/c a
+/// group that is narrow.
+fn mixed(settings: Settings) -> Cluster {
+    let mut cluster = cluster(settings)
+        .vpc(&["10.0.0.0/16"])
+        .node("node", "", &["10.0.9.9"])
+        .foreign("sg-empty", &[])
+        .foreign("sg-narrow", &["ingress 10.0.0.0/8 tcp/80", "egress sg-base all"])
+        .attached("x/b", Attachment::Exclusive, &["sg-base", "sg-empty"])
+        .attached("x/c", Attachment::Shared, &["sg-base"])
+        .attached("y/c", Attachment::Exclusive, &["sg-narrow"]);
+    let dual = cluster.pod_mut("x/b").clone().at("fd00::2").probe(80);
+    *cluster.pod_mut("x/b") = dual;
+    cluster.pod_mut("y/b").interface = None;
+    cluster
+}
+
 fn services() -> impl Strategy<Value = ServiceMatch> {
     const TEXTS: &[&str] = &["tcp/80", "tcp/80, tcp/443", "udp/53", "icmp/8", "sctp", "tcp"];
     prop::sample::select(TEXTS).prop_map(set)
@@ -292,7 +310,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     (quotas(), icmp, declared).prop_map(|(quotas, icmp, declared)| Settings {
         quotas,
         icmp,
-        node_traffic: NodeTraffic::None,
+        node_traffic: NodeTraffic::Probes,
         pod_subnets: if declared { vec!["10.0.0.0/23".parse().unwrap()] } else { Vec::new() },
         ..Settings::default()
     })
@@ -303,7 +321,7 @@ proptest! {
 
     #[test]
     fn the_ladder_ends_within_every_quota_and_never_opens_more(settings in settings(), policies in policies()) {
-        let mut cluster = cluster(settings).vpc(&["10.0.0.0/16"]);
+        let mut cluster = mixed(settings);
         cluster.policies = policies;
         let desired = cluster.compile();
         prop_assert_eq!(budget::breaches(&desired.state, &cluster.settings.quotas), vec![]);
