@@ -25,6 +25,9 @@ pub struct Corners {
     services: Vec<Service>,
 }
 
+/// So many pods are paired with each other.
+const MANY: usize = 200;
+
 impl Corners {
     /// The corners of one cluster, or of one after another.
     #[must_use]
@@ -47,6 +50,11 @@ impl Corners {
     /// About `count` packets: all of them if they are that few, else a random choice.
     #[must_use]
     pub fn packets(&self, random: &mut Random, count: usize) -> Vec<Flow> {
+        // Pairs of pods are quadratic: of a large cluster, some pods stand for all.
+        if self.pods.len() > MANY {
+            let pods = random.many(MANY, |random, _| random.pick(&self.pods));
+            return Self { pods, ..self.clone() }.packets(random, count);
+        }
         let pairs = self.pairs();
         let product = pairs.len() * self.services.len();
         let flow = |(source, destination, family): (Endpoint, Endpoint, Family), service| Flow {
