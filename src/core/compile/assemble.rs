@@ -1,34 +1,42 @@
 //! The desired state from classes and groups, with the reason for every rule.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use super::class::{Class, Classes, worn_foreign};
-use super::cohort::{CohortId, Concession};
+use super::class::{Classes, worn_foreign};
+use super::cohort::Concession;
 use super::layout::{Layout, Line, LinePeer};
-use super::meaning::{Meaning, place};
-use super::program::node_addresses;
+use super::meaning::Meaning;
+use super::served::Served;
 use super::{Counts, Desired, RuleReason, loss, notes};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::PodIndex;
-use crate::net::{AddressSet, Family};
-use crate::policy::{self, Action, Direction, ObjectRef, Peers};
+use crate::net::Family;
+use crate::policy::Direction;
 use crate::settings::OnQuota;
 
 /// Puts the desired state together.
 pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Desired {
     let mut desired = Desired::default();
     wear(meaning, classes, layout, &mut desired);
-    let mut served = Served::new(meaning);
+    let mut served = Served::new(meaning, classes);
     for (id, class) in classes.list.iter().enumerate() {
         let members: Vec<PodIndex> = class.pods(meaning).collect();
+        let accepting = Direction::BOTH.map(|direction| served.accepting(class, direction));
+        let carved = class.grants.map(|grant| {
+            let grant = grant.and_then(|grant| meaning.grants.get(grant));
+            grant.is_some_and(|grant| !grant.carved.is_empty())
+        });
         for (number, lines) in layout.groups.get(id).into_iter().flatten() {
             let rules = desired.state.groups.entry(GroupKey::Ours(*number)).or_default();
             for (direction, line) in lines {
                 let Some(rule) = layout.rule(*direction, line) else { continue };
+                let (accepting, carved) = match direction {
+                    Direction::Ingress => (&accepting[0], carved[0]),
+                    Direction::Egress => (&accepting[1], carved[1]),
+                };
                 let reason = RuleReason {
-                    serves: served.by(classes, class, *direction, line),
+                    serves: served.by(accepting, carved, line),
                     witness: witness(meaning, &members, *direction, line),
                 };
                 rules.insert(rule.clone());
@@ -133,109 +141,5 @@ fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &D
         reference_rules: lines_to(|peer| matches!(peer, LinePeer::Class(_) | LinePeer::Members(_))),
         minimum_prefix_rules: lines().filter(|(_, line)| line.witness.is_some()).count(),
         largest_group: groups().map(|(_, rules)| cost(rules)).max().unwrap_or(0),
-    }
-}
-
-// ------------------------------------------------------------------------------------------------ Served
-
-/// Finds the policies that a rule serves: those with an Accept rule that lets through some of what it does.
-struct Served<'m, 'a> {
-    meaning: &'m Meaning<'a>,
-    objects: HashMap<Vec<u32>, Arc<[ObjectRef]>>,
-}
-
-impl<'m, 'a> Served<'m, 'a> {
-    fn new(meaning: &'m Meaning<'a>) -> Self {
-        Self { meaning, objects: HashMap::new() }
-    }
-
-    fn by(
-        &mut self,
-        classes: &Classes,
-        class: &Class,
-        direction: Direction,
-        line: &Line,
-    ) -> Arc<[ObjectRef]> {
-        let cohorts = class.cohorts.iter();
-        let mut served: BTreeSet<u32> = cohorts
-            .flat_map(|cohort| self.meaning.programs.governing(*cohort, direction))
-            .copied()
-            .collect();
-        let grant = class.grants.get(place(direction)).copied().flatten();
-        let grant = grant.and_then(|grant| self.meaning.grants.get(grant));
-        let carved = grant.is_some_and(|grant| !grant.carved.is_empty());
-        served.retain(|index| self.serves(classes, carved, *index, direction, line));
-        let served: Vec<u32> = served.into_iter().collect();
-        if let Some(known) = self.objects.get(&served) {
-            return known.clone();
-        }
-        let policies = served.iter().filter_map(|index| self.meaning.policies.get(*index as usize));
-        let mut objects: Vec<ObjectRef> = policies.map(|policy| policy.object.clone()).collect();
-        objects.sort();
-        let objects: Arc<[ObjectRef]> = objects.into();
-        self.objects.insert(served, objects.clone());
-        objects
-    }
-
-    fn serves(
-        &self,
-        classes: &Classes,
-        carved: bool,
-        index: u32,
-        direction: Direction,
-        line: &Line,
-    ) -> bool {
-        let Some(policy) = self.meaning.policies.get(index as usize) else { return false };
-        let rules = policy.rules(direction).unwrap_or_default();
-        let shape = line.shape.services();
-        rules.iter().filter(|rule| rule.action == Action::Accept).any(|rule| {
-            let services = match &rule.services {
-                policy::Services::Every => true,
-                policy::Services::AnyOf(list) => list.iter().any(|one| match one {
-                    policy::ServiceMatch::Set(set) => !set.intersection(&shape).is_empty(),
-                    policy::ServiceMatch::Named { .. } => {
-                        shape.tcp.first().or(shape.udp.first()).or(shape.sctp.first()).is_some()
-                    }
-                }),
-            };
-            services && self.names(classes, carved, &rule.peers, line)
-        })
-    }
-
-    /// Whether a line names some of a rule's peers. Where addresses were taken out, a reference stands for pods by their
-    /// addresses, too; a prefix may stand for pods that have no group.
-    fn names(&self, classes: &Classes, carved: bool, peers: &Peers, line: &Line) -> bool {
-        let Peers::AnyOf(peers) = peers else { return true };
-        let meaning = self.meaning;
-        let cohorts = &meaning.cohorts;
-        let prefix = match &line.peer {
-            LinePeer::Prefix(prefix) => Some(AddressSet::from(*prefix)),
-            LinePeer::Class(_) | LinePeer::Members(_) => None,
-            LinePeer::Copied(_) => return false,
-        };
-        let any_named = |is_meant: &dyn Fn(CohortId) -> bool| match &line.peer {
-            LinePeer::Class(id) => classes.cohorts(*id).any(is_meant),
-            LinePeer::Members(ids) => ids.iter().flat_map(|id| classes.cohorts(*id)).any(is_meant),
-            LinePeer::Prefix(_) => cohorts.address_peers().iter().copied().any(is_meant),
-            LinePeer::Copied(_) => false,
-        };
-        let lies_in = |id, set: &AddressSet| cohorts.placed(id).any(|(_, at)| set.contains(at));
-        peers.iter().any(|peer| match peer {
-            policy::Peer::Pods(selector) => {
-                let set = cohorts.selected(selector).map_or(&[][..], |set| cohorts.members(set));
-                any_named(&|id| {
-                    set.binary_search(&id).is_ok()
-                        && prefix.as_ref().is_none_or(|prefix| lies_in(id, prefix))
-                })
-            }
-            policy::Peer::Addresses(set) => match &prefix {
-                Some(prefix) => !set.intersection(prefix).is_empty(),
-                None => carved && any_named(&|id| lies_in(id, set)),
-            },
-            policy::Peer::Nodes(selector) => prefix.as_ref().is_some_and(|prefix| {
-                let nodes = node_addresses(selector, meaning.inventory, meaning.settings);
-                !nodes.intersection(prefix).is_empty()
-            }),
-        })
     }
 }

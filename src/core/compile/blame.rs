@@ -228,7 +228,11 @@ fn prior(cohort: &Cohort) -> ObjectRef {
         }
         Carrier::Unknown => Vec::new(),
     };
-    ObjectRef { kind: Kind::Other, namespace: None, name: Word::from(names.join(",")) }
+    ObjectRef {
+        kind: Kind::Other,
+        namespace: None,
+        name: Word::from(if names.is_empty() { "no group".to_owned() } else { names.join(",") }),
+    }
 }
 
 /// What of sctp stays closed because a rule names ports of it: those that it accepts; any, if it cuts some out.

@@ -25,6 +25,7 @@ mod meaning;
 mod notes;
 mod outcome;
 mod program;
+mod served;
 #[cfg(test)]
 mod tests;
 

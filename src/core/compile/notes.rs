@@ -119,7 +119,7 @@ impl Notes<'_, '_> {
         if let Services::AnyOf(list) = &rule.services {
             let untracked = |one: &ServiceMatch| match one {
                 ServiceMatch::Set(set) => {
-                    !set.sctp.is_empty() || !set.difference(&set.clone().without_other()).is_empty()
+                    set.sctp.is_full() || !set.difference(&set.clone().without_other()).is_empty()
                 }
                 ServiceMatch::Named { .. } => false,
             };

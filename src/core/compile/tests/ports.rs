@@ -172,12 +172,10 @@ fn a_port_of_sctp_stays_closed_and_each_rule_that_asks_for_it_is_told() {
         narrower SctpPort NetworkPolicy x/web spec.ingress[0]
           x/db-1, x/db-2 → x/web sctp/80 IPv4
           such as x/db-1 10.0.0.2 → x/web 10.0.0.1 sctp/80
-        ignored UntrackedProtocol NetworkPolicy x/web spec.ingress[0]
         narrower SctpPort NetworkPolicy x/web spec.ingress[1]
           anywhere → x/web sctp/81 IPv4
           x/db-1, x/db-2 → x/web sctp/81 IPv4
           such as 0.0.0.0 → x/web 10.0.0.1 sctp/81
-        ignored UntrackedProtocol NetworkPolicy x/web spec.ingress[1]
         ",
     );
 }
