@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moat_k8s::configuration::ClusterName;
 
-const EXIT_CODES: &str = "Exit codes: 0 done and clean, 2 done with findings, 1 not done";
+const EXIT_CODES: &str = "Exit codes: 0 done and clean, 2 done with findings or an expectation that is not met, 1 not done. Standing facts about the \
+     VPC, which no edit of a policy changes, are shown and do not count.";
 
 /// Cloud security groups that follow a cluster's network policies, exactly.
 #[derive(Debug, Parser)]

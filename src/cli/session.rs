@@ -149,7 +149,7 @@ impl Session {
             }
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
             progress(io, steps > LONG_PLAN, || {
-                format!("carrying out {}", text::count(steps, "step"))
+                format!("carrying out {}", text::count(steps, "call"))
             })?;
             let outcome = block_on(drive::drive(&mut self.cloud, &plan, &scope));
             let failures: Vec<String> =

@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             let paint = Paint { on: io.terminal.colour };
             report.groups(&applied.stages, io)?;
             report.stages(&applied.stages, "done", io)?;
-            report.summary(&arguments.paths, io)?;
+            report.summary(io)?;
             report.read_back(&applied.observed, paint, io)?;
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             let paint = Paint { on: io.terminal.colour };
             report.groups(&plan.stages, io)?;
             report.stages(&plan.stages, "to do", io)?;
-            report.summary(&arguments.paths, io)?;
+            report.summary(io)?;
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
             let next = if steps == 0 && report.is_whole() {
                 paint.green("nothing to do: the cloud holds all of it")
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
             } else {
                 format!(
                     "{} to do: `moat apply` carries them out",
-                    paint.bold(text::count(steps, "step"))
+                    paint.bold(text::count(steps, "call"))
                 )
             };
             writeln!(io.stdout, "{next}")?;

@@ -114,7 +114,15 @@ pub(crate) fn totals(findings: &[Finding], paint: Paint) -> String {
         (number > 0).then(|| by_effect(effect, paint, format!("{number} {effect}")))
     });
     let total = count(findings.len(), "finding");
-    format!("{}: {}", paint.bold(total), counts.collect::<Vec<_>>().join(", "))
+    let standing = findings.iter().filter(|finding| finding.reason.is_standing()).count();
+    let note = match standing {
+        0 => String::new(),
+        all if all == findings.len() => {
+            "; all standing facts about the VPC, so this is clean".to_owned()
+        }
+        some => format!("; {} about the VPC", count(some, "standing fact")),
+    };
+    format!("{}: {}{note}", paint.bold(total), counts.collect::<Vec<_>>().join(", "))
 }
 
 /// In the order of their places, as a reader goes through the files; those without a place come last.

@@ -1,7 +1,6 @@
 //! Groups, steps and counts as tables.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use moat_core::compile::Desired;
 use moat_core::finding::Finding;
@@ -116,9 +115,9 @@ impl Report<'_> {
         let paint = Paint { on: io.terminal.colour };
         let mut left = MOST_LINES;
         for (stage, number) in stages.iter().zip(1..) {
-            let steps = count(stage.steps.len(), "step");
+            let calls = count(stage.steps.len(), "call");
             let title = paint.bold(format!("stage {number}: {}", stage.purpose.describe()));
-            writeln!(io.stdout, "{title} ({steps} {what})")?;
+            writeln!(io.stdout, "{title} ({calls} {what})")?;
             let mut lines: Vec<String> =
                 stage.steps.iter().flat_map(|step| Self::step(step, paint)).collect();
             lines.extend(self.moves(&stage.steps));
@@ -205,7 +204,7 @@ impl Report<'_> {
     }
 
     /// Sizes, the minimum, and the findings by reason.
-    pub(crate) fn summary(&self, paths: &[PathBuf], io: &mut Io<'_>) -> Result<(), Failure> {
+    pub(crate) fn summary(&self, io: &mut Io<'_>) -> Result<(), Failure> {
         let paint = Paint { on: io.terminal.colour };
         let counts = &self.desired.counts;
         writeln!(
@@ -232,8 +231,7 @@ impl Report<'_> {
         writeln!(io.stdout)?;
         if !self.findings.is_empty() {
             writeln!(io.stdout, "{}", findings::summary(self.findings, io.terminal))?;
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            writeln!(io.stdout, "`moat check {}` shows each in its place", paths.join(" "))?;
+            writeln!(io.stdout, "`moat check` with the same arguments shows each in its place")?;
         }
         Ok(writeln!(io.stdout, "{}", findings::totals(self.findings, paint))?)
     }

@@ -73,8 +73,9 @@ impl Notes<'_, '_> {
             let name = group.0.clone();
             let object = ObjectRef { kind: Kind::Other, namespace: None, name };
             let message = format!(
-                "the group gives way to the policies on {count} pods; it is recorded on their interfaces and put back when \
-                 the policies go"
+                "the group gives way to the policies on {}; it is recorded on their interfaces and put back when \
+                 the policies go",
+                if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
             );
             self.note(&object, &Arc::from(""), Reason::GroupReplaced, message);
         }
