@@ -91,7 +91,9 @@ impl<'m, 'a> Blame<'m, 'a> {
             }
             (Effect::NotEnforced | Effect::Ignored, Some(reason), _) => reason,
             (Effect::NotEnforced | Effect::Ignored, None, _) => Reason::GroupKept,
-            (Effect::Narrower, untouchable, _) if untouchable.is_some() || governing.is_empty() => {
+            (Effect::Narrower, untouchable, _)
+                if untouchable.is_some() || self.meaning.granted(id, direction).is_none() =>
+            {
                 return vec![(Told::Groups(prior(cohort)), Reason::PriorGroups, all)];
             }
             (Effect::Narrower, _, _) => return self.narrower(id, cohort, direction, remote),
@@ -107,7 +109,11 @@ impl<'m, 'a> Blame<'m, 'a> {
         direction: Direction,
         remote: &Remote,
     ) -> Vec<Blamed> {
-        let governing = self.meaning.programs.governing(id, direction);
+        let mut governing = self.meaning.programs.governing(id, direction);
+        if governing.is_empty() {
+            // A sealed pod is closed in both directions on behalf of the policies of the other one.
+            governing = self.meaning.programs.governing(id, direction.opposite());
+        }
         let mut rest = ServiceSet::all();
         let mut blamed = Vec::new();
         for index in governing {

@@ -64,6 +64,8 @@ pub(crate) struct Concession {
     pub(crate) without: BTreeSet<u32>,
     /// Everything, in the directions that policies govern.
     pub(crate) closed: bool,
+    /// Everything in both directions: what prior groups allow where no policy governs is not copied.
+    pub(crate) sealed: bool,
     /// Being named by the rules of others.
     pub(crate) nameless: bool,
     /// What was short when it could not have all; none if the account's groups have run out.

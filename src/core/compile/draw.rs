@@ -93,10 +93,7 @@ impl Pen<'_, '_, '_> {
         here: PodIndex,
         there: PodIndex,
     ) -> Option<ServiceSet> {
-        let other = match region.direction {
-            Direction::Ingress => Direction::Egress,
-            Direction::Egress => Direction::Ingress,
-        };
+        let other = region.direction.opposite();
         let cohorts = &self.meaning.cohorts;
         let (mine, theirs) = (cohorts.of(here)?, cohorts.of(there)?);
         let address = self.meaning.inventory.pod(here)?.address(region.family)?;

@@ -3,6 +3,7 @@
 //! 1. Protocols other than tcp, udp and ICMP, where everything but something is asked: "all but one port" is 257 rules.
 //! 2. The Accept rules of whole policies, costliest first, until the rest fits.
 //! 3. Everything in the directions that policies govern.
+//! 4. Everything in both directions: one closed group for all who are left.
 //!
 //! When groups run out, classes are served by namespace in turn; the pods of the others are closed, and nobody can name them.
 
@@ -23,7 +24,16 @@ pub(crate) fn climb(
     classes: &Classes,
     layout: &Layout,
 ) -> Option<Concessions> {
-    let mut more: BTreeMap<CohortId, Concession> = BTreeMap::new();
+    let rungs = [too_large, out_of_groups, sealed];
+    rungs.into_iter().find_map(|rung| applied(meaning, rung(meaning, classes, layout)))
+}
+
+/// More concessions, by cohort.
+type Rung = BTreeMap<CohortId, Concession>;
+
+/// One more rung for classes whose rules do not fit on their interfaces.
+fn too_large(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Rung {
+    let mut more = Rung::new();
     for (class, (shortage, excess)) in &layout.too_large {
         let Some(class) = classes.list.get(*class) else { continue };
         for id in &class.cohorts {
@@ -33,16 +43,37 @@ pub(crate) fn climb(
             more.insert(*id, next);
         }
     }
+    more
+}
+
+/// Where groups run out: nothing for those who are not served.
+fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Rung {
     let allowed = meaning.settings.quotas.groups;
-    if more.is_empty() && layout.count > allowed {
+    let mut more = Rung::new();
+    if layout.count > allowed {
         for class in unserved(meaning, classes, layout, allowed) {
-            for id in class.cohorts.iter() {
+            for id in &class.cohorts {
                 let Some(cohort) = meaning.cohorts.get(*id) else { continue };
                 let last = (*cohort.concession).clone();
                 more.insert(*id, Concession { closed: true, nameless: true, ..last });
             }
         }
     }
+    more
+}
+
+/// Where even a closed group for each pattern of isolation is too many: one group, closed both ways.
+fn sealed(meaning: &Meaning<'_>, _: &Classes, layout: &Layout) -> Rung {
+    if layout.count <= meaning.settings.quotas.groups {
+        return Rung::new();
+    }
+    let closed = meaning.cohorts.iter().filter(|(_, cohort)| cohort.concession.closed);
+    let seal = |cohort: &Cohort| Concession { sealed: true, ..(*cohort.concession).clone() };
+    closed.map(|(id, cohort)| (id, seal(cohort))).collect()
+}
+
+/// All concessions with those of a rung; none if the rung changes nothing.
+fn applied(meaning: &Meaning<'_>, mut more: Rung) -> Option<Concessions> {
     let mut concessions = Concessions::new();
     let mut changed = false;
     for (id, cohort) in meaning.cohorts.iter() {
@@ -77,7 +108,10 @@ fn next_rung(
     } else {
         let mut costs = costs(meaning, classes, id, &next.without);
         costs.sort_by_key(|(index, cost)| (std::cmp::Reverse(*cost), *index));
-        next.closed |= costs.is_empty();
+        if costs.is_empty() {
+            next.sealed |= next.closed;
+            next.closed = true;
+        }
         let mut saved = 0;
         for (index, cost) in costs {
             if saved < excess.max(1) {

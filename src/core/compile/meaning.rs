@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::cohort::{CohortId, Cohorts, Concessions};
+use super::cohort::{CohortId, Cohorts, Concession, Concessions};
 use super::effective::Function;
 use super::grant::{Grant, Terms, conflicts};
 use super::program::{Program, Programs, Resolver};
@@ -83,24 +83,23 @@ impl<'a> Meaning<'a> {
 
     fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>]) {
         let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::new();
-        let mut done: HashMap<(*const Function, [bool; 2], bool, bool), GrantId> = HashMap::new();
+        let mut done: HashMap<(Option<*const Function>, [bool; 2], bool), GrantId> = HashMap::new();
         for ((_, cohort), functions) in self.cohorts.iter().zip(conceded) {
             let mut granted = [None, None];
+            let sealed = cohort.concession.sealed && functions.iter().any(Option::is_some);
             for (slot, function) in granted.iter_mut().zip(functions) {
-                let Some(function) = function.as_ref().filter(|_| cohort.programmable()) else {
+                let Concession { closed, only_ports, .. } = *cohort.concession;
+                if !cohort.programmable() || function.is_none() && !sealed {
                     continue;
-                };
-                let (closed, only_ports) = (cohort.concession.closed, cohort.concession.only_ports);
-                let key = (Rc::as_ptr(function), cohort.families, only_ports, closed);
+                }
+                let function = function.as_ref().filter(|_| !closed);
+                let key = (function.map(Rc::as_ptr), cohort.families, only_ports);
                 let id = *done.entry(key).or_insert_with(|| {
                     let (inventory, settings) = (self.inventory, self.settings);
                     let terms = Terms { inventory, settings, only_ports };
-                    let grant = if closed {
-                        Grant::nothing()
-                    } else {
+                    let grant = Rc::new(function.map_or_else(Grant::nothing, |function| {
                         Grant::new(function, &self.cohorts, cohort.families, terms)
-                    };
-                    let grant = Rc::new(grant);
+                    }));
                     *known.entry(grant.clone()).or_insert_with(|| {
                         self.grants.push(grant);
                         self.grants.len() - 1

@@ -293,10 +293,9 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
     (0..4).map(|place| policy(place).boxed()).collect::<Vec<_>>()
 }
 
-/// At least a closed group for each of the five ways in which these pods can be isolated: both directions, or one of them
-/// with the rules of either of two prior groups copied in the other.
+/// Down to one rule, one group on an interface, and one group in all.
 fn quotas() -> impl Strategy<Value = Quotas> {
-    (1..=6usize, 1..=4usize, 5..=8usize).prop_map(
+    (1..=6usize, 1..=4usize, 1..=8usize).prop_map(
         |(rules_per_group, groups_per_interface, groups)| Quotas {
             rules_per_group,
             groups_per_interface,
