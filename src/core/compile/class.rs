@@ -6,12 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::cohort::{Carrier, Cohort, CohortId};
+use super::cohort::{Carrier, Cohort, CohortId, Families, has};
 use super::grant::Grant;
 use super::meaning::{ByDirection, GrantId, Meaning};
 use crate::firewall::{ForeignGroupId, Peer, Rule};
 use crate::inventory::PodIndex;
-use crate::net::{AddressSet, Family, ServiceSet};
+use crate::net::{AddressSet, ServiceSet};
 use crate::policy::Direction;
 
 /// The place of a class in [`Classes::list`].
@@ -178,7 +178,7 @@ fn grant_of<T: Copy>(both: &ByDirection<Option<T>>, direction: Direction) -> Opt
 fn lies_inside(
     rule: &Rule,
     allowed: &ByDirection<Option<&std::rc::Rc<Grant>>>,
-    families: [bool; 2],
+    families: Families,
 ) -> bool {
     let Some(grant) = grant_of(allowed, rule.direction) else { return true };
     let services = rule.shape.services();
@@ -186,10 +186,10 @@ fn lies_inside(
         Peer::Group(_) => grant.addresses.everywhere(&services, families),
         Peer::Prefix(prefix) => {
             let family = prefix.family();
-            let owned = families.get(usize::from(family == Family::V6)).copied().unwrap_or(false);
             let wanted = services.within(family);
             let here = |here: &ServiceSet| here.contains_all(&wanted);
-            !owned || grant.addresses.addresses_where(here).contains_all(&AddressSet::from(*prefix))
+            !has(families, family)
+                || grant.addresses.addresses_where(here).contains_all(&AddressSet::from(*prefix))
         }
     }
 }

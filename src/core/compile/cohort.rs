@@ -44,6 +44,15 @@ pub(crate) struct Cohort {
 /// Which of the two families, IPv4 first.
 pub(crate) type Families = [bool; 2];
 
+/// Whether a family is among them.
+pub(crate) const fn has(families: Families, family: Family) -> bool {
+    let [v4, v6] = families;
+    match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    }
+}
+
 /// How the cloud carries a pod, and whose groups filter it besides ours.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Carrier {

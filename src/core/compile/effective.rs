@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::cohort::{CohortId, Cohorts, SetId};
+use super::cohort::{CohortId, Cohorts, Families, SetId};
 use super::fold::{Loosen, Remote, fold};
 use super::program::{AddressesId, Matcher, Program, Programs};
 use crate::inventory::NamedPort;
@@ -235,7 +235,7 @@ impl ByAddress {
     }
 
     /// Nothing in the families that the owner has no address of.
-    pub(crate) fn of_families(self, families: [bool; 2]) -> Self {
+    pub(crate) fn of_families(self, families: Families) -> Self {
         let nothing = ServiceSet::empty();
         let [v4, v6] = families;
         Self {
@@ -245,7 +245,7 @@ impl ByAddress {
     }
 
     /// Whether services pass at every address of these families.
-    pub(crate) fn everywhere(&self, services: &ServiceSet, families: [bool; 2]) -> bool {
+    pub(crate) fn everywhere(&self, services: &ServiceSet, families: Families) -> bool {
         let [v4, v6] = families;
         let wanted = Family::BOTH.map(|family| services.clone().within(family));
         (!v4 || self.v4.pieces().all(|(_, here)| here.contains_all(&wanted[0])))

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::cohort::{CohortId, Cohorts};
+use super::cohort::{CohortId, Cohorts, Families, has};
 use super::effective::{ByAddress, Function, Reach};
 use crate::inventory::Inventory;
 use crate::net::{AddressSet, Family, Intervals, Prefix, ServiceSet};
@@ -52,7 +52,7 @@ impl Grant {
     pub(crate) fn new(
         function: &Function,
         cohorts: &Cohorts<'_>,
-        families: [bool; 2],
+        families: Families,
         terms: Terms<'_>,
     ) -> Self {
         let conflicts = conflicts(function, cohorts);
@@ -181,10 +181,10 @@ fn exact_reference(
     cohorts: &Cohorts<'_>,
     id: CohortId,
     reach: Option<&Reach>,
-    families: [bool; 2],
+    families: Families,
 ) -> ServiceSet {
     let [v4, v6] = Family::BOTH.map(|family| {
-        let owned = families.get(usize::from(family == Family::V6)).copied().unwrap_or(false);
+        let owned = has(families, family);
         let addresses: Vec<IpAddr> = cohorts.addresses(id, family).filter(|_| owned).collect();
         let each = addresses.into_iter().map(|address| function.at(reach, address));
         each.reduce(|left, right| left.intersection(&right))

@@ -68,12 +68,8 @@ impl Layout {
         let prefixes: Vec<Rc<[Line]>> = prefixes.collect();
         let mut references = reference_lines(meaning, classes);
         let mut slots = Slots::new(meaning, classes);
-        for ((prefixes, references), named_by) in
-            prefixes.iter().zip(&mut references).zip(named_by(meaning, classes))
-        {
-            if named_by {
-                compress(prefixes.len(), references, quotas, &mut slots);
-            }
+        for (prefixes, references) in prefixes.iter().zip(&mut references) {
+            compress(prefixes.len(), references, quotas, &mut slots);
         }
         let mut layout = Self::default();
         for (id, class) in classes.list.iter().enumerate() {
@@ -191,17 +187,6 @@ fn reference_lines<'g>(meaning: &'g Meaning<'_>, classes: &Classes) -> Vec<Refer
         references
     };
     meaning.grants.iter().map(|grant| of_grant(grant)).collect()
-}
-
-/// Whether any class has the rules of each grant.
-fn named_by(meaning: &Meaning<'_>, classes: &Classes) -> Vec<bool> {
-    let mut used = vec![false; meaning.grants.len()];
-    for grant in classes.list.iter().flat_map(|class| class.grants).flatten() {
-        if let Some(used) = used.get_mut(grant) {
-            *used = true;
-        }
-    }
-    used
 }
 
 // ------------------------------------------------------------------------------------------------- slots

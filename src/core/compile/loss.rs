@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::blame::{Blame, Remote, Told, advice, out_of_quota};
 use super::class::Classes;
-use super::cohort::{Cohort, CohortId, Concession, Shortage};
+use super::cohort::{Cohort, CohortId, Concession, Families, Shortage, has};
 use super::draw::{Drawn, Extent, Pen, Region, RegionId};
 use super::effective::{ByAddress, Function};
 use super::meaning::Meaning;
@@ -20,7 +20,7 @@ use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, StepFunction};
 use crate::policy::Direction;
 
 /// What makes comparisons one: the function, the outcome, and the families of the owner.
-type Compared = (Option<*const Function>, *const Outcome, [bool; 2]);
+type Compared = (Option<*const Function>, *const Outcome, Families);
 
 /// What is allowed at some addresses.
 type Allowed = (Family, ServiceSet, Vec<Prefix>);
@@ -166,8 +166,7 @@ impl Losses<'_, '_> {
         let mut grouped: BTreeMap<(Family, &ServiceSet), Vec<Prefix>> = BTreeMap::new();
         for prefix in self.outcomes.platform_prefixes().iter().copied() {
             let (address, family) = (prefix.first(), prefix.family());
-            let [v4, v6] = cohort.families;
-            if if family == Family::V4 { v4 } else { v6 } {
+            if has(cohort.families, family) {
                 grouped.entry((family, asked.addresses.at(address))).or_default().push(prefix);
             }
         }
@@ -236,8 +235,7 @@ impl Losses<'_, '_> {
             let reach = asked.and_then(|function| function.reach(id));
             for (pod, address) in self.meaning.cohorts.placed(id) {
                 let family = Family::of(address);
-                let [v4, v6] = owner.families;
-                if !(if family == Family::V4 { v4 } else { v6 }) {
+                if !has(owner.families, family) {
                     continue;
                 }
                 let wanted = match asked {

@@ -69,9 +69,9 @@ pub(crate) struct Programs {
     pub(crate) nodes: AddressesId,
     /// No addresses.
     nobody: AddressSet,
-    /// The settings that change meaning.
+    /// What isolation leaves open to nodes.
     pub(crate) node_traffic: NodeTraffic,
-    /// The settings that change meaning.
+    /// What isolation leaves open of ICMP.
     pub(crate) icmp: IcmpMode,
     /// For each cohort and direction: the policies that govern it, in the order in which they are asked.
     pub(crate) governing: Vec<[Vec<u32>; 2]>,
