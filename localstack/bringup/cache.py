@@ -1,0 +1,74 @@
+"""The pinned packages in a virtual environment of their own, made once and kept outside the clone."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+REQUIREMENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "requirements.txt")
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3")
+SUPPORTED = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
+
+
+class Failure(Exception):
+    """Something that the caller has to mend, said in full."""
+
+
+class Installed:
+    """One installation: `python` of the virtual environment, and `warm`, the folder of LocalStack's own cache."""
+
+    def __init__(self, root):
+        self.root = root
+        self.python = os.path.join(root, "venv", "bin", "python")
+        self.warm = os.path.join(root, "warm")
+        self.detached = os.path.join(root, "detached")
+
+
+def home():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "moat", "localstack")
+
+
+def prepare(requirements):
+    """The installation for these requirements; installs it if it is not there. Several callers wait for one."""
+    python = interpreter()
+    with open(requirements, "rb") as pins:
+        digest = hashlib.sha256(pins.read() + version(python)).hexdigest()[:16]
+    root = os.path.join(home(), digest)
+    os.makedirs(root, exist_ok=True)
+    with open(os.path.join(root, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        installed, complete = Installed(root), os.path.join(root, "complete")
+        if not os.path.exists(complete):
+            install(python, requirements, installed)
+            open(complete, "w").close()
+    return installed
+
+
+def install(python, requirements, installed):
+    print(f"localstack: installing {requirements} into {installed.root} (once)", file=sys.stderr, flush=True)
+    shutil.rmtree(os.path.join(installed.root, "venv"), ignore_errors=True)
+    os.makedirs(installed.warm, exist_ok=True)
+    run(python, "-m", "venv", os.path.join(installed.root, "venv"))
+    run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", requirements)
+
+
+def interpreter():
+    """A Python that LocalStack runs on and that can make virtual environments."""
+    for name in PYTHONS:
+        path = shutil.which(name)
+        if path and subprocess.run([path, "-c", SUPPORTED], stderr=subprocess.DEVNULL).returncode == 0:
+            return path
+    raise Failure("no Python 3.11 to 3.13 with venv found; on Debian or Ubuntu: apt-get install python3 python3-venv")
+
+
+def version(python):
+    return subprocess.run([python, "-c", "import sys; print(sys.version_info[:2])"], stdout=subprocess.PIPE, check=True).stdout
+
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise Failure(f"`{' '.join(command)}` failed:\n{done.stdout}")

@@ -1,0 +1,1 @@
+"""What runs inside LocalStack's process: the fidelity fixes, the faults, and the lifeline."""

@@ -1,0 +1,3 @@
+from emulation import lifeline
+
+lifeline.hold()
