@@ -4,6 +4,8 @@
 //!
 //! Field documentation is what `kubectl explain` shows.
 
+#[cfg(test)]
+mod admission;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
 mod cluster;

@@ -69,11 +69,11 @@ pub struct PortRange {
 /// Messages of ICMP or ICMPv6.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.code) || has(self.type)").message("a code needs a type: it means something else for each"))]
-#[x_kube(validation = Rule::new("!has(self.type) || type(self.type) == string || (self.type >= 0 && self.type <= 255)").message("a type is a number from 0 to 255, or a name"))]
 pub struct Icmp {
     /// The message type: a number from 0 to 255, or a well-known name such as `echo-request`, `destination-unreachable` or
     /// `packet-too-big`. The same name has another number in the other family. Every type if absent.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 255))]
     pub kind: Option<IntOrString>,
     /// The code within the type, a number from 0 to 255; it needs a type. Every code if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use moat_core::finding::Reason;
 use moat_core::net::{AddressSet, Prefix};
 
+use super::Dialect;
 use crate::reader::{Node, Reader};
 
 /// What the CRDs take of `networks` in a peer.
@@ -20,7 +21,7 @@ struct Block {
 
 impl Reader {
     /// An `ipBlock`: a block and the blocks taken out of it, each inside and smaller.
-    pub(super) fn ip_block(&mut self, at: &Node<'_>) -> AddressSet {
+    pub(super) fn ip_block(&mut self, at: &Node<'_>, dialect: &Dialect) -> AddressSet {
         self.fields(at, &["cidr", "except"]);
         let Some(cidr) = at.get("cidr") else {
             self.missing(at, "cidr", "an ipBlock is a block such as `10.0.0.0/8`");
@@ -28,6 +29,7 @@ impl Reader {
         };
         let block = self.block(&cidr);
         let excepts: Vec<Prefix> = at.get("except").map_or_else(Vec::new, |except| {
+            self.at_most(&except, dialect.most);
             let excepts: Vec<Node<'_>> = self.list(&except).collect();
             excepts.iter().filter_map(|except| self.except(except, block)).collect()
         });

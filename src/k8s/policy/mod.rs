@@ -186,6 +186,7 @@ impl PolicyReader<'_> {
     /// The directions that the policy isolates; none if the default holds. What cannot be read isolates both.
     fn policy_types(&mut self, spec: &Node<'_>) -> Option<Vec<Direction>> {
         let list = spec.get("policyTypes")?;
+        self.reader.at_most(&list, Direction::BOTH.len());
         let start = self.reader.mark();
         let mut types = Vec::new();
         for item in self.reader.list(&list) {

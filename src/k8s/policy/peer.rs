@@ -38,16 +38,24 @@ impl Reader {
             return Peers::Anyone;
         }
         Peers::AnyOf(
-            peers.iter().filter_map(|peer| self.namespaced_peer(peer, namespace)).collect(),
+            peers
+                .iter()
+                .filter_map(|peer| self.namespaced_peer(peer, dialect, namespace))
+                .collect(),
         )
     }
 
-    fn namespaced_peer(&mut self, at: &Node<'_>, namespace: &Word) -> Option<Peer> {
+    fn namespaced_peer(
+        &mut self,
+        at: &Node<'_>,
+        dialect: &Dialect,
+        namespace: &Word,
+    ) -> Option<Peer> {
         let start = self.mark();
         self.fields(at, NAMESPACED_PEER);
         let (pods, namespaces) = (at.get("podSelector"), at.get("namespaceSelector"));
         match (at.get("ipBlock"), pods, namespaces) {
-            (Some(block), None, None) => Some(Peer::Addresses(self.ip_block(&block))),
+            (Some(block), None, None) => Some(Peer::Addresses(self.ip_block(&block, dialect))),
             (Some(block), _, _) => {
                 let message = "`ipBlock` cannot stand beside a selector: make two peers of it";
                 self.problem(&block, Reason::InvalidField, message);

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::Dialect;
 use crate::reader::{Node, Reader};
 
+/// What the CRDs take of a named port.
+const LONGEST_NAME: usize = 63;
+
 impl Reader {
     /// What a rule matches. Absent means every protocol; so does an empty list of `ports`, but not of `protocols`.
     pub(super) fn services(&mut self, rule: &Node<'_>, dialect: &Dialect) -> Services {
@@ -106,6 +109,12 @@ impl Reader {
                         Reason::InvalidField,
                         "the name is empty: name a container port",
                     );
+                }
+                if name.chars().count() > LONGEST_NAME {
+                    let message = format!(
+                        "the API server takes names of {LONGEST_NAME} letters, and no container port has one of more than 15"
+                    );
+                    self.note(&value, Reason::InvalidField, message);
                 }
                 return Some(ServiceMatch::Named { transport: None, name: self.word(name) });
             }
