@@ -10,7 +10,7 @@ use kube_cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Value, json};
 
 /// The keywords by which a schema bounds a value, apart from its type.
-const BOUNDS: [&str; 10] = [
+const BOUNDS: [&str; 11] = [
     "enum",
     "maxItems",
     "maxLength",
@@ -20,6 +20,7 @@ const BOUNDS: [&str; 10] = [
     "minLength",
     "minProperties",
     "minimum",
+    "pattern",
     "required",
 ];
 

@@ -73,7 +73,7 @@ pub struct Icmp {
     /// The message type: a number from 0 to 255, or a well-known name such as `echo-request`, `destination-unreachable` or
     /// `packet-too-big`. The same name has another number in the other family. Every type if absent.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minimum" = 0, "maximum" = 255))]
+    #[schemars(extend("minimum" = 0, "maximum" = 255, "pattern" = "^[a-z][a-z0-9-]*$"))]
     pub kind: Option<IntOrString>,
     /// The code within the type, a number from 0 to 255; it needs a type. Every code if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
