@@ -128,7 +128,7 @@ def await_ready(running, fidelity):
 
 
 def get(url, signed=False):
-    scope = "AWS4-HMAC-SHA256 Credential=000000000000/20260101/eu-central-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
+    scope = "AWS4-HMAC-SHA256 Credential=999999999999/20260101/eu-central-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
     request = urllib.request.Request(url, headers={"Authorization": scope} if signed else {})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=30) as answer:

@@ -1,0 +1,1 @@
+import emulation.faults  # noqa: F401

@@ -1,0 +1,1 @@
+import emulation.fidelity  # noqa: F401
