@@ -1,9 +1,12 @@
-//! Proves that the tests catch mistakes: makes each deliberate mistake in a copy of the tree, and the named test must fail.
+//! Proves that the tests catch mistakes: makes each deliberate mistake in a copy of the tree, and the named test, which passes
+//! without it, must fail.
 //!
 //! `cargo run -p moat-tests --bin mutations [-- --only TEXT]`. The copy and its builds are kept in `target/mutations`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use moat_tests::arguments::Arguments;
 use moat_tests::mutations::{MUTATIONS, Mutation};
@@ -11,12 +14,21 @@ use moat_tests::mutations::{MUTATIONS, Mutation};
 fn main() -> ExitCode {
     let arguments = Arguments::of_process();
     let only = arguments.value("--only").unwrap_or_default();
+    let chosen: Vec<&Mutation> =
+        MUTATIONS.iter().filter(|mutation| mutation.mistake.contains(only)).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = root.join("target/mutations/tree");
-    match copy_tree(&root, &copy).map(|()| run_all(&copy, only)) {
-        Ok(0) => ExitCode::SUCCESS,
+    let missed = copy_tree(&root, &copy).and_then(|()| {
+        sound(&copy, &chosen)?;
+        Ok(chosen.iter().filter(|mutation| !told(&copy, mutation)).count())
+    });
+    match missed {
+        Ok(0) => {
+            println!("{} mistakes, each caught", chosen.len());
+            ExitCode::SUCCESS
+        }
         Ok(missed) => {
-            println!("{missed} mistakes are not caught");
+            println!("{missed} of {} mistakes are not caught", chosen.len());
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -26,19 +38,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes each mistake in turn, and counts those that no test catches.
-fn run_all(copy: &Path, only: &str) -> usize {
-    let mut missed = 0;
-    for mutation in MUTATIONS.iter().filter(|mutation| mutation.mistake.contains(only)) {
-        let word = match caught(copy, mutation) {
-            Ok(true) => "caught".to_owned(),
-            Ok(false) => "MISSED".to_owned(),
-            Err(why) => format!("STALE, {why}:"),
-        };
-        missed += usize::from(word != "caught");
-        println!("{word}  {} ({})", mutation.mistake, mutation.test);
+/// Every named test passes without a mistake, or its failure would say nothing.
+fn sound(copy: &Path, chosen: &[&Mutation]) -> Result<(), String> {
+    let tests: BTreeSet<&str> = chosen.iter().map(|mutation| mutation.test).collect();
+    for test in tests {
+        if !run(copy, test, &[])? {
+            return Err(format!("`{test}` fails without any mistake"));
+        }
     }
-    missed
+    Ok(())
+}
+
+/// Makes the mistake, prints a line of the table, and says whether the test caught it.
+fn told(copy: &Path, mutation: &Mutation) -> bool {
+    let started = Instant::now();
+    let word = match caught(copy, mutation) {
+        Ok(true) => "caught by",
+        Ok(false) => "MISSED by",
+        Err(why) => {
+            println!("STALE: {why}");
+            "not tried on"
+        }
+    };
+    let seconds = started.elapsed().as_secs();
+    println!("{:<68} {word} {:<62} {seconds:>3} s", mutation.mistake, mutation.test);
+    word == "caught by"
 }
 
 /// Whether the named test fails with the mistake.
@@ -49,25 +73,27 @@ fn caught(copy: &Path, mutation: &Mutation) -> Result<bool, String> {
     let wrong = mutation.apply(&right)?;
     let write = |text: &str| std::fs::write(&file, text).map_err(|error| error.to_string());
     write(&wrong)?;
-    let built = cargo(copy, mutation, &["--no-run"]);
-    let passed =
-        built.clone().and_then(|built| if built { cargo(copy, mutation, &[]) } else { Ok(false) });
+    let built = run(copy, mutation.test, &["--no-run"]);
+    let passed = match built {
+        Ok(true) => run(copy, mutation.test, &[]),
+        Ok(false) => Err(format!("`{}` does not compile", mutation.mistake)),
+        Err(why) => Err(why),
+    };
     write(&right)?;
-    if !built? {
-        return Err(format!("`{}` does not compile", mutation.mistake));
-    }
     passed.map(|passed| !passed)
 }
 
-fn cargo(copy: &Path, mutation: &Mutation, more: &[&str]) -> Result<bool, String> {
-    let (target, test) = mutation.test.split_once(' ').unwrap_or((mutation.test, ""));
+/// Builds and runs a test, such as `traps trap_02`, and says whether it passes.
+fn run(copy: &Path, test: &str, more: &[&str]) -> Result<bool, String> {
+    let (target, name) = test.split_once(' ').unwrap_or((test, ""));
     let output = Command::new("cargo")
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", copy.join("../build"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "none")
         .env("RUST_BACKTRACE", "0")
-        .args(["test", "--quiet", "-p", "moat-tests", "--test", target])
+        .args(["test", "--quiet", "--locked", "-p", "moat-tests", "--test", target])
         .args(more)
-        .args(["--", test])
+        .args(["--", name])
         .output();
     output.map(|output| output.status.success()).map_err(|error| error.to_string())
 }
