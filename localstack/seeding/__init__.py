@@ -1,0 +1,1 @@
+"""A VPC as EKS would leave it: nodes with trunks, pods with branch interfaces."""
