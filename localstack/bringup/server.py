@@ -96,6 +96,7 @@ def spawn(installed, port, state, fidelity, detach):
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DNS_ADDRESS": "0",
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
     }
     with open(os.path.join(state, "localstack.log"), "w") as log:
         return subprocess.Popen(

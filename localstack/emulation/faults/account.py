@@ -8,6 +8,7 @@ from .rule import Rule
 
 LOCK = threading.RLock()
 LOGGED = 20000  # calls; older ones leave the log, never the counters
+EMPTY = {"rules": [], "throttle": 0, "lag": {}, "quotas": {}}
 accounts = {}
 
 
@@ -24,7 +25,9 @@ class Account:
 
     def set(self, table):
         """Replaces everything that is set, refills the buckets, and keeps what was counted."""
-        self.table = {"rules": [], "throttle": 0, "lag": {}, "quotas": {}, **table}
+        if unknown := set(table) - set(EMPTY):
+            raise KeyError(f"no such setting: {sorted(unknown)}; there are {sorted(EMPTY)}")
+        self.table = {**EMPTY, **table}
         self.rules = [Rule(**each) for each in self.table["rules"]]
         self.buckets = buckets.Buckets(float(self.table["throttle"]))
         self.lag = lag.Lag(**self.table["lag"])

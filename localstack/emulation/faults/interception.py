@@ -4,9 +4,9 @@ import time
 
 from localstack.aws import handlers
 from localstack.aws.api import CommonServiceException
-from localstack.aws.protocol.serializer import create_serializer
 from rolo.serving import twisted as serving
 
+from .. import wire
 from . import account, lag
 from .rule import reads
 
@@ -32,7 +32,7 @@ def before(chain, context, response):
         own.faulted[action] += 1
         raise CommonServiceException(lag.not_found(missing), f"'{missing}' does not exist", sender_fault=True)
     if earlier is not None:
-        answer(context, response, earlier)
+        wire.rewrite(context, response, earlier)
         context.repeated = True
         chain.stop()
 
@@ -64,7 +64,7 @@ def after(chain, context, response):
         if rule.drop:
             drop(context, response)
         elif rule.code:
-            refused(context, response, rule)
+            wire.refuse(context, response, rule.code, "Injected after the call took effect.", rule.status)
     with account.LOCK:
         code = rule.code if rule and rule.code else getattr(context.service_exception, "code", None)
         own.record(action, request, response.status_code, code)
@@ -75,23 +75,11 @@ def lagging(own, context, response):
     if reads(action):
         visible = own.lag.visible(got)
         if visible is not None:
-            answer(context, response, visible)
+            wire.rewrite(context, response, visible)
         own.lag.answered(action, request, got if visible is None else visible)
     else:
         own.lag.created(action, got)
         own.lag.written()
-
-
-def answer(context, response, content):
-    context.service_response = content
-    serializer = create_serializer(context.service, context.protocol)
-    response.update_from(serializer.serialize_to_response(content, context.operation, context.request.headers, context.request_id))
-
-
-def refused(context, response, rule):
-    error = CommonServiceException(rule.code, "Injected after the call took effect.", status_code=rule.status)
-    serializer = create_serializer(context.service, context.protocol)
-    response.update_from(serializer.serialize_error_to_response(error, context.operation, context.request.headers, context.request_id))
 
 
 def ours(context):

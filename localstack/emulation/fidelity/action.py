@@ -5,9 +5,10 @@ import threading
 
 from localstack.aws import handlers
 from localstack.aws.api import CommonServiceException
-from localstack.aws.protocol.serializer import create_serializer
 from localstack.services.ec2.models import get_ec2_backend
 from moto.core.exceptions import RESTError
+
+from ..wire import rewrite
 
 LOCK = threading.RLock()
 ACTIONS = {}
@@ -33,11 +34,8 @@ def serve(chain, context, response):
         dry_run()
     if act:
         with LOCK:
-            context.service_response = attempt(act, get_ec2_backend(context.account_id, context.region), context.service_request or {})
-        serializer = create_serializer(context.service, context.protocol)
-        response.update_from(
-            serializer.serialize_to_response(context.service_response, context.operation, context.request.headers, context.request_id)
-        )
+            answer = attempt(act, get_ec2_backend(context.account_id, context.region), context.service_request or {})
+        rewrite(context, response, answer)
         chain.stop()
 
 

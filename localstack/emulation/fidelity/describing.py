@@ -2,6 +2,9 @@
 
 import re
 
+from localstack.aws import handlers
+
+from ..wire import rewrite
 from .action import refuse
 
 
@@ -66,3 +69,26 @@ def page(request, key, items, lowest=5, with_ids=None):
     if start + limit < len(items):
         answer["NextToken"] = f"page-{start + limit}"
     return answer
+
+
+PAGED = {
+    "DescribeInstances": "Reservations",
+    "DescribeManagedPrefixLists": "PrefixLists",
+    "DescribeSubnets": "Subnets",
+    "DescribeTags": "Tags",
+    "DescribeVpcs": "Vpcs",
+    "GetManagedPrefixListEntries": "Entries",
+}
+
+
+def other_pages(chain, context, response):
+    """Pages for describe calls that the emulation answers whole whatever MaxResults says."""
+    if not context.service or context.service.service_name != "ec2" or not context.operation or not context.service_response:
+        return
+    key, request = PAGED.get(context.operation.name), context.service_request or {}
+    if key and ("MaxResults" in request or "NextToken" in request) and "NextToken" not in context.service_response:
+        lowest = 1 if key in ("PrefixLists", "Entries") else 5
+        rewrite(context, response, {**context.service_response, **page(request, key, context.service_response.get(key) or [], lowest)})
+
+
+handlers.run_custom_response_handlers.append(other_pages)

@@ -114,6 +114,7 @@ def known(ec2, identifier):
 def create_network_acl_entry(ec2, request):
     """API, CreateNetworkAclEntry; EC2, error codes: NetworkAclEntryAlreadyExists. One space of numbers for both families."""
     acl = known(ec2, request["NetworkAclId"])
+    numbered(request)
     if find(acl, request):
         refuse("NetworkAclEntryAlreadyExists", f"The network acl entry identified by {request['RuleNumber']} already exists.")
     made = wanted(ec2, acl, request)
@@ -126,6 +127,7 @@ def create_network_acl_entry(ec2, request):
 def replace_network_acl_entry(ec2, request):
     """API, ReplaceNetworkAclEntry: "Replaces an entry (rule) in a network ACL", one that is there, in one step."""
     acl = known(ec2, request["NetworkAclId"])
+    numbered(request)
     former = existing(acl, request)
     made = wanted(ec2, acl, request)
     acl.network_acl_entries.remove(former)
@@ -148,7 +150,6 @@ def delete_network_acl_entry(ec2, request):
 
 
 def wanted(ec2, acl, request):
-    numbered(request)
     family, block = addressed(request)
     if request.get("RuleAction") not in ("allow", "deny"):
         refuse("InvalidParameterValue", f"Invalid value '{request.get('RuleAction')}' for ruleAction")

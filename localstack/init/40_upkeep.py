@@ -1,0 +1,1 @@
+import emulation.upkeep  # noqa: F401
