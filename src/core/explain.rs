@@ -331,9 +331,8 @@ impl<'a> Explainer<'a> {
             Effect::Narrower => "drops this",
             Effect::NotEnforced | Effect::Ignored => "lets this through",
         };
-        let elsewhere = || ObjectRef { kind: Kind::Other, namespace: None, name: "cloud".into() };
         Finding {
-            object: object.unwrap_or_else(elsewhere),
+            object: object.unwrap_or_else(ObjectRef::vpc),
             path: "".into(),
             reason: Reason::NotApplied,
             effect,

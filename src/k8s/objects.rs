@@ -193,7 +193,7 @@ impl ClusterReader {
 
 /// The file itself, where no object can be named.
 fn file(name: &Arc<str>) -> ObjectRef {
-    ObjectRef { kind: Kind::Other, namespace: None, name: Arc::clone(name) }
+    ObjectRef { kind: Kind::File, namespace: None, name: Arc::clone(name) }
 }
 
 // --------------------------------------------------------------------------------------- kinds not read

@@ -155,9 +155,7 @@ impl<'m, 'a> Blame<'m, 'a> {
             Told::Policy(index) => (policy(index)?, Arc::from("")),
             Told::Rule(index, path) => (policy(index)?, path),
             Told::Groups(object) => (object, Arc::from("")),
-            Told::Vpc => {
-                (ObjectRef { kind: Kind::Other, namespace: None, name: "vpc".into() }, "".into())
-            }
+            Told::Vpc => (ObjectRef::vpc(), Arc::from("")),
         })
     }
 }
@@ -235,9 +233,9 @@ fn prior(cohort: &Cohort) -> ObjectRef {
         Carrier::Unknown => Vec::new(),
     };
     ObjectRef {
-        kind: Kind::Other,
+        kind: Kind::SecurityGroup,
         namespace: None,
-        name: Word::from(if names.is_empty() { "no group".to_owned() } else { names.join(",") }),
+        name: Word::from(if names.is_empty() { "none".to_owned() } else { names.join(",") }),
     }
 }
 

@@ -71,7 +71,7 @@ impl Notes<'_, '_> {
         }
         for (group, count) in pods {
             let name = group.0.clone();
-            let object = ObjectRef { kind: Kind::Other, namespace: None, name };
+            let object = ObjectRef { kind: Kind::SecurityGroup, namespace: None, name };
             let message = format!(
                 "the group gives way to the policies on {}; it is recorded on their interfaces and put back when \
                  the policies go",

@@ -74,7 +74,7 @@ mod tests {
     use crate::finding::Reason;
     use crate::flow::EndpointSet;
     use crate::net::{AddressSet, Family, ServiceSet};
-    use crate::policy::{Kind, ObjectRef};
+    use crate::policy::ObjectRef;
     use crate::testing::{address, service};
 
     /// Every box over two pods and the addresses, one finding for each.
@@ -87,7 +87,7 @@ mod tests {
             }
         }
         let finding = |sources: &EndpointSet, destinations: &EndpointSet| Finding {
-            object: ObjectRef { kind: Kind::Other, namespace: None, name: "box".into() },
+            object: ObjectRef::vpc(),
             path: "".into(),
             reason: Reason::SharedInterface,
             effect: Effect::Narrower,

@@ -160,8 +160,9 @@ impl Care {
 
     /// Takes one more step of care for what a proof found outside of the band.
     pub(super) fn heed(&mut self, escape: &Escape, stages: &[Stage], now: &State, target: &State) {
-        let moving =
-            stages.get(escape.stage).is_some_and(|stage| matches!(stage.purpose, Purpose::Move));
+        let moving = stages
+            .get(escape.stage)
+            .is_some_and(|stage| matches!(stage.purpose, Purpose::Wear | Purpose::Move));
         let moves = changed(now, target);
         let mut alike: BTreeMap<_, Vec<&InterfaceId>> = BTreeMap::new();
         for (interface, passage) in &moves {

@@ -389,7 +389,8 @@ impl<'a> Draft<'a> {
                     Slot::Empty => Purpose::Clean,
                     Slot::Fill => Purpose::Prepare,
                     Slot::Early => Purpose::Tighten,
-                    Slot::Round(_, Turn::Wear | Turn::Move) => Purpose::Move,
+                    Slot::Round(_, Turn::Wear) => Purpose::Wear,
+                    Slot::Round(_, Turn::Move) => Purpose::Move,
                     Slot::Round(_, Turn::Authorize) if steps.iter().all(redundant) => {
                         Purpose::Prepare
                     }

@@ -74,7 +74,9 @@ pub enum Purpose {
     Prepare,
     /// Close what is no longer allowed.
     Tighten,
-    /// Give interfaces their groups.
+    /// Let interfaces wear groups beside those that they wear.
+    Wear,
+    /// Leave interfaces just the groups that they are to wear.
     Move,
     /// Open what becomes allowed.
     Widen,

@@ -33,7 +33,15 @@ pub enum Kind {
     Node,
     /// A workload that stands for pods: Deployment, StatefulSet, DaemonSet, Job, CronJob and the like.
     Workload,
-    /// An object of some other kind, or a document that is no object.
+    /// A Service.
+    Service,
+    /// A security group of others, or several, by their ids.
+    SecurityGroup,
+    /// The VPC itself, which has no name here.
+    Vpc,
+    /// A file of which something is no object, by its path.
+    File,
+    /// An object of some other kind.
     Other,
 }
 
@@ -44,7 +52,7 @@ pub struct ObjectRef {
     pub kind: Kind,
     /// Its namespace; none for cluster-scoped kinds.
     pub namespace: Option<Word>,
-    /// Its name.
+    /// Its name; empty for the VPC.
     pub name: Word,
 }
 
@@ -267,19 +275,32 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Node => "Node",
             Self::Workload => "Workload",
+            Self::Service => "Service",
+            Self::Vpc => "VPC",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::File => "File",
             Self::Other => "Object",
         }
     }
 }
 
+impl ObjectRef {
+    /// The VPC as a whole.
+    #[must_use]
+    pub fn vpc() -> Self {
+        Self { kind: Kind::Vpc, namespace: None, name: Word::from("") }
+    }
+}
+
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.as_str())?;
-        f.write_str(" ")?;
-        if let Some(namespace) = &self.namespace {
-            write!(f, "{namespace}/")?;
+        let Self { kind, namespace, name } = self;
+        f.write_str(kind.as_str())?;
+        match namespace {
+            Some(namespace) => write!(f, " {namespace}/{name}"),
+            None if name.is_empty() => Ok(()),
+            None => write!(f, " {name}"),
         }
-        f.write_str(&self.name)
     }
 }
 

@@ -93,7 +93,7 @@ impl InventoryKind {
             Self::Namespace => Kind::Namespace,
             Self::Node => Kind::Node,
             Self::Pod => Kind::Pod,
-            Self::Service => Kind::Other,
+            Self::Service => Kind::Service,
             Self::Workload(_) => Kind::Workload,
         }
     }

@@ -83,7 +83,7 @@ fn a_document_that_cannot_be_read_takes_no_other_with_it() {
     let (names, findings) = told(&format!("{a}---\nkind: [unclosed\nmore: x\n---\n{b}"));
     assert_eq!(names, ["a", "b"]);
     assert_eq!(findings.len(), 1);
-    assert!(findings[0].starts_with("7:5 Object f: Malformed (ignored): "), "{findings:?}");
+    assert!(findings[0].starts_with("7:5 File f: Malformed (ignored): "), "{findings:?}");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn scalars_and_lists_are_no_objects() {
     {
         let (_, findings) = told(text);
         assert_eq!(findings.len(), 1, "{text:?}");
-        assert!(findings[0].starts_with(&format!("{place} Object f: Malformed")), "{findings:?}");
+        assert!(findings[0].starts_with(&format!("{place} File f: Malformed")), "{findings:?}");
     }
     let (_, findings) = told("apiVersion: v1\nkind: List\nitems: [5, null, {a: b}]\n");
     assert_eq!(findings.len(), 3, "{findings:?}");

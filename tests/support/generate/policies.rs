@@ -86,10 +86,17 @@ impl Maker<'_> {
         }
         let vocabulary = match self.kind {
             Kind::VpcNetworkPolicy | Kind::ClusterVpcNetworkPolicy => Vocabulary::Protocols,
-            Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => Vocabulary::Ports,
-            Kind::Pod | Kind::Namespace | Kind::Node | Kind::Workload | Kind::Other => {
-                Vocabulary::Ports
-            }
+            Kind::NetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::Pod
+            | Kind::Namespace
+            | Kind::Node
+            | Kind::Workload
+            | Kind::Service
+            | Kind::Vpc
+            | Kind::SecurityGroup
+            | Kind::File
+            | Kind::Other => Vocabulary::Ports,
         };
         let name = random.chance(10).then(|| format!("rule {index}").into());
         let peers = self.peers(random);

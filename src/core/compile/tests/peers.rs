@@ -118,10 +118,10 @@ fn what_a_subject_on_a_fixed_interface_denies_passes_as_far_as_its_groups_let_it
           10.0.0.0/24 → x/db tcp/443 IPv4
           x/web-0, x/web-1 → x/db tcp/443 IPv4
           such as 10.0.0.0 → x/db 10.0.0.2 tcp/443
-        narrower PriorGroups Object sg-narrow
+        narrower PriorGroups SecurityGroup sg-narrow
           x/web-0, x/web-1 → x/db tcp/80 IPv4
           such as x/web-0 10.0.0.8 → x/db 10.0.0.2 tcp/80
-        not enforced NeverFiltered Object vpc
+        not enforced NeverFiltered VPC
           169.254.169.123, 169.254.169.250/31, 169.254.169.253-169.254.169.254, 169.254.170.2 → x/db tcp, udp, sctp, icmp, proto IPv4
           such as 169.254.169.123 → x/db 10.0.0.2 tcp/0
         ");

@@ -47,7 +47,7 @@ fn a_wide_group_goes_and_its_rules_are_copied_where_no_policy_governs() {
         moat.1: x/db
           ingress 10.0.0.0/8 tcp/443
           egress 0.0.0.0/0 all
-        ignored GroupReplaced Object sg-base
+        ignored GroupReplaced SecurityGroup sg-base
         ",
     );
 }
@@ -63,7 +63,7 @@ fn a_group_whose_rules_lie_inside_what_the_pod_is_allowed_stays() {
           egress 0.0.0.0/0 all
         sg-monitoring: x/db
           ingress 10.9.0.0/16 tcp/443
-        ignored GroupReplaced Object sg-base
+        ignored GroupReplaced SecurityGroup sg-base
         ",
     );
 }
@@ -78,7 +78,7 @@ fn a_group_without_rules_stays_since_others_may_name_it() {
           ingress 10.0.0.0/8 tcp/443
           egress 0.0.0.0/0 all
         sg-empty: x/db
-        ignored GroupReplaced Object sg-base
+        ignored GroupReplaced SecurityGroup sg-base
         ",
     );
 }
@@ -93,7 +93,7 @@ fn nothing_is_copied_where_policies_govern_both_directions() {
         "
         moat.1: x/db
           egress 0.0.0.0/0 all
-        ignored GroupReplaced Object sg-base
+        ignored GroupReplaced SecurityGroup sg-base
         ",
     );
 }
@@ -106,7 +106,7 @@ fn a_prior_group_that_is_narrow_where_no_policy_governs_is_not_widened() {
         sg-egress: x/db
           egress 10.0.0.0/8 tcp/53
           egress sg-base udp/53
-        narrower PriorGroups Object sg-egress
+        narrower PriorGroups SecurityGroup sg-egress
           x/db → 10.0.0.0/8 tcp/0-52, tcp/54-65535, udp, sctp, icmp, proto IPv4
           x/db → 0.0.0.0-9.255.255.255, 11.0.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, 169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto IPv4
           x/db → x/web tcp/0-52, tcp/54-65535, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4
@@ -124,8 +124,8 @@ fn rules_that_name_groups_are_copied_as_they_are() {
         moat.1: x/db
           ingress 10.0.0.0/8 tcp/443
           egress sg-base udp/53
-        ignored GroupReplaced Object sg-both
-        narrower PriorGroups Object sg-both
+        ignored GroupReplaced SecurityGroup sg-both
+        narrower PriorGroups SecurityGroup sg-both
           x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
           x/db → x/web tcp, udp/0-52, udp/54-65535, sctp, icmp, proto IPv4
           such as x/db 10.0.0.2 → 0.0.0.0 tcp/0
@@ -159,7 +159,7 @@ fn a_listed_group_that_the_pod_does_not_wear_is_not_put_on_it() {
           ingress 10.0.0.0/8 tcp/443
         sg-monitoring: x/db
           ingress 10.9.0.0/16 tcp/443
-        narrower PriorGroups Object sg-monitoring
+        narrower PriorGroups SecurityGroup sg-monitoring
           x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
           x/db → x/web tcp, udp, sctp, icmp, proto IPv4
           such as x/db 10.0.0.2 → 0.0.0.0 tcp/0
@@ -238,8 +238,8 @@ fn groups_stay_only_as_far_as_the_interface_has_room() {
           ingress 10.0.0.0/8 tcp/443
           egress 0.0.0.0/0 all
         sg-empty: x/db
-        ignored GroupReplaced Object sg-base
-        ignored GroupReplaced Object sg-monitoring
+        ignored GroupReplaced SecurityGroup sg-base
+        ignored GroupReplaced SecurityGroup sg-monitoring
         ",
     );
 }
@@ -252,8 +252,8 @@ fn a_group_whose_rules_nobody_knows_goes() {
         "
         moat.1: x/db
           ingress 10.0.0.0/8 tcp/443
-        ignored GroupReplaced Object sg-unknown
-        narrower PriorGroups Object sg-unknown
+        ignored GroupReplaced SecurityGroup sg-unknown
+        narrower PriorGroups SecurityGroup sg-unknown
           x/db → anywhere tcp, udp, sctp, icmp, proto IPv4
           x/db → x/web tcp, udp, sctp, icmp, proto IPv4
           such as x/db 10.0.0.2 → 0.0.0.0 tcp/0

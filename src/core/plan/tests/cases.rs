@@ -144,7 +144,7 @@ fn new_groups_are_filled_before_anybody_wears_them_and_references_wait_for_their
     let plan = planned(&world(now, wanted), &Quotas::default());
     assert_eq!(
         purposes(&plan),
-        [(Purpose::Create, 2), (Purpose::Prepare, 2), (Purpose::Move, 2), (Purpose::Move, 2)]
+        [(Purpose::Create, 2), (Purpose::Prepare, 2), (Purpose::Wear, 2), (Purpose::Move, 2)]
     );
     let record = BTreeSet::from([ForeignGroupId("sg-base".into())]);
     let both = BTreeSet::from([foreign("sg-base"), group(1)]);
@@ -364,7 +364,7 @@ const GOLDEN: &str = "\
 4. widen: open what becomes allowed
    moat.1
      + ingress moat.2 tcp/443  (settings)
-5. move: give interfaces their groups
+5. move: leave interfaces just their groups
    1 interface: sg-base → moat.2  (eni-b)
 6 calls, the fewest possible
 ";
