@@ -4,7 +4,7 @@
 
 use moat_core::settings::Quotas;
 use moat_tests::arguments::Arguments;
-use moat_tests::figures::{counts, measure, prove};
+use moat_tests::figures::{counts, measure, prove, small_edit};
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
 fn main() {
@@ -36,6 +36,7 @@ fn report(shape: &BenchmarkShape, scale: usize, quotas: bool) {
             ratio.unwrap_or_default()
         );
         println!("  {}", counts(&run.desired));
+        println!("  {}", small_edit(&cluster, &run.desired).unwrap_or_else(|why| why));
         match prove(&cluster, &run.desired, 2_000) {
             Ok((wall, packets)) => {
                 println!(

@@ -14,7 +14,7 @@ use moat_core::settings::{Quotas, Settings};
 use moat_k8s::{Options, Source, read};
 use moat_sim::{Config, Sim};
 use moat_tests::arguments::Arguments;
-use moat_tests::figures::{counts, measure, prove};
+use moat_tests::figures::{counts, measure, prove, small_edit};
 use moat_tests::generate::Cluster;
 
 const FOLDERS: [&str; 4] = ["online-boutique", "recipes", "cnp-conformance", "moj-live"];
@@ -69,6 +69,7 @@ fn report(folder: &Path) -> Result<(), String> {
         cluster.settings.quotas = quotas;
         let run = measure(&cluster);
         println!("  {name}: compiled in {:.3} s: {}", run.wall.as_secs_f64(), counts(&run.desired));
+        println!("    {}", small_edit(&cluster, &run.desired)?);
         let (wall, packets) = prove(&cluster, &run.desired, 20_000)?;
         println!(
             "    {packets} packets judged equal by both references in {:.3} s",

@@ -83,15 +83,20 @@ fn caught(copy: &Path, mutation: &Mutation) -> Result<bool, String> {
     passed.map(|passed| !passed)
 }
 
-/// Builds and runs a test, such as `traps trap_02`, and says whether it passes.
+/// Builds and runs a test, such as `traps trap_02` here or `core plan::` in the core, and says whether it passes.
 fn run(copy: &Path, test: &str, more: &[&str]) -> Result<bool, String> {
     let (target, name) = test.split_once(' ').unwrap_or((test, ""));
+    let place = match target {
+        "core" => vec!["-p", "moat-core", "--lib"],
+        target => vec!["-p", "moat-tests", "--test", target],
+    };
     let output = Command::new("cargo")
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", copy.join("../build"))
         .env("CARGO_PROFILE_DEV_DEBUG", "none")
         .env("RUST_BACKTRACE", "0")
-        .args(["test", "--quiet", "--locked", "-p", "moat-tests", "--test", target])
+        .args(["test", "--quiet", "--locked"])
+        .args(place)
         .args(more)
         .args(["--", name])
         .output();

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 
 use moat_core::compile::{Desired, compile};
 use moat_core::finding::{Effect, Reason};
+use moat_core::net::Transport;
+use moat_core::plan::plan;
+use moat_core::policy::{Action, Peer, Peers, Rule, ServiceMatch, Services};
 
+use crate::build::{block, ports};
 use crate::differential::compare;
 use crate::generate::Cluster;
+use crate::state::observed;
 
 /// What one compile took.
 #[derive(Debug)]
@@ -31,6 +36,32 @@ pub fn measure(cluster: &Cluster) -> Run {
     let wall = start.elapsed();
     let peak = memory("VmHWM:").zip(before).map(|(peak, before)| peak.saturating_sub(before));
     Run { desired, wall, peak }
+}
+
+/// What planning a small edit takes, once everything else is in place: one policy accepts one more rule.
+///
+/// # Errors
+///
+/// There is nothing to edit.
+pub fn small_edit(cluster: &Cluster, desired: &Desired) -> Result<String, String> {
+    let Cluster { mut policies, inventory, settings } = cluster.clone();
+    let middle = policies.len() / 2;
+    let editable = policies.iter_mut().skip(middle).find_map(|policy| policy.ingress.as_mut());
+    editable.ok_or("no policy has ingress rules")?.push(Rule {
+        path: "spec.ingress".into(),
+        name: None,
+        action: Action::Accept,
+        peers: Peers::AnyOf(vec![Peer::Addresses(block("192.0.2.0/24", &[]))]),
+        services: Services::AnyOf(vec![ServiceMatch::Set(ports(Transport::Tcp, 443, 443))]),
+        failed_closed: false,
+    });
+    let edited = compile(&policies, &inventory, &settings);
+    let there = observed(&desired.state, &inventory);
+    let start = Instant::now();
+    let way = plan(&edited, &there, &inventory, &settings.quotas);
+    let wall = start.elapsed().as_secs_f64();
+    let groups = desired.counts.groups;
+    Ok(format!("a small edit among {groups} groups: {} calls planned in {wall:.4} s", way.calls()))
 }
 
 /// How long it takes to judge packets by both references, and how many there were.

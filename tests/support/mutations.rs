@@ -11,7 +11,7 @@ pub struct Mutation {
     pub right: &'static str,
     /// What is wrong.
     pub wrong: &'static str,
-    /// The test target and the name of the test.
+    /// The test target, `core` for unit tests of the core, and the name of the test.
     pub test: &'static str,
 }
 
@@ -202,5 +202,12 @@ pub const MUTATIONS: &[Mutation] = &[
         right: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add, remove }] });",
         wrong: "return Some(Path { early: BTreeSet::new(), rounds: vec![Round { add: BTreeSet::new(), remove }] });",
         test: BAND,
+    },
+    Mutation {
+        mistake: "let an ICMP type take in its codes where two rules meet",
+        file: "src/core/plan/state.rs",
+        right: "(one.kind == kind).then_some(Messages::One(one))",
+        wrong: "(one.kind == kind).then_some(Messages::Type(kind))",
+        test: "core the_shape_that_two_shapes_share",
     },
 ];

@@ -1,4 +1,5 @@
 mod cases;
+mod rules;
 mod world;
 
 use proptest::prelude::*;
