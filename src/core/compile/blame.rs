@@ -1,8 +1,8 @@
 //! Why policies and cloud differ at one end, and which object is told.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::HashMap;
 use super::cohort::{Carrier, Cohort, CohortId, Shortage};
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
@@ -55,7 +55,7 @@ pub(crate) struct Blame<'m, 'a> {
 impl<'m, 'a> Blame<'m, 'a> {
     /// For these policies.
     pub(crate) fn new(meaning: &'m Meaning<'a>) -> Self {
-        let mut sctp = SctpRules::new();
+        let mut sctp = SctpRules::default();
         for (index, policy) in (0..).zip(meaning.policies) {
             for direction in Direction::BOTH {
                 let rules = policy.rules(direction).unwrap_or_default();

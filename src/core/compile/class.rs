@@ -3,9 +3,10 @@
 //! Two cohorts are one class if the same rules suit both and every rule of anyone else treats both alike. What their
 //! labels or policies are called does not matter.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::HashMap;
 use super::cohort::{Carrier, Cohort, CohortId, Families, has};
 use super::grant::Grant;
 use super::meaning::{ByDirection, GrantId, Meaning};
@@ -57,7 +58,7 @@ impl Classes {
     pub(crate) fn new(meaning: &Meaning<'_>) -> Self {
         let roles = roles(meaning);
         let mut classes = Self { list: Vec::new(), of: Vec::new(), standing: Vec::new() };
-        let mut known: HashMap<_, ClassId> = HashMap::new();
+        let mut known: HashMap<_, ClassId> = HashMap::default();
         let mut copies: BTreeSet<Arc<BTreeSet<Rule>>> = BTreeSet::new();
         for (((id, cohort), grants), role) in
             meaning.cohorts.iter().zip(&meaning.granted).zip(roles)
@@ -120,7 +121,7 @@ impl Class {
 
 /// For each cohort, what the rules of each grant give it by naming it.
 fn roles(meaning: &Meaning<'_>) -> Vec<Vec<(GrantId, usize)>> {
-    let mut services: HashMap<&ServiceSet, usize> = HashMap::new();
+    let mut services: HashMap<&ServiceSet, usize> = HashMap::default();
     let mut roles = vec![Vec::new(); meaning.cohorts.list.len()];
     for (grant_id, grant) in meaning.grants.iter().enumerate() {
         for (cohort, given) in &grant.references {

@@ -3,10 +3,11 @@
 //! A cohort is the finest thing the compiler looks at: pods of one namespace with the same labels, ports, probes and
 //! interface. Selectors are resolved to sets of cohorts once each, however many policies repeat them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::HashMap;
 use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
 use crate::inventory::{Attachment, Inventory, NamedPort, Pod, PodIndex};
@@ -136,7 +137,7 @@ impl<'a> Cohorts<'a> {
             Arc<Concession>,
         );
         let mut list: Vec<Cohort> = Vec::new();
-        let mut known: HashMap<Key<'_>, usize> = HashMap::new();
+        let mut known: HashMap<Key<'_>, usize> = HashMap::default();
         let mut carriers = Carriers::default();
         let none = Arc::new(Concession::default());
         for (index, pod) in inventory.pods_of_policies() {
@@ -186,17 +187,17 @@ impl<'a> Cohorts<'a> {
         let mut cohorts = Self {
             list,
             by_namespace,
-            postings: HashMap::new(),
+            postings: HashMap::default(),
             address_peers,
             of,
             bearers: inventory
                 .pods_of_policies()
                 .flat_map(|(index, pod)| pod.addresses.iter().map(move |address| (*address, index)))
                 .collect(),
-            namespaces: HashMap::new(),
-            selected: HashMap::new(),
+            namespaces: HashMap::default(),
+            selected: HashMap::default(),
             sets: Vec::new(),
-            interned: HashMap::new(),
+            interned: HashMap::default(),
             inventory,
         };
         cohorts.index_labels();

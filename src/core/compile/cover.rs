@@ -9,10 +9,10 @@
 //! sctp counts only as a whole, since no rule can name its ports: a part of it is left out.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::HashMap;
 use crate::net::{
     Address, Interval, Message, Messages, Prefix, Service, ServiceSet, Shape, StepFunction,
 };

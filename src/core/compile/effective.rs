@@ -3,9 +3,10 @@
 //! Deny and Pass are set operations; no rule list is ever expanded. Addresses are folded once for each way in which they
 //! lie in the address sets of the program, pods once for each set of selectors that selects them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::HashMap;
 use super::cohort::{CohortId, Cohorts, Families, SetId};
 use super::fold::{Loosen, Remote, fold};
 use super::program::{AddressesId, Matcher, Program, Programs};
@@ -55,7 +56,7 @@ impl Function {
     pub(crate) fn new(programs: &Programs, program: &Program, cohorts: &Cohorts<'_>) -> Self {
         let atoms = Atoms::new(programs, program);
         let addresses = atoms.fold(programs, program, None);
-        let mut known: HashMap<Role<'_>, usize> = HashMap::new();
+        let mut known: HashMap<Role<'_>, usize> = HashMap::default();
         let mut roles = Vec::new();
         let singled_out = program.singled_out(programs, cohorts);
         let place = |(id, (sets, ports))| {

@@ -1,9 +1,10 @@
 //! From classes to groups: which rules, in how many groups, who wears what, within the quotas.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::HashMap;
 use super::class::{Class, ClassId, Classes};
 use super::cohort::Shortage;
 use super::cover::{CoverRule, cover};
@@ -60,7 +61,7 @@ impl Layout {
     /// Lays out the groups. Classes that do not fit an interface's quotas get their groups all the same, and are named.
     pub(crate) fn new(meaning: &Meaning<'_>, classes: &Classes) -> Self {
         let quotas = meaning.settings.quotas;
-        let mut covers: HashMap<&ByAddress, Rc<[Line]>> = HashMap::new();
+        let mut covers: HashMap<&ByAddress, Rc<[Line]>> = HashMap::default();
         let prefixes = meaning.grants.iter().map(|grant| {
             let cover = covers.entry(&grant.addresses);
             cover.or_insert_with(|| prefix_lines(&grant.addresses)).clone()
@@ -174,7 +175,7 @@ impl References {
 }
 
 fn reference_lines<'g>(meaning: &'g Meaning<'_>, classes: &Classes) -> Vec<References> {
-    let mut known: HashMap<&ServiceSet, Vec<Shape>> = HashMap::new();
+    let mut known: HashMap<&ServiceSet, Vec<Shape>> = HashMap::default();
     let mut of_grant = |grant: &'g Grant| {
         let mut references = References::default();
         for (cohort, services) in &grant.references {

@@ -3,9 +3,10 @@
 //! Asked and outcome are compared as functions, for every cohort, direction and remote. What is left over becomes
 //! boxes of flows, each with the reason that explains it; so no difference goes unreported, whatever caused it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::HashMap;
 use super::blame::{Blame, Remote, Told, advice, out_of_quota};
 use super::class::Classes;
 use super::cohort::{Cohort, CohortId, Concession, Families, Shortage, has};
@@ -34,12 +35,12 @@ pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding>
         meaning,
         outcomes: Outcomes::new(meaning, classes),
         blame: Blame::new(meaning),
-        known: HashMap::new(),
-        platform: HashMap::new(),
+        known: HashMap::default(),
+        platform: HashMap::default(),
         regions: Vec::new(),
-        places: HashMap::new(),
+        places: HashMap::default(),
         found: BTreeMap::new(),
-        shortages: HashMap::new(),
+        shortages: HashMap::default(),
         declared: meaning.settings.pod_subnets.iter().copied().collect(),
     };
     for (id, cohort) in meaning.cohorts.iter() {
@@ -267,7 +268,7 @@ impl Losses<'_, '_> {
     fn into_findings(mut self) -> Vec<Finding> {
         let found = std::mem::take(&mut self.found);
         let mut findings = Vec::with_capacity(found.len());
-        let mut known: HashMap<(Extent, Effect), Drawn> = HashMap::new();
+        let mut known: HashMap<(Extent, Effect), Drawn> = HashMap::default();
         let (meaning, outcomes, regions) = (self.meaning, &mut self.outcomes, &self.regions[..]);
         let mut pen = Pen { meaning, outcomes, regions };
         for ((told, reason, effect), extent) in found {

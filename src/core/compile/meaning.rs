@@ -1,8 +1,9 @@
 //! What policies ask for each cohort, and what of it the cloud is told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::HashMap;
 use super::cohort::{CohortId, Cohorts, Concession, Concessions};
 use super::effective::Function;
 use super::grant::{Grant, Terms, conflicts};
@@ -82,8 +83,9 @@ impl<'a> Meaning<'a> {
     }
 
     fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>]) {
-        let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::new();
-        let mut done: HashMap<(Option<*const Function>, [bool; 2], bool), GrantId> = HashMap::new();
+        let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::default();
+        let mut done: HashMap<(Option<*const Function>, [bool; 2], bool), GrantId> =
+            HashMap::default();
         for ((_, cohort), functions) in self.cohorts.iter().zip(conceded) {
             let mut granted = [None, None];
             let sealed = cohort.concession.sealed && functions.iter().any(Option::is_some);
@@ -160,7 +162,8 @@ impl Folded {
             };
             resolved.push((asked, conceded));
         }
-        let mut folder = Folder { programs, cohorts, mode: settings.icmp, known: HashMap::new() };
+        let mut folder =
+            Folder { programs, cohorts, mode: settings.icmp, known: HashMap::default() };
         let mut folded = Self { asked: Vec::new(), conceded: Vec::new(), used: Vec::new() };
         let mut seen = BTreeSet::new();
         for ((id, _, programmable), (asked, conceded)) in owners.into_iter().zip(resolved) {

@@ -43,6 +43,9 @@ use cohort::Concessions;
 use layout::Layout;
 use meaning::Meaning;
 
+/// For looking up, never for going through: the order is not the same twice.
+type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// What the cloud should hold, with the reasons.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {

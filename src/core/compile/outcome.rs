@@ -1,8 +1,9 @@
 //! What the cloud lets through at one end, once the groups are there: ours and those of others that stay.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::HashMap;
 use super::class::{Classes, worn_foreign};
 use super::cohort::{Carrier, Cohort, CohortId};
 use super::effective::ByAddress;
@@ -56,7 +57,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
             classes,
             platform,
             platform_prefixes,
-            known: HashMap::new(),
+            known: HashMap::default(),
             open,
             all_named,
         }

@@ -3,10 +3,11 @@
 //! Rule lists that read the same are one list, and cohorts under the same lists share one program, so that work is
 //! done once for each distinct meaning and not once for each policy or pod.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use super::HashMap;
 use super::cohort::{CohortId, Cohorts, SetId};
 use crate::inventory::{Inventory, NamedPort};
 use crate::net::{AddressSet, Interval, ServiceSet, Transport};
@@ -152,7 +153,7 @@ impl Programs {
 
 impl<T: Hash + Eq> Default for Interner<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: HashMap::new() }
+        Self { values: Vec::new(), numbers: HashMap::default() }
     }
 }
 
@@ -193,7 +194,7 @@ impl<'a, 'c> Resolver<'a, 'c> {
         settings: &'a Settings,
         cohorts: &'c mut Cohorts<'a>,
     ) -> Self {
-        Self { policies, inventory, settings, cohorts, known: HashMap::new() }
+        Self { policies, inventory, settings, cohorts, known: HashMap::default() }
     }
 
     /// The program of a cohort in a direction, none if no policy governs it. The Accept rules of the policies in

@@ -1,8 +1,9 @@
 //! Whom a rule serves: the policies with an Accept rule that lets through some of what it does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::HashMap;
 use super::class::{Class, Classes};
 use super::cohort::CohortId;
 use super::layout::{Line, LinePeer};
@@ -37,7 +38,7 @@ enum Accepted<'m> {
 impl<'m, 'a> Served<'m, 'a> {
     /// For these classes.
     pub(crate) fn new(meaning: &'m Meaning<'a>, classes: &'m Classes) -> Self {
-        Self { meaning, classes, objects: HashMap::new() }
+        Self { meaning, classes, objects: HashMap::default() }
     }
 
     /// The Accept rules that a class is under in a direction.

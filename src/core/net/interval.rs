@@ -25,7 +25,7 @@ pub struct Interval<T> {
 }
 
 /// A set of points as sorted intervals that neither overlap nor touch, so that equal sets are equal values.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(bound(serialize = "T: Serialize"))]
 pub struct Intervals<T: Point>(SmallVec<T::Few>);
 
@@ -85,6 +85,13 @@ impl<T: Point> Interval<T> {
 
 // --------------------------------------------------------------------------------------------- Intervals
 
+impl<T: Point> Clone for Intervals<T> {
+    /// Copies the intervals as one block; the derived one goes through them one by one.
+    fn clone(&self) -> Self {
+        Self(SmallVec::from_slice(&self.0))
+    }
+}
+
 impl<T: Point> Default for Intervals<T> {
     fn default() -> Self {
         Self(SmallVec::new())
@@ -93,7 +100,7 @@ impl<T: Point> Default for Intervals<T> {
 
 impl<T: Point> From<Interval<T>> for Intervals<T> {
     fn from(interval: Interval<T>) -> Self {
-        Self(SmallVec::from_iter([interval]))
+        Self(SmallVec::from_slice(&[interval]))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Services and canonical sets of them.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
 use super::{Family, Interval, Intervals, Message};
@@ -125,11 +127,11 @@ impl ServiceSet {
     /// Every protocol number without a word of its own.
     #[must_use]
     pub fn all_other() -> Intervals<u8> {
-        Protocol::WITH_A_WORD
-            .into_iter()
-            .map(Interval::single)
-            .collect::<Intervals<u8>>()
-            .complement()
+        static ALL: LazyLock<Intervals<u8>> = LazyLock::new(|| {
+            let with_a_word = Protocol::WITH_A_WORD.into_iter().map(Interval::single);
+            with_a_word.collect::<Intervals<u8>>().complement()
+        });
+        ALL.clone()
     }
 
     /// Ports of one transport.
