@@ -10,6 +10,7 @@ use super::HashMap;
 use super::cohort::{Carrier, Cohort, CohortId, Families, has};
 use super::grant::Grant;
 use super::meaning::{ByDirection, GrantId, Meaning};
+use super::shared::Shared;
 use crate::firewall::{ForeignGroupId, Peer, Rule};
 use crate::inventory::PodIndex;
 use crate::net::{AddressSet, ServiceSet};
@@ -121,7 +122,7 @@ impl Class {
 
 /// For each cohort, what the rules of each grant give it by naming it.
 fn roles(meaning: &Meaning<'_>) -> Vec<Vec<(GrantId, usize)>> {
-    let mut services: HashMap<&ServiceSet, usize> = HashMap::default();
+    let mut services: HashMap<&Shared<ServiceSet>, usize> = HashMap::default();
     let mut roles = vec![Vec::new(); meaning.cohorts.list.len()];
     for (grant_id, grant) in meaning.grants.iter().enumerate() {
         for (cohort, given) in &grant.references {

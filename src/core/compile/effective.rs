@@ -10,6 +10,7 @@ use super::HashMap;
 use super::cohort::{CohortId, Cohorts, Families, SetId};
 use super::fold::{Loosen, Remote, fold};
 use super::program::{AddressesId, Matcher, Program, Programs};
+use super::shared::{Pool, Shared};
 use crate::inventory::NamedPort;
 use crate::net::{Address, AddressSet, Family, ServiceSet, StepFunction};
 use crate::policy::Direction;
@@ -18,10 +19,10 @@ use crate::policy::Direction;
 ///
 /// Pods that no selector of the program singles out are like their addresses (invariant `BaseIsAddress`): only
 /// selectors and named ports of peers tell a pod from its address.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Function {
     /// For every address, as if no pod bore it.
-    pub(crate) addresses: ByAddress,
+    pub(crate) addresses: Shared<ByAddress>,
     /// For pods that a selector singles out.
     roles: Vec<Reach>,
     /// The cohorts that are singled out, sorted, with their places in `roles`.
@@ -38,10 +39,10 @@ pub(crate) struct ByAddress {
 }
 
 /// What passes between a cohort and pods that its selectors cannot tell apart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Reach {
     /// What they get by being selected, wherever their addresses lie; without what settings open.
-    pub(crate) selected: ServiceSet,
+    pub(crate) selected: Shared<ServiceSet>,
     /// What passes in all, by their address. None: what their address gets and what they get by being selected.
     pub(crate) exact: Option<ByAddress>,
 }
@@ -52,19 +53,24 @@ type Role<'a> = (Vec<SetId>, &'a [NamedPort]);
 // ----------------------------------------------------------------------------------------------- Function
 
 impl Function {
-    /// Folds a program.
-    pub(crate) fn new(programs: &Programs, program: &Program, cohorts: &Cohorts<'_>) -> Self {
-        let atoms = Atoms::new(programs, program);
-        let addresses = atoms.fold(programs, program, None);
+    /// Folds a program whose `addresses` are [known](Self::by_address).
+    pub(crate) fn new(
+        programs: &Programs,
+        program: &Program,
+        addresses: Shared<ByAddress>,
+        cohorts: &Cohorts<'_>,
+        pool: &mut Pool<ServiceSet>,
+    ) -> Self {
+        let atoms = (!program.only_accepts()).then(|| Atoms::new(programs, program));
         let mut known: HashMap<Role<'_>, usize> = HashMap::default();
         let mut roles = Vec::new();
         let singled_out = program.singled_out(programs, cohorts);
         let place = |(id, (sets, ports))| {
             let role = *known.entry((sets, ports)).or_insert_with_key(|(sets, ports)| {
                 let remote = Remote { pod: Some((sets, ports)), within: &[] };
-                let selected = fold(programs, program, &remote, Loosen::Never);
-                let exact = (!program.only_accepts())
-                    .then(|| atoms.fold(programs, program, Some((sets, ports))));
+                let selected = pool.share(fold(programs, program, &remote, Loosen::Never));
+                let atoms = atoms.as_ref();
+                let exact = atoms.map(|atoms| atoms.fold(programs, program, Some((sets, ports))));
                 roles.push(Reach { selected, exact });
                 roles.len() - 1
             });
@@ -72,6 +78,11 @@ impl Function {
         };
         let singled_out = singled_out.into_iter().map(place).collect();
         Self { addresses, roles, singled_out }
+    }
+
+    /// What passes for every address, as if no pod bore it: selectors have no say in it.
+    pub(crate) fn by_address(programs: &Programs, program: &Program) -> ByAddress {
+        Atoms::new(programs, program).fold(programs, program, None)
     }
 
     /// The cohorts that are singled out, in order.
@@ -92,7 +103,7 @@ impl Function {
             None => by_address.clone(),
             Some(Reach { exact: Some(exact), .. }) => exact.at(address).clone(),
             Some(Reach { exact: None, selected }) => {
-                by_address.union(&selected.clone().within(Family::of(address)))
+                by_address.union(&(**selected).clone().within(Family::of(address)))
             }
         }
     }

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::HashMap;
 use super::cohort::{CohortId, Cohorts, Families, has};
 use super::effective::{ByAddress, Function, Reach};
+use super::shared::{Pools, Shared};
 use crate::inventory::Inventory;
 use crate::net::{AddressSet, Family, Intervals, Prefix, ServiceSet};
 use crate::settings::Settings;
@@ -16,32 +18,51 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Grant {
     /// What prefix rules let through.
-    pub(crate) addresses: ByAddress,
+    pub(crate) addresses: Shared<ByAddress>,
     /// What references let through, for each cohort that needs one; sorted, never empty sets.
-    pub(crate) references: Vec<(CohortId, ServiceSet)>,
+    pub(crate) references: Vec<(CohortId, Shared<ServiceSet>)>,
     /// The addresses that were taken out, none if nothing was.
     pub(crate) carved: AddressSet,
     /// Whether it says exactly what is asked, of pods that may be named.
     pub(crate) exact: bool,
 }
 
-/// What can be taken out, and what may be given up to fit a quota.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms<'a> {
+/// Translates functions into grants, doing once what many of them have in common.
+#[derive(Debug)]
+pub(crate) struct Granting<'x, 'a> {
+    /// The pods by cohort.
+    pub(crate) cohorts: &'x Cohorts<'a>,
     /// Where pods are.
     pub(crate) inventory: &'a Inventory,
     /// The declared pod subnets.
     pub(crate) settings: &'a Settings,
-    /// Give up protocols other than tcp, udp and ICMP where everything but something is asked.
-    pub(crate) only_ports: bool,
+    /// What functions and grants share.
+    pub(crate) pools: &'x mut Pools,
+    said: HashMap<(Shared<ByAddress>, Families, OnlyPorts), (Shared<ByAddress>, bool)>,
+    named: HashMap<(Shared<ServiceSet>, OnlyPorts), (Shared<ServiceSet>, bool)>,
+    covered: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), bool>,
 }
 
-impl Grant {
+/// Whether protocols other than tcp, udp and ICMP are given up, where everything but something is asked, to fit a quota.
+pub(crate) type OnlyPorts = bool;
+
+impl<'x, 'a> Granting<'x, 'a> {
+    /// For these pods.
+    pub(crate) fn new(
+        cohorts: &'x Cohorts<'a>,
+        inventory: &'a Inventory,
+        settings: &'a Settings,
+        pools: &'x mut Pools,
+    ) -> Self {
+        let (said, named, covered) = Default::default();
+        Self { cohorts, inventory, settings, pools, said, named, covered }
+    }
+
     /// Rules that say nothing.
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn nothing(&mut self) -> Grant {
         let nothing = ByAddress::on(&AddressSet::empty(), &ServiceSet::empty());
-        Self {
-            addresses: nothing,
+        Grant {
+            addresses: self.pools.addresses.share(nothing),
             references: Vec::new(),
             carved: AddressSet::empty(),
             exact: false,
@@ -49,53 +70,116 @@ impl Grant {
     }
 
     /// Translates a function for an owner with addresses of these families.
-    pub(crate) fn new(
+    pub(crate) fn grant(
+        &mut self,
         function: &Function,
-        cohorts: &Cohorts<'_>,
         families: Families,
-        terms: Terms<'_>,
-    ) -> Self {
+        only_ports: OnlyPorts,
+    ) -> Grant {
+        let cohorts = self.cohorts;
         let conflicts = conflicts(function, cohorts);
         let carved =
-            if conflicts.is_empty() { AddressSet::empty() } else { terms.carve(&conflicts) };
+            if conflicts.is_empty() { AddressSet::empty() } else { self.carve(&conflicts) };
         let mut addresses = function.addresses.clone();
         if !carved.is_empty() {
             let nothing = ByAddress::on(&carved, &ServiceSet::all());
-            addresses = addresses.join(&nothing, ServiceSet::difference);
+            let rest = addresses.join(&nothing, ServiceSet::difference);
+            addresses = self.pools.addresses.share(rest);
         }
-        addresses = put_back_address_peers(addresses, function, cohorts);
-        let said = addresses.map(|services| terms.sayable(services));
-        let mut exact = carved.is_empty() && said == addresses;
-        let addresses = said.of_families(families);
-        let needed = |(id, reach): (CohortId, Option<&Reach>)| {
-            let services = if carved.is_empty() {
-                reach.map(|reach| reach.selected.clone()).unwrap_or_default()
-            } else {
-                exact_reference(function, cohorts, id, reach, families)
+        if let Some(more) = put_back_address_peers(&addresses, function, cohorts) {
+            addresses = self.pools.addresses.share(more);
+        }
+        let (addresses, all_said) = self.say(addresses, families, only_ports);
+        let mut exact = carved.is_empty() && all_said;
+        let mut references = Vec::new();
+        let mut name = |id, reach: Option<&Reach>| {
+            let services = match reach {
+                Some(reach) if carved.is_empty() => reach.selected.clone(),
+                reach => {
+                    let services = exact_reference(function, cohorts, id, reach, families);
+                    self.pools.services.share(services)
+                }
             };
-            let said = terms.sayable(&services);
-            exact &= said == services;
-            let services = said;
-            let covered = addresses.everywhere(&services, families);
-            (!covered && !services.is_empty()).then_some((id, services))
+            let (services, all_said) = self.name(services, only_ports);
+            exact &= all_said;
+            if !services.is_empty() && !self.covers(&addresses, &services, families) {
+                references.push((id, services));
+            }
         };
         let programmable = |id: &CohortId| {
             cohorts.get(*id).is_some_and(|c| c.programmable() && !c.concession.nameless)
         };
-        let references: Vec<_> = if carved.is_empty() {
+        if carved.is_empty() {
             let singled_out = function.singled_out().filter(|(id, _)| programmable(id));
-            singled_out.map(|(id, reach)| (id, Some(reach))).filter_map(needed).collect()
+            singled_out.for_each(|(id, reach)| name(id, Some(reach)));
         } else {
             let all = cohorts.iter().map(|(id, _)| id).filter(programmable);
-            all.map(|id| (id, function.reach(id))).filter_map(needed).collect()
-        };
-        Self { addresses, references, carved, exact }
+            all.for_each(|id| name(id, function.reach(id)));
+        }
+        Grant { addresses, references, carved, exact }
     }
 
+    /// What of it prefix rules can say, and whether that is all.
+    fn say(
+        &mut self,
+        addresses: Shared<ByAddress>,
+        families: Families,
+        only_ports: OnlyPorts,
+    ) -> (Shared<ByAddress>, bool) {
+        let key = (addresses, families, only_ports);
+        if let Some(known) = self.said.get(&key) {
+            return known.clone();
+        }
+        let said = key.0.map(|services| sayable(services, only_ports));
+        let all = said == *key.0;
+        let said = (self.pools.addresses.share(said.of_families(families)), all);
+        self.said.entry(key).or_insert(said).clone()
+    }
+
+    /// What of it a reference can say, and whether that is all.
+    fn name(
+        &mut self,
+        services: Shared<ServiceSet>,
+        only_ports: OnlyPorts,
+    ) -> (Shared<ServiceSet>, bool) {
+        let key = (services, only_ports);
+        if let Some(known) = self.named.get(&key) {
+            return known.clone();
+        }
+        let said = self.pools.services.share(sayable(&key.0, only_ports));
+        let said = (said.clone(), said == key.0);
+        self.named.entry(key).or_insert(said).clone()
+    }
+
+    /// Whether prefix rules let through these services from everywhere.
+    fn covers(
+        &mut self,
+        addresses: &Shared<ByAddress>,
+        services: &Shared<ServiceSet>,
+        families: Families,
+    ) -> bool {
+        let key = (services.clone(), addresses.clone(), families);
+        *self.covered.entry(key).or_insert_with(|| addresses.everywhere(services, families))
+    }
+
+    /// What to take out so that no prefix rule holds the address of a pod that must stay out: the declared pod subnets
+    /// if they hold all of them, else the VPC's blocks, without the addresses that are known to be nodes'.
+    fn carve(&self, conflicts: &AddressSet) -> AddressSet {
+        let declared: AddressSet = self.settings.pod_subnets.iter().copied().collect();
+        if declared.contains_all(conflicts) {
+            return declared;
+        }
+        let vpc: AddressSet = self.inventory.vpc.iter().copied().collect();
+        let nodes = self.inventory.node_addresses(|_| true);
+        vpc.union(&declared).difference(&nodes).union(conflicts)
+    }
+}
+
+impl Grant {
     /// The services that a reference gives a cohort.
     pub(crate) fn reference(&self, id: CohortId) -> Option<&ServiceSet> {
         let place = self.references.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        self.references.get(place).map(|(_, services)| services)
+        self.references.get(place).map(|(_, services)| &**services)
     }
 }
 
@@ -108,7 +192,7 @@ pub(crate) fn conflicts(function: &Function, cohorts: &Cohorts<'_>) -> AddressSe
         let programmable = cohorts.get(id).is_some_and(|cohort| cohort.programmable());
         for address in Family::BOTH.into_iter().flat_map(|family| cohorts.addresses(id, family)) {
             let (all, by_prefix) = (exact.at(address), function.addresses.at(address));
-            let selected = reach.selected.clone().within(Family::of(address));
+            let selected = (*reach.selected).clone().within(Family::of(address));
             let fits = all.contains_all(by_prefix)
                 && (!programmable
                     || all.contains_all(&selected) && by_prefix.union(&selected).contains_all(all));
@@ -120,41 +204,27 @@ pub(crate) fn conflicts(function: &Function, cohorts: &Cohorts<'_>) -> AddressSe
     found.into_iter().collect()
 }
 
-impl Terms<'_> {
-    /// What to take out so that no prefix rule holds the address of a pod that must stay out: the declared pod subnets
-    /// if they hold all of them, else the VPC's blocks, without the addresses that are known to be nodes'.
-    fn carve(self, conflicts: &AddressSet) -> AddressSet {
-        let declared: AddressSet = self.settings.pod_subnets.iter().copied().collect();
-        if declared.contains_all(conflicts) {
-            return declared;
-        }
-        let vpc: AddressSet = self.inventory.vpc.iter().copied().collect();
-        let nodes = self.inventory.node_addresses(|_| true);
-        vpc.union(&declared).difference(&nodes).union(conflicts)
+/// The part of a service set that rules can say: sctp only as a whole (EC2 has ports for tcp and udp only).
+fn sayable(services: &ServiceSet, only_ports: OnlyPorts) -> ServiceSet {
+    let mut said = services.clone();
+    if !said.sctp.is_full() {
+        said.sctp = Intervals::empty();
     }
-
-    /// The part of a service set that rules can say: sctp only as a whole (EC2 has ports for tcp and udp only).
-    fn sayable(self, services: &ServiceSet) -> ServiceSet {
-        let mut said = services.clone();
-        if !said.sctp.is_full() {
-            said.sctp = Intervals::empty();
-        }
-        let everything = said.contains_all(&ServiceSet::line(Family::V4))
-            || said.contains_all(&ServiceSet::line(Family::V6));
-        if self.only_ports && !everything && said.asks_for_every_other() {
-            said = said.without_other();
-            said.sctp = Intervals::empty();
-        }
-        said
+    let everything = said.contains_all(&ServiceSet::line(Family::V4))
+        || said.contains_all(&ServiceSet::line(Family::V6));
+    if only_ports && !everything && said.asks_for_every_other() {
+        said = said.without_other();
+        said.sctp = Intervals::empty();
     }
+    said
 }
 
-/// Address peers get what passes at their addresses.
+/// What address peers get is what passes at their addresses; none if it is that already.
 fn put_back_address_peers(
-    mut addresses: ByAddress,
+    addresses: &ByAddress,
     function: &Function,
     cohorts: &Cohorts<'_>,
-) -> ByAddress {
+) -> Option<ByAddress> {
     let mut wanted: BTreeMap<ServiceSet, Vec<Prefix>> = BTreeMap::new();
     for id in cohorts.address_peers().iter().copied() {
         let reach = function.reach(id);
@@ -165,6 +235,10 @@ fn put_back_address_peers(
             }
         }
     }
+    if wanted.is_empty() {
+        return None;
+    }
+    let mut addresses = addresses.clone();
     for (services, prefixes) in wanted {
         let here: AddressSet = prefixes.into_iter().collect();
         let nothing = ByAddress::on(&here, &ServiceSet::all());
@@ -172,7 +246,7 @@ fn put_back_address_peers(
         addresses = addresses.join(&nothing, ServiceSet::difference);
         addresses = addresses.join(&something, ServiceSet::union);
     }
-    addresses
+    Some(addresses)
 }
 
 /// What a reference must say where prefix rules say nothing: one set for both families, though what passes may differ.

@@ -11,6 +11,7 @@ use super::cover::{CoverRule, cover};
 use super::effective::ByAddress;
 use super::grant::Grant;
 use super::meaning::Meaning;
+use super::shared::Shared;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::net::{Family, Prefix, Service, ServiceSet, Shape};
 use crate::policy::Direction;
@@ -61,7 +62,7 @@ impl Layout {
     /// Lays out the groups. Classes that do not fit an interface's quotas get their groups all the same, and are named.
     pub(crate) fn new(meaning: &Meaning<'_>, classes: &Classes) -> Self {
         let quotas = meaning.settings.quotas;
-        let mut covers: HashMap<&ByAddress, Rc<[Line]>> = HashMap::default();
+        let mut covers: HashMap<&Shared<ByAddress>, Rc<[Line]>> = HashMap::default();
         let prefixes = meaning.grants.iter().map(|grant| {
             let cover = covers.entry(&grant.addresses);
             cover.or_insert_with(|| prefix_lines(&grant.addresses)).clone()
@@ -175,7 +176,7 @@ impl References {
 }
 
 fn reference_lines<'g>(meaning: &'g Meaning<'_>, classes: &Classes) -> Vec<References> {
-    let mut known: HashMap<&ServiceSet, Vec<Shape>> = HashMap::default();
+    let mut known: HashMap<&Shared<ServiceSet>, Vec<Shape>> = HashMap::default();
     let mut of_grant = |grant: &'g Grant| {
         let mut references = References::default();
         for (cohort, services) in &grant.references {

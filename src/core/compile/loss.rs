@@ -14,6 +14,7 @@ use super::draw::{Drawn, Extent, Pen, Region, RegionId};
 use super::effective::{ByAddress, Function};
 use super::meaning::Meaning;
 use super::outcome::{Outcome, Outcomes};
+use super::shared::Shared;
 use crate::finding::{Effect, Finding, Reason};
 use crate::flow::EndpointSet;
 use crate::inventory::PodIndex;
@@ -22,9 +23,6 @@ use crate::policy::Direction;
 
 /// What makes comparisons one: the function, the outcome, and the families of the owner.
 type Compared = (Option<*const Function>, *const Outcome, Families);
-
-/// What is allowed at some addresses.
-type Allowed = (Family, ServiceSet, Vec<Prefix>);
 
 /// What makes findings one finding.
 type Key = (Told, Reason, Effect);
@@ -57,8 +55,8 @@ struct Losses<'m, 'a> {
     blame: Blame<'m, 'a>,
     /// The differences of a function and an outcome, which many cohorts share.
     known: HashMap<Compared, Rc<Vec<Difference>>>,
-    /// The differences at addresses that no group filters, by what is allowed there.
-    platform: HashMap<(Direction, Vec<Allowed>), Rc<Vec<Difference>>>,
+    /// The differences at addresses that no group filters, by what is allowed at addresses.
+    platform: HashMap<(Direction, Shared<ByAddress>, Families), Rc<Vec<Difference>>>,
     regions: Vec<Rc<Region>>,
     places: HashMap<Rc<Region>, RegionId>,
     found: BTreeMap<Key, Extent>,
@@ -164,6 +162,10 @@ impl Losses<'_, '_> {
         cohort: &Cohort,
         direction: Direction,
     ) -> Rc<Vec<Difference>> {
+        let key = (direction, asked.addresses.clone(), cohort.families);
+        if let Some(known) = self.platform.get(&key) {
+            return known.clone();
+        }
         let mut grouped: BTreeMap<(Family, &ServiceSet), Vec<Prefix>> = BTreeMap::new();
         for prefix in self.outcomes.platform_prefixes().iter().copied() {
             let (address, family) = (prefix.first(), prefix.family());
@@ -171,20 +173,13 @@ impl Losses<'_, '_> {
                 grouped.entry((family, asked.addresses.at(address))).or_default().push(prefix);
             }
         }
-        let key = grouped
-            .into_iter()
-            .map(|((family, allowed), prefixes)| (family, allowed.clone(), prefixes));
-        let key = (direction, key.collect::<Vec<_>>());
-        if let Some(known) = self.platform.get(&key) {
-            return known.clone();
-        }
         let mut found = Vec::new();
-        for (family, allowed, prefixes) in &key.1 {
-            let closed = ServiceSet::line(*family).difference(allowed);
+        for ((family, allowed), prefixes) in grouped {
+            let closed = ServiceSet::line(family).difference(allowed);
             if !closed.is_empty() {
-                let addresses = prefixes.iter().copied().collect();
+                let addresses = prefixes.into_iter().collect();
                 let effect = Effect::NotEnforced;
-                self.push(effect, direction, *family, &closed, &addresses, &mut found);
+                self.push(effect, direction, family, &closed, &addresses, &mut found);
             }
         }
         self.platform.entry(key).or_insert(Rc::new(found)).clone()

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::HashMap;
-use super::cohort::{CohortId, Cohorts, Concession, Concessions};
-use super::effective::Function;
-use super::grant::{Grant, Terms, conflicts};
+use super::cohort::{CohortId, Cohorts, Concession, Concessions, Families};
+use super::effective::{ByAddress, Function};
+use super::grant::{Grant, Granting, OnlyPorts, conflicts};
 use super::program::{Program, Programs, Resolver};
+use super::shared::{Pools, Shared};
 use crate::inventory::Inventory;
 use crate::net::{AddressSet, Family};
 use crate::policy::{Direction, Policy};
@@ -62,9 +63,10 @@ impl<'a> Meaning<'a> {
         loop {
             let mut cohorts = Cohorts::new(inventory, &splits, concessions);
             let mut programs = Programs::new(policies, &order, &mut cohorts, inventory, settings);
-            let folded = Folded::new(policies, inventory, settings, &mut cohorts, &mut programs);
-            let more = folded.splits(&cohorts, &programs);
-            if more.is_subset(&splits) {
+            let mut pools = Pools::default();
+            let (all, set) = (&mut cohorts, &mut programs);
+            let folded = Folded::new(policies, inventory, settings, all, set, &mut pools);
+            if folded.splits.is_subset(&splits) {
                 let mut meaning = Self {
                     policies,
                     inventory,
@@ -75,16 +77,17 @@ impl<'a> Meaning<'a> {
                     granted: Vec::new(),
                     grants: Vec::new(),
                 };
-                meaning.grant(&folded.conceded);
+                meaning.grant(&folded.conceded, &mut pools);
                 return meaning;
             }
-            splits.extend(more);
+            splits.extend(folded.splits);
         }
     }
 
-    fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>]) {
+    fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>], pools: &mut Pools) {
+        let mut granting = Granting::new(&self.cohorts, self.inventory, self.settings, pools);
         let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::default();
-        let mut done: HashMap<(Option<*const Function>, [bool; 2], bool), GrantId> =
+        let mut done: HashMap<(Option<*const Function>, Families, OnlyPorts), GrantId> =
             HashMap::default();
         for ((_, cohort), functions) in self.cohorts.iter().zip(conceded) {
             let mut granted = [None, None];
@@ -97,11 +100,10 @@ impl<'a> Meaning<'a> {
                 let function = function.as_ref().filter(|_| !closed);
                 let key = (function.map(Rc::as_ptr), cohort.families, only_ports);
                 let id = *done.entry(key).or_insert_with(|| {
-                    let (inventory, settings) = (self.inventory, self.settings);
-                    let terms = Terms { inventory, settings, only_ports };
-                    let grant = Rc::new(function.map_or_else(Grant::nothing, |function| {
-                        Grant::new(function, &self.cohorts, cohort.families, terms)
-                    }));
+                    let grant = Rc::new(match function {
+                        Some(function) => granting.grant(function, cohort.families, only_ports),
+                        None => granting.nothing(),
+                    });
                     *known.entry(grant.clone()).or_insert_with(|| {
                         self.grants.push(grant);
                         self.grants.len() - 1
@@ -128,11 +130,24 @@ impl<'a> Meaning<'a> {
 // ------------------------------------------------------------------------------------------------ Folded
 
 /// Functions by cohort: as asked, and with what cohorts concede. Equal programs share one.
+#[derive(Default)]
 struct Folded {
     asked: Vec<ByDirection<Option<Rc<Function>>>>,
     conceded: Vec<ByDirection<Option<Rc<Function>>>>,
-    /// The address sets of the programs behind each function of a programmable cohort.
-    used: Vec<(Rc<Function>, Program)>,
+    /// The address sets by which cohorts must be split: those of functions with conflicts.
+    splits: BTreeSet<AddressSet>,
+}
+
+/// Folds programs, each once, and those of their addresses that read the same once.
+struct Folder<'x, 'a> {
+    programs: &'x Programs,
+    cohorts: &'x Cohorts<'a>,
+    mode: IcmpMode,
+    pools: &'x mut Pools,
+    known: HashMap<Program, Rc<Function>>,
+    addresses: HashMap<Program, Shared<ByAddress>>,
+    /// The address sets by which cohorts under a function with conflicts must be split.
+    splits: HashMap<*const Function, Vec<AddressSet>>,
 }
 
 impl Folded {
@@ -142,64 +157,53 @@ impl Folded {
         settings: &'a Settings,
         cohorts: &mut Cohorts<'a>,
         programs: &mut Programs,
+        pools: &mut Pools,
     ) -> Self {
-        let owners: Vec<_> = cohorts
-            .iter()
-            .map(|(id, cohort)| (id, cohort.concession.clone(), cohort.programmable()))
-            .collect();
+        let owners: Vec<_> =
+            cohorts.iter().map(|(id, cohort)| (id, cohort.concession.clone())).collect();
         let mut resolver = Resolver::new(policies, inventory, settings, cohorts);
         let nothing = BTreeSet::new();
         let mut resolved = Vec::with_capacity(owners.len());
-        for (id, concession, _) in &owners {
+        for (id, concession) in owners {
             let mut both = |without| {
-                Direction::BOTH.map(|direction| resolver.program(programs, *id, direction, without))
+                Direction::BOTH.map(|direction| resolver.program(programs, id, direction, without))
             };
-            let asked = both(&nothing);
-            let conceded = if concession.without.is_empty() {
-                asked.clone()
-            } else {
-                both(&concession.without)
-            };
-            resolved.push((asked, conceded));
+            let without = &concession.without;
+            resolved.push((both(&nothing), (!without.is_empty()).then(|| both(without))));
         }
-        let mut folder =
-            Folder { programs, cohorts, mode: settings.icmp, known: HashMap::default() };
-        let mut folded = Self { asked: Vec::new(), conceded: Vec::new(), used: Vec::new() };
-        let mut seen = BTreeSet::new();
-        for ((id, _, programmable), (asked, conceded)) in owners.into_iter().zip(resolved) {
-            folded.asked.push(folder.fold(id, asked).map(|pair| pair.map(|(f, _)| f)));
-            let functions = folder.fold(id, conceded);
-            for (function, program) in functions.iter().flatten().filter(|_| programmable) {
-                if seen.insert(Rc::as_ptr(function)) {
-                    folded.used.push((function.clone(), program.clone()));
-                }
+        let mut folder = Folder::new(programs, cohorts, settings.icmp, pools);
+        let mut folded = Self::default();
+        for ((id, cohort), (asked, conceded)) in cohorts.iter().zip(resolved) {
+            let asked = folder.fold(id, asked);
+            let conceded = conceded.map_or_else(|| asked.clone(), |some| folder.fold(id, some));
+            if cohort.programmable() && !folder.splits.is_empty() {
+                let used = conceded.iter().flatten().map(Rc::as_ptr);
+                let splits = used.filter_map(|function| folder.splits.get(&function));
+                folded.splits.extend(splits.flatten().cloned());
             }
-            folded.conceded.push(functions.map(|pair| pair.map(|(f, _)| f)));
+            folded.asked.push(asked);
+            folded.conceded.push(conceded);
         }
         folded
     }
+}
 
-    /// The address sets by which cohorts must be split: those of functions with conflicts.
-    fn splits(&self, cohorts: &Cohorts<'_>, programs: &Programs) -> BTreeSet<AddressSet> {
-        let conflicting =
-            self.used.iter().filter(|(function, _)| !conflicts(function, cohorts).is_empty());
-        conflicting.flat_map(|(_, program)| program.address_sets(programs)).collect()
+impl<'x, 'a> Folder<'x, 'a> {
+    fn new(
+        programs: &'x Programs,
+        cohorts: &'x Cohorts<'a>,
+        mode: IcmpMode,
+        pools: &'x mut Pools,
+    ) -> Self {
+        let (known, addresses, splits) = Default::default();
+        Self { programs, cohorts, mode, pools, known, addresses, splits }
     }
-}
 
-struct Folder<'x, 'a> {
-    programs: &'x Programs,
-    cohorts: &'x Cohorts<'a>,
-    mode: IcmpMode,
-    known: HashMap<Program, Rc<Function>>,
-}
-
-impl Folder<'_, '_> {
     fn fold(
         &mut self,
         owner: CohortId,
         both: ByDirection<Option<Program>>,
-    ) -> ByDirection<Option<(Rc<Function>, Program)>> {
+    ) -> ByDirection<Option<Rc<Function>>> {
         let essential = Family::BOTH.map(|family| {
             self.mode != IcmpMode::Strict
                 && both.iter().any(|program| match program {
@@ -218,7 +222,7 @@ impl Folder<'_, '_> {
             if program.direction == Direction::Ingress {
                 program.essential = essential;
             }
-            Some((self.function(&program), program))
+            Some(self.function(&program))
         })
     }
 
@@ -226,7 +230,24 @@ impl Folder<'_, '_> {
         if let Some(known) = self.known.get(program) {
             return known.clone();
         }
-        let function = Rc::new(Function::new(self.programs, program, self.cohorts));
+        let (programs, cohorts) = (self.programs, self.cohorts);
+        let of_addresses = program.of_addresses(programs);
+        let addresses = match self.addresses.get(&of_addresses) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Function::by_address(programs, &of_addresses);
+                self.addresses
+                    .entry(of_addresses)
+                    .or_insert(self.pools.addresses.share(new))
+                    .clone()
+            }
+        };
+        let pool = &mut self.pools.services;
+        let function = Rc::new(Function::new(programs, program, addresses, cohorts, pool));
+        if !conflicts(&function, cohorts).is_empty() {
+            let sets = program.address_sets(programs).collect();
+            self.splits.insert(Rc::as_ptr(&function), sets);
+        }
         self.known.insert(program.clone(), function.clone());
         function
     }

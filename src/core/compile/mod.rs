@@ -26,6 +26,7 @@ mod notes;
 mod outcome;
 mod program;
 mod served;
+mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -103,7 +103,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
     ) -> Outcome {
         let grant = grant.and_then(|grant| self.meaning.grants.get(grant)).cloned();
         let mut by_prefix = match &grant {
-            Some(grant) => grant.addresses.clone(),
+            Some(grant) => (*grant.addresses).clone(),
             None => ByAddress::on(&AddressSet::empty(), &ServiceSet::empty()),
         };
         let mut foreign = Vec::new();

@@ -65,6 +65,8 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Programs {
     lists: Interner<Vec<Matcher>>,
+    /// Each list as addresses see it, by which no selector selects them.
+    of_addresses: Vec<ListId>,
     addresses: Interner<AddressSet>,
     /// The addresses of all nodes, if settings open something to them.
     pub(crate) nodes: AddressesId,
@@ -116,7 +118,8 @@ impl Programs {
         }
         let (node_traffic, icmp) = (settings.node_traffic, settings.icmp);
         let (lists, nobody) = (Interner::default(), AddressSet::empty());
-        Self { lists, addresses, nodes, nobody, node_traffic, icmp, governing }
+        let of_addresses = Vec::new();
+        Self { lists, of_addresses, addresses, nodes, nobody, node_traffic, icmp, governing }
     }
 
     /// The policies that govern a cohort in a direction, in the order in which they are asked.
@@ -126,6 +129,19 @@ impl Programs {
             Direction::Ingress => ingress,
             Direction::Egress => egress,
         })
+    }
+
+    /// Interns a list, and the one that is left of it for addresses.
+    fn number(&mut self, list: Vec<Matcher>) -> ListId {
+        let for_addresses = |matcher: &Matcher| matcher.anyone || matcher.addresses.is_some();
+        let left = list.iter().filter(|matcher| for_addresses(matcher));
+        let left: Vec<Matcher> = left
+            .map(|matcher| Matcher { pods: Vec::new(), names: Vec::new(), ..matcher.clone() })
+            .collect();
+        let left = self.lists.number(left);
+        let number = self.lists.number(list);
+        self.of_addresses.resize(self.lists.values.len(), ListId(left));
+        ListId(number)
     }
 
     /// The matchers of a list.
@@ -147,6 +163,19 @@ impl Programs {
                 let ports = program.probes.iter().copied().map(Interval::single).collect();
                 ServiceSet::ports(Transport::Tcp, ports)
             }
+        }
+    }
+}
+
+impl Program {
+    /// What of it concerns addresses: programs that differ in selectors alone have it in common.
+    pub(crate) fn of_addresses(&self, programs: &Programs) -> Self {
+        let left = |id: &ListId| programs.of_addresses.get(id.0 as usize).copied().unwrap_or(*id);
+        Self {
+            admin: self.admin.iter().map(left).collect(),
+            accepts: self.accepts.as_ref().map(|lists| lists.iter().map(left).collect()),
+            baseline: self.baseline.iter().map(left).collect(),
+            ..self.clone()
         }
     }
 }
@@ -255,7 +284,7 @@ impl<'a, 'c> Resolver<'a, 'c> {
         if without.contains(&index) {
             let rest = rules.iter().filter(|rule| rule.action != Action::Accept);
             let list = rest.map(|rule| self.matcher(programs, rule, direction, ports)).collect();
-            return ListId(programs.lists.number(list));
+            return programs.number(list);
         }
         let by_subject = direction == Direction::Ingress && rules.iter().any(Rule::names_ports);
         let key = (index, direction, by_subject.then(|| ports.clone()));
@@ -264,7 +293,7 @@ impl<'a, 'c> Resolver<'a, 'c> {
         }
         let list = rules.iter().map(|rule| self.matcher(programs, rule, direction, ports));
         let list = list.collect();
-        let list = ListId(programs.lists.number(list));
+        let list = programs.number(list);
         self.known.insert(key, list);
         list
     }
