@@ -339,7 +339,8 @@ impl<'a> Explainer<'a> {
             message: format!(
                 "the cloud does not hold yet what is asked for `{}` and {does}: apply the plan",
                 end.named(inventory)
-            ),
+            )
+            .into(),
             flows: Arc::default(),
             witness: Some(*flow),
             location: None,

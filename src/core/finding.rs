@@ -1,5 +1,6 @@
 //! What the cloud cannot say, or a policy did not mean: where, why, and which flows it costs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub struct Finding {
     /// What becomes of it. There is no "wider".
     pub effect: Effect,
     /// What happened and what to do next, in one line: lower case, user input in backticks.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// The flows that policies and cloud treat differently because of it, as boxes. For `Narrower`, those flows of
     /// the boxes whose other end is allowed by the policies; for `NotEnforced`, those whose other end the cloud lets
     /// through. Empty where no flow differs. Shared, since many policies can lose the same.

@@ -8,6 +8,7 @@ use super::layout::{Layout, Line, LinePeer};
 use super::meaning::Meaning;
 use super::served::Served;
 use super::{Counts, Desired, RuleReason, loss, notes};
+use crate::finding::Finding;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::PodIndex;
@@ -47,11 +48,10 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
     desired.counts = counts(meaning, classes, layout, &desired);
     desired.findings = loss::findings(meaning, classes);
     desired.findings.extend(notes::findings(meaning, classes));
-    desired.findings.sort_by(|a, b| {
-        let key =
-            |f: &crate::finding::Finding| (f.object.clone(), f.path.clone(), f.reason, f.effect);
-        key(a).cmp(&key(b))
-    });
+    let order = |a: &Finding, b: &Finding| {
+        (&a.object, &a.path, a.reason, a.effect).cmp(&(&b.object, &b.path, b.reason, b.effect))
+    };
+    desired.findings.sort_by(order);
     desired
 }
 

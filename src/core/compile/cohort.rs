@@ -108,7 +108,7 @@ pub(crate) struct Cohorts<'a> {
     /// Who bears each address.
     bearers: HashMap<IpAddr, PodIndex>,
     namespaces: HashMap<Selector, Arc<[Word]>>,
-    selected: HashMap<PodSelector, SetId>,
+    selected: HashMap<&'a PodSelector, SetId>,
     sets: Vec<Arc<[CohortId]>>,
     interned: HashMap<Arc<[CohortId]>, SetId>,
     inventory: &'a Inventory,
@@ -257,7 +257,7 @@ impl<'a> Cohorts<'a> {
     }
 
     /// The cohorts that a selector selects.
-    pub(crate) fn select(&mut self, selector: &PodSelector) -> SetId {
+    pub(crate) fn select(&mut self, selector: &'a PodSelector) -> SetId {
         if let Some(known) = self.selected.get(selector) {
             return *known;
         }
@@ -272,7 +272,7 @@ impl<'a> Cohorts<'a> {
             }
         }
         let set = self.intern(found.into());
-        self.selected.insert(selector.clone(), set);
+        self.selected.insert(selector, set);
         set
     }
 

@@ -277,9 +277,9 @@ impl Losses<'_, '_> {
                 }
             };
             let message = if reason == Reason::QuotaExceeded {
-                out_of_quota(self.shortages.get(&told).copied(), meaning.settings.quotas)
+                out_of_quota(self.shortages.get(&told).copied(), meaning.settings.quotas).into()
             } else {
-                advice(reason).to_owned()
+                advice(reason).into()
             };
             let Some((object, path)) = self.blame.object(told) else { continue };
             let location = None;

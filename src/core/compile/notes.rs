@@ -1,5 +1,6 @@
 //! Findings about constructs that change no flow: what no policy text would tell.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,51 +11,58 @@ use super::meaning::Meaning;
 use crate::finding::{Effect, Finding, Reason};
 use crate::net::{Message, Service, ServiceSet};
 use crate::policy::{
-    Action, Direction, Kind, ObjectRef, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject,
-    Tier,
+    Action, Direction, Kind, ObjectRef, Peer, Peers, Policy, Rule, ServiceMatch, Services, Tier,
 };
 use crate::settings::{IcmpMode, NodeTraffic};
 
 /// Every note.
 pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding> {
-    let mut notes = Notes { meaning, found: Vec::new() };
+    let mut notes = Notes { meaning, spec: "spec".into(), found: Vec::new() };
     notes.replaced_groups(classes);
     notes.equal_priorities();
-    for policy in meaning.policies {
-        let subjects = notes.subjects(policy);
+    for (index, policy) in meaning.policies.iter().enumerate() {
+        let subjects = notes.subjects(index);
         for direction in Direction::BOTH {
             for rule in policy.rules(direction).unwrap_or_default() {
-                notes.rule(policy, direction, rule, &subjects);
+                notes.rule(policy, direction, rule, subjects);
             }
         }
-        notes.isolation(policy, &subjects);
+        notes.isolation(policy, subjects);
     }
     notes.found
 }
 
 struct Notes<'m, 'a> {
     meaning: &'m Meaning<'a>,
+    /// The path of a policy's spec.
+    spec: Arc<str>,
     found: Vec<Finding>,
 }
 
-impl Notes<'_, '_> {
-    fn note(&mut self, object: &ObjectRef, path: &Arc<str>, reason: Reason, message: String) {
+impl<'m> Notes<'m, '_> {
+    fn note(
+        &mut self,
+        object: &ObjectRef,
+        path: &Arc<str>,
+        reason: Reason,
+        message: impl Into<Cow<'static, str>>,
+    ) {
         self.found.push(Finding {
             object: object.clone(),
             path: path.clone(),
             reason,
             effect: Effect::Ignored,
-            message,
+            message: message.into(),
             flows: Arc::default(),
             witness: None,
             location: None,
         });
     }
 
-    fn subjects(&self, policy: &Policy) -> Vec<CohortId> {
-        let Subject::Pods(selector) = &policy.subject else { return Vec::new() };
-        let set = self.meaning.cohorts.selected(selector);
-        set.map_or_else(Vec::new, |set| self.meaning.cohorts.members(set).to_vec())
+    /// The pods that a policy is about, by its place.
+    fn subjects(&self, policy: usize) -> &'m [CohortId] {
+        let set = self.meaning.programs.subject(policy);
+        set.map_or(&[], |set| self.meaning.cohorts.members(set))
     }
 
     fn cohorts<'s>(&'s self, ids: &'s [CohortId]) -> impl Iterator<Item = &'s Cohort> + 's {
@@ -83,18 +91,18 @@ impl Notes<'_, '_> {
 
     /// Policies of one tier and priority that meet at a pod.
     fn equal_priorities(&mut self) {
-        let mut ranks: BTreeMap<Tier, Vec<&Policy>> = BTreeMap::new();
-        for policy in self.meaning.policies {
+        let mut ranks: BTreeMap<Tier, Vec<(usize, &Policy)>> = BTreeMap::new();
+        for (index, policy) in self.meaning.policies.iter().enumerate() {
             if policy.tier != Tier::NetworkPolicy {
-                ranks.entry(policy.tier).or_default().push(policy);
+                ranks.entry(policy.tier).or_default().push((index, policy));
             }
         }
         for mut policies in ranks.into_values().filter(|policies| policies.len() > 1) {
-            policies.sort_by_key(|policy| policy.rank());
+            policies.sort_by_key(|(_, policy)| policy.rank());
             let mut seen: BTreeMap<(CohortId, Direction), &Policy> = BTreeMap::new();
-            for policy in policies {
+            for (index, policy) in policies {
                 let mut earlier = None;
-                for id in self.subjects(policy) {
+                for id in self.subjects(index).iter().copied() {
                     for direction in Direction::BOTH {
                         if policy.rules(direction).is_some_and(|rules| !rules.is_empty()) {
                             earlier = earlier.or(seen.get(&(id, direction)).copied());
@@ -127,18 +135,13 @@ impl Notes<'_, '_> {
             if rule.action == Action::Accept && list.iter().any(untracked) {
                 let message = "the cloud tracks this protocol by address and number only: once a flow passes one way, the \
                                other way is open for 600 s";
-                self.note(
-                    &policy.object,
-                    &rule.path,
-                    Reason::UntrackedProtocol,
-                    message.to_owned(),
-                );
+                self.note(&policy.object, &rule.path, Reason::UntrackedProtocol, message);
             }
         }
         if self.breaks_path_mtu(direction, rule) && !subjects.is_empty() {
             let message = "the rule closes the ICMP messages that path MTU discovery needs (3/4, for IPv6 2/0): large packets \
                            may hang; let these messages through";
-            self.note(&policy.object, &rule.path, Reason::PathMtu, message.to_owned());
+            self.note(&policy.object, &rule.path, Reason::PathMtu, message);
         }
         let services = &self.meaning.inventory.services;
         if let (Peers::AnyOf(peers), false) = (&rule.peers, services.is_empty()) {
@@ -152,7 +155,7 @@ impl Notes<'_, '_> {
             if peers.iter().any(names_service) {
                 let message = "addresses of Services never appear in the VPC, where packets carry pods' addresses: name the \
                                pods behind the Service";
-                self.note(&policy.object, &rule.path, Reason::ServiceAddress, message.to_owned());
+                self.note(&policy.object, &rule.path, Reason::ServiceAddress, message);
             }
         }
     }
@@ -232,11 +235,11 @@ impl Notes<'_, '_> {
                 let function = self.meaning.asked(*id, Direction::Egress);
                 function.is_some_and(|function| !reaches_dns(function))
             });
-        let path = Arc::from("spec");
+        let path = self.spec.clone();
         if no_dns {
             let message = "the pods may not reach any DNS server but the VPC's own, which no group filters: allow udp/53 and \
                            tcp/53 to the cluster's DNS pods if they look up names";
-            self.note(&policy.object, &path, Reason::DnsClosed, message.to_owned());
+            self.note(&policy.object, &path, Reason::DnsClosed, message);
         }
         let settings = self.meaning.settings;
         let nodes = !settings.nodes.is_empty() || !self.meaning.inventory.nodes.is_empty();
@@ -247,7 +250,7 @@ impl Notes<'_, '_> {
             && probed
         {
             let message = "the pods' probe ports are open to the addresses of every node, since a group cannot name one";
-            self.note(&policy.object, &path, Reason::ProbesFromAllNodes, message.to_owned());
+            self.note(&policy.object, &path, Reason::ProbesFromAllNodes, message);
         }
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Programs {
     pub(crate) node_traffic: NodeTraffic,
     /// What isolation leaves open of ICMP.
     pub(crate) icmp: IcmpMode,
+    /// For each policy: the pods that it is about.
+    subjects: Vec<Option<SetId>>,
     /// For each cohort and direction: the policies that govern it, in the order in which they are asked.
     pub(crate) governing: Vec<[Vec<u32>; 2]>,
 }
@@ -91,10 +93,10 @@ struct Interner<T> {
 
 impl Programs {
     /// Finds the policies that govern each cohort. `order` lists the policies as they are asked.
-    pub(crate) fn new(
-        policies: &[Policy],
+    pub(crate) fn new<'a>(
+        policies: &'a [Policy],
         order: &[u32],
-        cohorts: &mut Cohorts<'_>,
+        cohorts: &mut Cohorts<'a>,
         inventory: &Inventory,
         settings: &Settings,
     ) -> Self {
@@ -102,11 +104,15 @@ impl Programs {
         let nodes = inventory.node_addresses(|_| true);
         let nodes = nodes.union(&settings.nodes.iter().copied().collect());
         let nodes = AddressesId(addresses.number(nodes));
+        let mut subjects = vec![None; policies.len()];
         let mut governing = vec![[Vec::new(), Vec::new()]; cohorts.list.len()];
         for index in order {
             let Some(policy) = policies.get(*index as usize) else { continue };
             let Subject::Pods(selector) = &policy.subject else { continue };
             let set = cohorts.select(selector);
+            if let Some(subject) = subjects.get_mut(*index as usize) {
+                *subject = Some(set);
+            }
             for id in cohorts.members(set) {
                 let Some(lists) = governing.get_mut(*id as usize) else { continue };
                 for (direction, list) in Direction::BOTH.into_iter().zip(lists) {
@@ -119,7 +125,22 @@ impl Programs {
         let (node_traffic, icmp) = (settings.node_traffic, settings.icmp);
         let (lists, nobody) = (Interner::default(), AddressSet::empty());
         let of_addresses = Vec::new();
-        Self { lists, of_addresses, addresses, nodes, nobody, node_traffic, icmp, governing }
+        Self {
+            lists,
+            of_addresses,
+            addresses,
+            nodes,
+            nobody,
+            subjects,
+            node_traffic,
+            icmp,
+            governing,
+        }
+    }
+
+    /// The pods that a policy is about, by its place; none if its selector could not be understood.
+    pub(crate) fn subject(&self, policy: usize) -> Option<SetId> {
+        *self.subjects.get(policy)?
     }
 
     /// The policies that govern a cohort in a direction, in the order in which they are asked.
@@ -275,7 +296,7 @@ impl<'a, 'c> Resolver<'a, 'c> {
         &mut self,
         programs: &mut Programs,
         index: u32,
-        policy: &Policy,
+        policy: &'a Policy,
         direction: Direction,
         ports: &Arc<[NamedPort]>,
         without: &BTreeSet<u32>,
@@ -301,7 +322,7 @@ impl<'a, 'c> Resolver<'a, 'c> {
     fn matcher(
         &mut self,
         programs: &mut Programs,
-        rule: &Rule,
+        rule: &'a Rule,
         direction: Direction,
         ports: &[NamedPort],
     ) -> Matcher {

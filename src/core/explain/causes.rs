@@ -91,7 +91,7 @@ mod tests {
             path: "".into(),
             reason: Reason::SharedInterface,
             effect: Effect::Narrower,
-            message: String::new(),
+            message: "".into(),
             flows: std::sync::Arc::new([FlowSet {
                 sources: sources.clone(),
                 destinations: destinations.clone(),

@@ -195,7 +195,7 @@ impl<T: Point> Intervals<T> {
     /// The points of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        if other.is_empty() || self.is_full() {
+        if other.is_empty() || self.is_full() || self == other {
             return self.clone();
         }
         if self.is_empty() || other.is_full() {
@@ -212,7 +212,7 @@ impl<T: Point> Intervals<T> {
     /// The points of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        if self.is_empty() || other.is_full() {
+        if self.is_empty() || other.is_full() || self == other {
             return self.clone();
         }
         if other.is_empty() || self.is_full() {
@@ -251,6 +251,9 @@ impl<T: Point> Intervals<T> {
     pub fn difference(&self, other: &Self) -> Self {
         if self.is_empty() || other.is_empty() {
             return self.clone();
+        }
+        if other.is_full() || self == other {
+            return Self::empty();
         }
         self.intersection(&other.complement())
     }
