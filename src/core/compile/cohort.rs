@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::HashMap;
 use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
-use crate::inventory::{Attachment, Inventory, NamedPort, Pod, PodIndex};
+use crate::inventory::{Attachment, Interface, Inventory, NamedPort, PodIndex};
 use crate::net::{Address, AddressSet, Family};
 use crate::policy::{Labels, Namespaces, PodSelector, Requirement, Selector, Word};
 
@@ -97,8 +99,10 @@ pub(crate) type Concessions = BTreeMap<PodIndex, Arc<Concession>>;
 pub(crate) struct Cohorts<'a> {
     /// The cohorts, in the order of their first pods.
     pub(crate) list: Vec<Cohort>,
-    /// The cohorts of each namespace.
-    by_namespace: BTreeMap<Word, Vec<CohortId>>,
+    /// The cohorts of each namespace, in the order of their first pods.
+    namespaces: Vec<(Word, Vec<CohortId>)>,
+    /// The places of namespaces in this list.
+    by_name: HashMap<Word, usize>,
     /// In a namespace of many cohorts: those with a label, by namespace, key and value.
     postings: HashMap<(Word, Word, Word), Vec<CohortId>>,
     /// Those that Moat cannot program.
@@ -107,11 +111,25 @@ pub(crate) struct Cohorts<'a> {
     of: Vec<Option<CohortId>>,
     /// Who bears each address.
     bearers: HashMap<IpAddr, PodIndex>,
-    namespaces: HashMap<Selector, Arc<[Word]>>,
+    by_labels: HashMap<&'a Selector, Arc<[Word]>>,
     selected: HashMap<&'a PodSelector, SetId>,
     sets: Vec<Arc<[CohortId]>>,
     interned: HashMap<Arc<[CohortId]>, SetId>,
     inventory: &'a Inventory,
+}
+
+/// What pods of one cohort have in common.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike<'p> {
+    namespace: &'p str,
+    labels: &'p Labels,
+    ports: &'p [NamedPort],
+    probes: &'p [u16],
+    families: Families,
+    carrier: usize,
+    /// Where their addresses lie: in which of the sets by which cohorts are split.
+    lies: Vec<bool>,
+    concession: Arc<Concession>,
 }
 
 /// Namespaces with more cohorts than this get an index of their labels.
@@ -126,18 +144,8 @@ impl<'a> Cohorts<'a> {
         splits: &BTreeSet<AddressSet>,
         concessions: &Concessions,
     ) -> Self {
-        type Key<'k> = (
-            &'k str,
-            &'k Labels,
-            &'k [NamedPort],
-            &'k [u16],
-            Families,
-            Carrier,
-            Vec<bool>,
-            Arc<Concession>,
-        );
         let mut list: Vec<Cohort> = Vec::new();
-        let mut known: HashMap<Key<'_>, usize> = HashMap::default();
+        let mut known: HashMap<Alike<'_>, usize> = HashMap::default();
         let mut carriers = Carriers::default();
         let none = Arc::new(Concession::default());
         for (index, pod) in inventory.pods_of_policies() {
@@ -148,19 +156,25 @@ impl<'a> Cohorts<'a> {
                     Family::BOTH.map(|f| pod.address(f).is_some_and(|a| set.contains(a)))
                 })
                 .collect();
-            let carrier = carriers.of(inventory, pod);
+            let carrier = carriers.place(inventory.interface(pod));
             let concession = concessions.get(&index).unwrap_or(&none).clone();
-            let alike = (&*pod.namespace, &*pod.labels, &*pod.ports, &*pod.probes, families);
-            let (namespace, labels, ports, probes, families) = alike;
-            let (by_carrier, by_concession) = (carrier.clone(), concession.clone());
-            let key = (namespace, labels, ports, probes, families, by_carrier, lies, by_concession);
-            let place = *known.entry(key).or_insert_with(|| {
+            let alike = Alike {
+                namespace: &pod.namespace,
+                labels: &pod.labels,
+                ports: &pod.ports,
+                probes: &pod.probes,
+                families,
+                carrier,
+                lies,
+                concession: concession.clone(),
+            };
+            let place = *known.entry(alike).or_insert_with(|| {
                 list.push(Cohort {
                     namespace: pod.namespace.clone(),
                     labels: pod.labels.clone(),
                     ports: pod.ports.clone(),
                     probes: pod.probes.clone(),
-                    carrier,
+                    carrier: carriers.get(carrier),
                     families,
                     concession,
                     pods: Vec::new(),
@@ -175,26 +189,35 @@ impl<'a> Cohorts<'a> {
             (0..).zip(&list).filter(|(_, cohort): &(CohortId, _)| !cohort.programmable());
         let address_peers = numbered.map(|(id, _)| id).collect();
         let mut of = vec![None; inventory.pods.len()];
-        let mut by_namespace: BTreeMap<Word, Vec<CohortId>> = BTreeMap::new();
+        let mut namespaces: Vec<(Word, Vec<CohortId>)> = Vec::new();
+        let mut by_name: HashMap<Word, usize> = HashMap::default();
         for (id, cohort) in (0..).zip(&list) {
-            by_namespace.entry(cohort.namespace.clone()).or_default().push(id);
+            let place = *by_name.entry(cohort.namespace.clone()).or_insert_with(|| {
+                namespaces.push((cohort.namespace.clone(), Vec::new()));
+                namespaces.len() - 1
+            });
+            if let Some((_, cohorts)) = namespaces.get_mut(place) {
+                cohorts.push(id);
+            }
             for pod in &cohort.pods {
                 if let Some(slot) = of.get_mut(pod.0) {
                     *slot = Some(id);
                 }
             }
         }
+        let mut bearers = HashMap::with_capacity_and_hasher(of.len(), RandomState::default());
+        for (index, pod) in inventory.pods_of_policies() {
+            bearers.extend(pod.addresses.iter().map(|address| (*address, index)));
+        }
         let mut cohorts = Self {
             list,
-            by_namespace,
+            namespaces,
+            by_name,
             postings: HashMap::default(),
             address_peers,
             of,
-            bearers: inventory
-                .pods_of_policies()
-                .flat_map(|(index, pod)| pod.addresses.iter().map(move |address| (*address, index)))
-                .collect(),
-            namespaces: HashMap::default(),
+            bearers,
+            by_labels: HashMap::default(),
             selected: HashMap::default(),
             sets: Vec::new(),
             interned: HashMap::default(),
@@ -205,12 +228,12 @@ impl<'a> Cohorts<'a> {
     }
 
     fn index_labels(&mut self) {
-        for (id, cohort) in (0..).zip(&self.list) {
-            let crowd = self.by_namespace.get(&cohort.namespace).map_or(0, Vec::len);
-            if crowd > INDEXED {
-                for (key, value) in &cohort.labels.0 {
-                    let label = (cohort.namespace.clone(), key.clone(), value.clone());
-                    self.postings.entry(label).or_default().push(id);
+        for (name, crowd) in self.namespaces.iter().filter(|(_, crowd)| crowd.len() > INDEXED) {
+            for id in crowd {
+                let labels = self.list.get(*id as usize).into_iter().flat_map(|c| &c.labels.0);
+                for (key, value) in labels {
+                    let label = (name.clone(), key.clone(), value.clone());
+                    self.postings.entry(label).or_default().push(*id);
                 }
             }
         }
@@ -320,7 +343,8 @@ impl<'a> Cohorts<'a> {
     }
 
     fn select_in(&self, namespace: &Word, selector: &Selector, found: &mut Vec<CohortId>) {
-        let Some(all) = self.by_namespace.get(namespace) else { return };
+        let Some(place) = self.by_name.get(namespace) else { return };
+        let Some((_, all)) = self.namespaces.get(*place) else { return };
         if selector.is_everything() {
             found.extend(all);
             return;
@@ -343,16 +367,17 @@ impl<'a> Cohorts<'a> {
     }
 
     /// The namespaces whose labels match; a namespace that only pods name has no labels.
-    fn namespaces(&mut self, selector: &Selector) -> Arc<[Word]> {
-        if let Some(known) = self.namespaces.get(selector) {
+    fn namespaces(&mut self, selector: &'a Selector) -> Arc<[Word]> {
+        if let Some(known) = self.by_labels.get(selector) {
             return known.clone();
         }
         let none = Labels::default();
-        let matching = self.by_namespace.keys().filter(|name| {
+        let names = self.namespaces.iter().map(|(name, _)| name);
+        let matching = names.filter(|name| {
             selector.matches(self.inventory.namespaces.get(*name).map_or(&none, |labels| labels))
         });
         let matching: Arc<[Word]> = matching.cloned().collect();
-        self.namespaces.insert(selector.clone(), matching.clone());
+        self.by_labels.insert(selector, matching.clone());
         matching
     }
 }
@@ -384,26 +409,25 @@ fn one_of(requirement: &Requirement) -> Option<(&Word, &BTreeSet<Word>)> {
     }
 }
 
-/// Shares the sets of prior groups, of which a VPC has few.
+/// The ways in which pods are carried, of which a VPC has few.
 #[derive(Default)]
-struct Carriers(BTreeSet<Arc<BTreeSet<ForeignGroupId>>>);
+struct Carriers<'a>(BTreeMap<(Attachment, &'a BTreeSet<ForeignGroupId>), usize>, Vec<Carrier>);
 
-impl Carriers {
-    fn of(&mut self, inventory: &Inventory, pod: &Pod) -> Carrier {
-        let Some(interface) = inventory.interface(pod) else { return Carrier::Unknown };
-        let prior = match self.0.get(&interface.prior) {
-            Some(known) => known.clone(),
-            None => {
-                let prior = Arc::new(interface.prior.clone());
-                self.0.insert(prior.clone());
-                prior
-            }
-        };
-        match interface.attachment {
-            Attachment::Exclusive => Carrier::Programmable(prior),
-            attachment @ (Attachment::Fixed | Attachment::Shared) => {
-                Carrier::Untouchable(attachment, prior)
-            }
-        }
+impl<'a> Carriers<'a> {
+    /// The place of the way in which an interface carries its pods; the places of equal ways are equal.
+    fn place(&mut self, interface: Option<&'a Interface>) -> usize {
+        let Some(Interface { attachment, prior }) = interface else { return usize::MAX };
+        *self.0.entry((*attachment, prior)).or_insert_with(|| {
+            let prior = Arc::new(prior.clone());
+            self.1.push(match attachment {
+                Attachment::Exclusive => Carrier::Programmable(prior),
+                Attachment::Fixed | Attachment::Shared => Carrier::Untouchable(*attachment, prior),
+            });
+            self.1.len() - 1
+        })
+    }
+
+    fn get(&self, place: usize) -> Carrier {
+        self.1.get(place).cloned().unwrap_or(Carrier::Unknown)
     }
 }

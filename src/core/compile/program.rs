@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::HashMap;
 use super::cohort::{CohortId, Cohorts, SetId};
 use crate::inventory::{Inventory, NamedPort};
@@ -44,17 +46,20 @@ pub(crate) struct AddressesId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ListId(u32);
 
+/// A few lists.
+pub(crate) type Lists = SmallVec<[ListId; 4]>;
+
 /// What decides about the traffic of a pod in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Program {
     /// The direction.
     pub(crate) direction: Direction,
     /// The Admin tier, in order.
-    pub(crate) admin: Vec<ListId>,
-    /// The NetworkPolicy tier, if it isolates the pod.
-    pub(crate) accepts: Option<BTreeSet<ListId>>,
+    pub(crate) admin: Lists,
+    /// The NetworkPolicy tier, if it isolates the pod: sorted, each list once.
+    pub(crate) accepts: Option<Lists>,
     /// The Baseline tier, in order.
-    pub(crate) baseline: Vec<ListId>,
+    pub(crate) baseline: Lists,
     /// What isolation leaves open to nodes: tcp probe ports.
     pub(crate) probes: Arc<[u16]>,
     /// The families in which essential ICMP stays open.
@@ -194,7 +199,7 @@ impl Program {
         let left = |id: &ListId| programs.of_addresses.get(id.0 as usize).copied().unwrap_or(*id);
         Self {
             admin: self.admin.iter().map(left).collect(),
-            accepts: self.accepts.as_ref().map(|lists| lists.iter().map(left).collect()),
+            accepts: self.accepts.as_ref().map(|lists| as_set(lists.iter().map(left).collect())),
             baseline: self.baseline.iter().map(left).collect(),
             ..self.clone()
         }
@@ -264,9 +269,9 @@ impl<'a, 'c> Resolver<'a, 'c> {
         let ports = cohort.ports.clone();
         let mut program = Program {
             direction,
-            admin: Vec::new(),
+            admin: Lists::new(),
             accepts: None,
-            baseline: Vec::new(),
+            baseline: Lists::new(),
             probes: Arc::default(),
             essential: [false; 2],
         };
@@ -280,11 +285,12 @@ impl<'a, 'c> Resolver<'a, 'c> {
             match policy.tier {
                 Tier::Admin { .. } => program.admin.push(list),
                 Tier::NetworkPolicy => {
-                    program.accepts.get_or_insert_default().insert(list);
+                    program.accepts.get_or_insert_default().push(list);
                 }
                 Tier::Baseline { .. } => program.baseline.push(list),
             }
         }
+        program.accepts = program.accepts.map(as_set);
         if program.accepts.is_some() {
             // The NetworkPolicy tier is final for a pod that it isolates.
             program.baseline.clear();
@@ -364,6 +370,13 @@ impl<'a, 'c> Resolver<'a, 'c> {
             }));
         matcher
     }
+}
+
+/// Lists whose order means nothing.
+fn as_set(mut lists: Lists) -> Lists {
+    lists.sort_unstable();
+    lists.dedup();
+    lists
 }
 
 /// The addresses of the nodes that a selector selects; those that only settings name are nodes without labels.
