@@ -38,10 +38,13 @@ pub(crate) struct Granting<'x, 'a> {
     pub(crate) settings: &'a Settings,
     /// What functions and grants share.
     pub(crate) pools: &'x mut Pools,
-    said: HashMap<(Shared<ByAddress>, Families, OnlyPorts), (Shared<ByAddress>, bool)>,
-    named: HashMap<(Shared<ServiceSet>, OnlyPorts), (Shared<ServiceSet>, bool)>,
+    said: HashMap<(Shared<ByAddress>, Families, OnlyPorts), Said<ByAddress>>,
+    named: HashMap<(Shared<ServiceSet>, OnlyPorts), Said<ServiceSet>>,
     covered: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), bool>,
 }
+
+/// What of something rules can say, and whether that is all of it.
+type Said<T> = (Shared<T>, bool);
 
 /// Whether protocols other than tcp, udp and ICMP are given up, where everything but something is asked, to fit a quota.
 pub(crate) type OnlyPorts = bool;
@@ -119,13 +122,13 @@ impl<'x, 'a> Granting<'x, 'a> {
         Grant { addresses, references, carved, exact }
     }
 
-    /// What of it prefix rules can say, and whether that is all.
+    /// What of it prefix rules can say.
     fn say(
         &mut self,
         addresses: Shared<ByAddress>,
         families: Families,
         only_ports: OnlyPorts,
-    ) -> (Shared<ByAddress>, bool) {
+    ) -> Said<ByAddress> {
         let key = (addresses, families, only_ports);
         if let Some(known) = self.said.get(&key) {
             return known.clone();
@@ -136,12 +139,8 @@ impl<'x, 'a> Granting<'x, 'a> {
         self.said.entry(key).or_insert(said).clone()
     }
 
-    /// What of it a reference can say, and whether that is all.
-    fn name(
-        &mut self,
-        services: Shared<ServiceSet>,
-        only_ports: OnlyPorts,
-    ) -> (Shared<ServiceSet>, bool) {
+    /// What of it a reference can say.
+    fn name(&mut self, services: Shared<ServiceSet>, only_ports: OnlyPorts) -> Said<ServiceSet> {
         let key = (services, only_ports);
         if let Some(known) = self.named.get(&key) {
             return known.clone();
