@@ -151,7 +151,7 @@ impl Reader {
             path,
             reason,
             effect,
-            message,
+            message: message.into(),
             flows: flows.into(),
             witness,
             location,
@@ -171,8 +171,9 @@ impl Reader {
     pub(crate) fn conclude(&mut self, mark: Mark, effect: Effect, consequence: &str) {
         for finding in self.findings.iter_mut().skip(mark.0).filter(|finding| is_problem(finding)) {
             finding.effect = effect;
-            finding.message.push_str("; ");
-            finding.message.push_str(consequence);
+            let message = finding.message.to_mut();
+            message.push_str("; ");
+            message.push_str(consequence);
         }
     }
 

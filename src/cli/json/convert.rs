@@ -98,7 +98,7 @@ impl Finding {
                 finding::Effect::NotEnforced => EffectForm::NotEnforced,
                 finding::Effect::Ignored => EffectForm::Ignored,
             },
-            message: finding.message.clone(),
+            message: finding.message.to_string(),
             flows: finding.flows.iter().map(|flows| FlowSet::of(flows, inventory)).collect(),
             witness: finding.witness.as_ref().map(|flow| Flow::of(flow, inventory)),
             location: finding.location.as_ref().map(Location::of),

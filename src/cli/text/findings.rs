@@ -19,7 +19,7 @@ pub(crate) fn blocks(
     let mut alike: Vec<(&Finding, Vec<&Finding>)> = Vec::new();
     let mut places: BTreeMap<(Reason, Effect, &str), usize> = BTreeMap::new();
     for finding in findings {
-        let key = (finding.reason, finding.effect, finding.message.as_str());
+        let key = (finding.reason, finding.effect, &*finding.message);
         let place = *places.entry(key).or_insert(alike.len());
         match alike.get_mut(place) {
             Some((_, others)) => others.push(finding),
