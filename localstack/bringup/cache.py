@@ -52,7 +52,7 @@ def install(python, requirements, installed):
     shutil.rmtree(os.path.join(installed.root, "venv"), ignore_errors=True)
     os.makedirs(installed.warm, exist_ok=True)
     run(python, "-m", "venv", os.path.join(installed.root, "venv"))
-    run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", requirements)
+    run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "-r", requirements)
 
 
 def interpreter():

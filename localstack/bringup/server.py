@@ -25,7 +25,7 @@ class Running:
 
     def __init__(self, process, port, state):
         self.process, self.port, self.state = process, port, state
-        self.url = f"http://[::1]:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self.log = os.path.join(state, "localstack.log")
 
     def serve_until(self, stream):
@@ -70,7 +70,7 @@ def launch(installed, port, fidelity, detach):
 
 
 def spawn(installed, port, state, fidelity, detach):
-    """LocalStack on the IPv6 loopback alone: asked for an IPv4 address, it binds every interface."""
+    """A LocalStack with a state of its own; what is installed and its catalogue of services are everyone's."""
     files = os.path.join(state, "fs")
     scripts = os.path.join(files, "etc", "localstack", "init", "start.d")
     os.makedirs(scripts)
@@ -91,7 +91,7 @@ def spawn(installed, port, state, fidelity, detach):
         "SERVICES": "ec2",
         "STRICT_SERVICE_LOADING": "1",
         "EAGER_SERVICE_LOADING": "1",
-        "GATEWAY_LISTEN": f"[::1]:{port}",
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "LOCALSTACK_HOST": f"localhost:{port}",
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
@@ -100,7 +100,7 @@ def spawn(installed, port, state, fidelity, detach):
     }
     with open(os.path.join(state, "localstack.log"), "w") as log:
         return subprocess.Popen(
-            [installed.python, "-m", "localstack.runtime.main"],
+            [installed.python, "-m", "emulation.main"],
             cwd=state, env=environment, stdout=log, stderr=log, start_new_session=True,
             stdin=subprocess.DEVNULL if detach else subprocess.PIPE,
         )
@@ -144,8 +144,8 @@ def stop(pid, state):
 
 
 def free_port():
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.bind(("::1", 0))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
