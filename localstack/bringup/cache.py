@@ -31,6 +31,11 @@ def home():
     return os.path.join(base, "moat", "localstack")
 
 
+def python():
+    """The installed interpreter; under `localstack/up --` the one that LocalStack runs on."""
+    return os.environ.get("MOAT_LOCALSTACK_PYTHON") or prepare(REQUIREMENTS).python
+
+
 def prepare(requirements):
     """The installation for these requirements; installs it if it is not there. Several callers wait for one."""
     python = interpreter()

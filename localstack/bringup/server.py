@@ -23,8 +23,8 @@ ATTEMPTS = 3  # someone else may take the free port between our look and LocalSt
 class Running:
     """A LocalStack that answers."""
 
-    def __init__(self, process, port, state):
-        self.process, self.port, self.state = process, port, state
+    def __init__(self, process, port, state, python):
+        self.process, self.port, self.state, self.python = process, port, state, python
         self.url = f"http://127.0.0.1:{port}"
         self.log = os.path.join(state, "localstack.log")
 
@@ -58,7 +58,7 @@ def launch(installed, port, fidelity, detach):
         state = tempfile.mkdtemp(prefix="moat-localstack-")
         candidate = port or free_port()
         process = spawn(installed, candidate, state, fidelity, detach)
-        running = Running(process, candidate, state)
+        running = Running(process, candidate, state, installed.python)
         try:
             await_ready(running, fidelity)
             return running
@@ -134,6 +134,18 @@ def get(url, signed=False):
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=30) as answer:
         return answer.read()
+
+
+def ours(pid):
+    """Whether this process is a LocalStack of ours, and not somebody else's that got its id."""
+    try:
+        with open(f"/proc/{pid}/cmdline") as line:
+            return "emulation.main" in line.read()
+    except OSError:
+        if os.path.isdir("/proc/self"):
+            return False
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], stdout=subprocess.PIPE, text=True)
+    return "emulation.main" in shown.stdout
 
 
 def stop(pid, state):

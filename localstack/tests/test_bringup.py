@@ -45,10 +45,10 @@ class Up(unittest.TestCase):
         try:
             self.assertEqual(len({said["AWS_ENDPOINT_URL"] for _, said in pairs}), 2)
             for _, said in pairs:
-                self.assertTrue(said["AWS_ENDPOINT_URL"].startswith("http://[::1]:"))
+                self.assertTrue(said["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:"))
                 with urllib.request.urlopen(said["AWS_ENDPOINT_URL"] + "/_localstack/health", timeout=10) as answer:
                     self.assertEqual(answer.status, 200)
-                self.assertEqual(listening(said["AWS_ENDPOINT_URL"]), ["00000000000000000000000001000000"])
+                self.assertEqual(listening(said["AWS_ENDPOINT_URL"]), ["0100007F"])
         finally:
             for process, _ in pairs:
                 self.end(process)
@@ -74,7 +74,7 @@ class Up(unittest.TestCase):
 
     def test_a_command_runs_within_and_its_status_comes_back(self):
         done = subprocess.run([UP, "--", "sh", "-c", "echo $AWS_ENDPOINT_URL; exit 7"], capture_output=True, text=True)
-        self.assertEqual((done.returncode, done.stdout[:13]), (7, "http://[::1]:"))
+        self.assertEqual((done.returncode, done.stdout[:17]), (7, "http://127.0.0.1:"))
 
     def test_detached_until_down(self):
         done = subprocess.run([UP, "--detach"], stdout=subprocess.PIPE, text=True, check=True)
