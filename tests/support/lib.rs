@@ -15,6 +15,7 @@ pub mod generate;
 pub mod mutations;
 pub mod packets;
 pub mod print;
+pub mod proof;
 pub mod random;
 pub mod run;
 pub mod scenario;
