@@ -10,8 +10,9 @@ use moat_core::plan::plan;
 use moat_core::policy::{Action, Peer, Peers, Rule, ServiceMatch, Services};
 
 use crate::build::{block, ports};
-use crate::differential::compare;
+use crate::differential::{Disagreement, compare};
 use crate::generate::Cluster;
+use crate::proof::{self, Minimum};
 use crate::state::observed;
 
 /// What one compile took.
@@ -64,20 +65,33 @@ pub fn small_edit(cluster: &Cluster, desired: &Desired) -> Result<String, String
     Ok(format!("a small edit among {groups} groups: {} calls planned in {wall:.4} s", way.calls()))
 }
 
-/// How long it takes to judge packets by both references, and how many there were.
+/// Proves what came of a cluster, apart from the compile: equal to the policies as sets, equal on packets, and the fewest rules.
 ///
 /// # Errors
 ///
-/// The flow on which they disagree beyond the findings.
-pub fn prove(
-    cluster: &Cluster,
-    desired: &Desired,
-    packets: usize,
-) -> Result<(Duration, usize), String> {
+/// The flow on which policies and groups disagree beyond the findings, or the rules that are too many.
+pub fn prove(cluster: &Cluster, desired: &Desired, packets: usize) -> Result<String, String> {
+    let describe = |found: Disagreement| found.describe(&cluster.inventory);
+    let (proof, as_sets) = timed(|| proof::prove(cluster, desired));
+    let (tally, sampled) = timed(|| compare(cluster, desired, 1, packets));
+    let (found, counted) = timed(|| proof::minimum(cluster, desired));
+    let (proof, tally) = (proof.map_err(describe)?, tally.map_err(describe)?);
+    let counts = desired.counts;
+    if found != (Minimum { rules: counts.prefix_rules, bound: counts.minimum_prefix_rules }) {
+        return Err(format!("{found}, but the compiler counts {counts:?}"));
+    }
+    Ok(format!(
+        "policies and groups are equal as sets, but for the findings: {proof}; {as_sets:.3} s\n\
+         {} packets judged equal by both references; {sampled:.3} s\n{found}; {counted:.3} s",
+        tally.packets,
+    ))
+}
+
+/// What comes of something, and the seconds that it takes.
+fn timed<T>(make: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
-    let tally = compare(cluster, desired, 1, packets);
-    let tally = tally.map_err(|found| found.describe(&cluster.inventory))?;
-    Ok((start.elapsed(), tally.packets))
+    let made = make();
+    (made, start.elapsed().as_secs_f64())
 }
 
 /// Groups, rules, the exact minimum, the largest group, and findings by reason.

@@ -2,20 +2,22 @@
 //!
 //! A rule has one prefix and one shape. Two points, each an address and a service that have to pass, are apart if the
 //! least rule that holds both would let through something that must not pass. So of points that are pairwise apart, every
-//! set of rules needs one rule each. The witnesses of the emitted rules are such points; whether they are apart is found out here.
+//! set of rules needs one rule each. One point is looked for in every emitted rule, and whether they are apart is found out pair
+//! by pair.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::AddAssign;
 
 use moat_core::compile::Desired;
-use moat_core::firewall::{GroupKey, GroupNumber, Peer, Rule};
-use moat_core::inventory::Inventory;
-use moat_core::net::{AddressSet, Family, Interval, Message, Messages, Service, Shape};
-use moat_core::policy::Direction;
+use moat_core::firewall::{GroupKey, GroupNumber, Peer};
+use moat_core::inventory::{Pod, PodIndex};
+use moat_core::net::{AddressSet, Family, Interval, Message, Messages, Prefix, Service, Shape};
+use moat_core::policy::{Direction, Namespaces, Subject, Word};
 
 use super::classes::point;
 use super::sets::{Line, SetId, Sets, of_family, sweep};
+use crate::generate::Cluster;
 
 /// Rules for prefixes, and how many there must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +32,16 @@ pub struct Minimum {
 type Witness = (u128, Service);
 
 /// Counts the rules for prefixes, and points that are pairwise apart.
+///
+/// Rules that were copied from groups of others, in directions that no policy governs, are not for Moat to choose.
 #[must_use]
-pub fn minimum(desired: &Desired, inventory: &Inventory) -> Minimum {
+pub fn minimum(cluster: &Cluster, desired: &Desired) -> Minimum {
     let mut total = Minimum::default();
-    let mut seen: BTreeSet<BTreeSet<GroupNumber>> = BTreeSet::new();
-    for worn in desired.state.interfaces.values() {
-        let ours = worn.iter().filter_map(|key| match key {
+    let free = Direction::BOTH.map(|direction| ungoverned(cluster, direction));
+    let mut seen: BTreeSet<(BTreeSet<GroupNumber>, Direction)> = BTreeSet::new();
+    for (index, pod) in cluster.inventory.pods_of_policies() {
+        let worn = pod.interface.as_ref().and_then(|it| desired.state.interfaces.get(it));
+        let ours = worn.into_iter().flatten().filter_map(|key| match key {
             GroupKey::Ours(number) => Some(*number),
             GroupKey::Foreign(_) => None,
         });
@@ -45,16 +51,40 @@ pub fn minimum(desired: &Desired, inventory: &Inventory) -> Minimum {
             rules.is_some_and(|rules| !rules.is_empty())
         };
         let ours: BTreeSet<GroupNumber> = ours.filter(has_rules).collect();
-        if ours.is_empty() || !seen.insert(ours.clone()) {
-            continue;
-        }
-        for direction in Direction::BOTH {
-            for family in Family::BOTH {
-                total += of_groups(&ours, direction, family, desired, inventory);
+        for (direction, free) in Direction::BOTH.into_iter().zip(&free) {
+            if !free.contains(&index) && seen.insert((ours.clone(), direction)) {
+                for family in Family::BOTH {
+                    total += of_groups(&ours, direction, family, desired);
+                }
             }
         }
     }
     total
+}
+
+/// The pods that no policy is about in a direction.
+fn ungoverned(cluster: &Cluster, direction: Direction) -> BTreeSet<PodIndex> {
+    let inventory = &cluster.inventory;
+    let mut left: BTreeMap<&Word, Vec<(PodIndex, &Pod)>> = BTreeMap::new();
+    for (index, pod) in inventory.pods_of_policies() {
+        left.entry(&pod.namespace).or_default().push((index, pod));
+    }
+    for policy in cluster.policies.iter().filter(|policy| policy.rules(direction).is_some()) {
+        let Subject::Pods(selector) = &policy.subject else { continue };
+        let retain = |name: &Word, pods: &mut Vec<(PodIndex, &Pod)>| {
+            let labels = inventory.namespace_labels(name);
+            pods.retain(|(_, pod)| !selector.matches(name, &labels, &pod.labels));
+        };
+        match &selector.namespaces {
+            Namespaces::Named(name) => {
+                if let Some(pods) = left.get_mut(name) {
+                    retain(name, pods);
+                }
+            }
+            Namespaces::Matching(_) => left.iter_mut().for_each(|(name, pods)| retain(name, pods)),
+        }
+    }
+    left.into_values().flatten().map(|(index, _)| index).collect()
 }
 
 fn of_groups(
@@ -62,67 +92,149 @@ fn of_groups(
     direction: Direction,
     family: Family,
     desired: &Desired,
-    inventory: &Inventory,
 ) -> Minimum {
     let mut sets = Sets::default();
     let (mut parts, mut services) = (Vec::new(), Vec::new());
-    let mut witnesses: Vec<Witness> = Vec::new();
+    let mut rules: Vec<(Prefix, Shape)> = Vec::new();
     for number in groups {
-        let Some(rules) = desired.state.groups.get(&GroupKey::Ours(*number)) else { continue };
-        for rule in rules.iter().filter(|rule| rule.direction == direction) {
-            let Peer::Prefix(prefix) = rule.peer else { continue };
-            if prefix.family() != family {
-                continue;
+        let all = desired.state.groups.get(&GroupKey::Ours(*number)).into_iter().flatten();
+        for rule in all.filter(|rule| rule.direction == direction) {
+            if let Peer::Prefix(prefix) = rule.peer
+                && prefix.family() == family
+            {
+                parts.push(of_family(&AddressSet::from(prefix), family));
+                services.push(sets.keep(rule.shape.services().within(family)));
+                rules.push((prefix, rule.shape));
             }
-            parts.push(of_family(&AddressSet::from(prefix), family));
-            services.push(sets.keep(rule.shape.services().within(family)));
-            witnesses.extend(witness(*number, rule, desired, inventory));
         }
     }
     let nothing = sets.empty();
     let line = sweep(family, &parts, |active| {
         active.iter().fold(nothing, |all, rule| sets.union(all, services[*rule]))
     });
-    let rules = witnesses.len();
+    let mut maximal = HashMap::new();
+    let mut witness =
+        |rule: &(Prefix, Shape)| witness(rule.0, rule.1, &line, &mut maximal, &mut sets);
+    let mut witnesses: Vec<Witness> = rules.iter().filter_map(&mut witness).collect();
     witnesses.retain(|(point, service)| sets.get(line.at(*point)).contains(*service));
     witnesses.sort_unstable();
-    let mut apart: Vec<Witness> = Vec::new();
+    let mut apart = Apart::default();
     for candidate in witnesses {
-        if apart.iter().all(|other| are_apart(*other, candidate, family, &line, &sets)) {
-            apart.push(candidate);
-        }
+        apart.add(candidate, family, &line, &sets);
     }
-    Minimum { rules, bound: apart.len() }
+    Minimum { rules: rules.len(), bound: apart.all.len() }
 }
 
+/// Points that are pairwise apart.
+#[derive(Default)]
+struct Apart {
+    all: BTreeSet<Witness>,
+    /// By protocol.
+    alike: BTreeMap<u8, BTreeSet<Witness>>,
+}
+
+impl Apart {
+    /// Adds a point if it is apart from all others.
+    ///
+    /// A rule that holds it and another one lies within the widest prefix around it that lets its service through
+    /// everywhere; for another protocol, within the widest one that lets everything through. Nobody else needs a look.
+    fn add(&mut self, new: Witness, family: Family, line: &Line, sets: &Sets) {
+        let protocol = protocol(new.1);
+        let everything = Shape::All.services().within(family);
+        let near = widest(new.0, family, line, |set| sets.get(set).contains(new.1));
+        let open = widest(new.0, family, line, |set| *sets.get(set) == everything);
+        let among = |points: &BTreeSet<Witness>, range: Option<(u128, u128)>| {
+            let Some((low, high)) = range else { return false };
+            let from = points.range((low, Service::Tcp(0))..).take_while(|(at, _)| *at <= high);
+            from.into_iter().any(|other| !are_apart(*other, new, family, line, sets))
+        };
+        let alike = self.alike.entry(protocol).or_default();
+        if !among(alike, near) && !among(&self.all, open) {
+            alike.insert(new);
+            self.all.insert(new);
+        }
+    }
+}
+
+/// The IANA number of a service's protocol.
+const fn protocol(service: Service) -> u8 {
+    match service {
+        Service::Tcp(_) => 6,
+        Service::Udp(_) => 17,
+        Service::Sctp(_) => 132,
+        Service::Icmp(_) => 1,
+        Service::Icmpv6(_) => 58,
+        Service::Other(protocol) => protocol.number(),
+    }
+}
+
+/// The first and last address of the widest prefix around a point of whose addresses all satisfy a condition.
+fn widest(
+    point: u128,
+    family: Family,
+    line: &Line,
+    mut condition: impl FnMut(SetId) -> bool,
+) -> Option<(u128, u128)> {
+    let ranges = (0..=bits(family)).map(|free| around(point, free));
+    let mut good = ranges
+        .take_while(|(low, high)| line.within(*low, *high).iter().all(|(_, set)| condition(*set)));
+    let mut last = good.next();
+    for range in good {
+        last = Some(range);
+    }
+    last
+}
+
+/// The bits of an address.
+const fn bits(family: Family) -> u32 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
+}
+
+/// The first and last address of the prefix around a point in which so many low bits are free.
+fn around(point: u128, free: u32) -> (u128, u128) {
+    let ones = u128::MAX.checked_shr(128 - free).unwrap_or(0);
+    (point & !ones, point | ones)
+}
+
+/// A point of a rule that is likely apart from those of all others: where its shape cannot be enlarged, a service that
+/// its prefix cannot be widened for.
 fn witness(
-    number: GroupNumber,
-    rule: &Rule,
-    desired: &Desired,
-    inventory: &Inventory,
+    prefix: Prefix,
+    shape: Shape,
+    line: &Line,
+    maximal: &mut HashMap<SetId, Vec<Shape>>,
+    sets: &mut Sets,
 ) -> Option<Witness> {
-    let flow = desired.reasons.get(&(number, rule.clone()))?.witness?;
-    let remote = match rule.direction {
-        Direction::Ingress => flow.source,
-        Direction::Egress => flow.destination,
-    };
-    Some((point(remote.address(inventory, flow.family)?), flow.service))
+    let family = prefix.family();
+    let mut services = sets.keep(shape.services().within(family));
+    let shorter = prefix.length().checked_sub(1);
+    if let Some(wider) = shorter.and_then(|length| Prefix::new(prefix.first(), length)) {
+        let (low, high) = (point(wider.first()), point(wider.last()));
+        let all = sets.all(family);
+        let within = line.within(low, high).iter();
+        let everywhere = within.fold(all, |full, (_, set)| sets.intersection(full, *set));
+        services = sets.difference(services, everywhere);
+    }
+    let service = sets.get(services).first()?;
+    let (low, high) = (point(prefix.first()), point(prefix.last()));
+    let (start, _) = line.within(low, high).iter().find(|(_, set)| {
+        let shapes = maximal.entry(*set);
+        shapes.or_insert_with(|| sets.get(*set).maximal_shapes(family)).contains(&shape)
+    })?;
+    Some((low.max(*start), service))
 }
 
 /// Whether every rule that holds both points lets through what must not pass.
 fn are_apart(a: Witness, b: Witness, family: Family, line: &Line, sets: &Sets) -> bool {
-    let bits = match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
-    };
-    // The lowest bits in which the addresses can differ inside their least common prefix.
-    let free = (a.0 ^ b.0).checked_ilog2().map_or(0, |highest| highest + 1).min(bits);
-    let ones = u128::MAX.checked_shr(128 - free).unwrap_or(0);
-    let (low, high) = (a.0 & !ones, a.0 | ones);
+    // The low bits in which the addresses differ, up to the highest one, are free in their least common prefix.
+    let free = (a.0 ^ b.0).checked_ilog2().map_or(0, |highest| highest + 1);
+    let (low, high) = around(a.0, free);
     let least = least_shape(a.1, b.1).services().within(family);
     let lacks = |set: SetId| !sets.get(set).contains_all(&least);
-    let first = line.0.partition_point(|(start, _)| *start <= low) - 1;
-    line.0[first..].iter().take_while(|(start, _)| *start <= high).any(|(_, set)| lacks(*set))
+    line.within(low, high).iter().any(|(_, set)| lacks(*set))
 }
 
 /// The least services that one rule can name and that hold both.

@@ -177,6 +177,14 @@ impl Line {
     }
 }
 
+impl Line {
+    /// The pieces that have points from `low` to `high`.
+    pub(super) fn within(&self, low: u128, high: u128) -> &[(u128, SetId)] {
+        let after = |point| self.0.partition_point(|(start, _)| *start <= point);
+        &self.0[after(low) - 1..after(high)]
+    }
+}
+
 impl ByClass {
     /// The value for a class.
     pub(super) fn at(&self, class: ClassId) -> SetId {
