@@ -81,8 +81,9 @@ pub fn prove(cluster: &Cluster, desired: &Desired, packets: usize) -> Result<Str
         return Err(format!("{found}, but the compiler counts {counts:?}"));
     }
     Ok(format!(
-        "policies and groups are equal as sets, but for the findings: {proof}; {as_sets:.3} s\n\
-         {} packets judged equal by both references; {sampled:.3} s\n{found}; {counted:.3} s",
+        "policies and groups proven equal, but for exactly the findings, in {as_sets:.3} s: {proof}\n\
+         {} packets judged equal by both references in {sampled:.3} s\n\
+         proven in {counted:.3} s: {found}",
         tally.packets,
     ))
 }

@@ -30,6 +30,7 @@ impl Mutation {
 }
 
 const DIFFERENTIAL: &str = "differential groups_let_through";
+const PROOF: &str = "proof groups_equal_policies_as_sets";
 const BAND: &str = "transitions every_subset_of_every_stage_stays_inside_the_band";
 
 /// The mistakes.
@@ -160,6 +161,34 @@ pub const MUTATIONS: &[Mutation] = &[
         right: "(NodeTraffic::None, _) | (_, Direction::Egress) => ServiceSet::empty(),",
         wrong: "(NodeTraffic::None, _) => ServiceSet::empty(),\n            (_, Direction::Egress) => ServiceSet::all(),",
         test: DIFFERENTIAL,
+    },
+    Mutation {
+        mistake: "tell of flows that both let through",
+        file: "src/core/compile/loss.rs",
+        right: "(Effect::NotEnforced, given.difference(&wanted)),",
+        wrong: "(Effect::NotEnforced, given.clone()),",
+        test: PROOF,
+    },
+    Mutation {
+        mistake: "keep silent about what the cloud never filters",
+        file: "src/core/compile/loss.rs",
+        right: "(true, addresses.intersection(platform).difference(&self.declared)),",
+        wrong: "(true, AddressSet::empty()),",
+        test: PROOF,
+    },
+    Mutation {
+        mistake: "give the settings' nodes every label",
+        file: "src/core/compile/program.rs",
+        right: "if selector.matches(&Labels::default()) {",
+        wrong: "if selector.matches(&Labels::default()) || !settings.nodes.is_empty() {",
+        test: PROOF,
+    },
+    Mutation {
+        mistake: "resolve a name where only an address was named",
+        file: "src/core/compile/fold.rs",
+        right: "Some(_) => within.then(|| (*self.services).clone()),",
+        wrong: "Some((_, ports)) => within.then(|| self.services_at(ports)),",
+        test: PROOF,
     },
     Mutation {
         mistake: "revoke first, move before the groups are filled",

@@ -365,7 +365,8 @@ impl fmt::Display for Proof {
         let Self { classes, ends, functions, pairs, clusters: _ } = self;
         write!(
             f,
-            "{classes} kinds of pods, {ends} ends with {functions} different comparisons, {pairs} pairs of kinds one by one"
+            "{classes} classes of pods, {ends} ends, {functions} different pairs of functions of an address, {pairs} pairs of classes \
+             looked at one by one"
         )
     }
 }

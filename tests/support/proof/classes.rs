@@ -10,7 +10,9 @@ use moat_core::firewall::{GroupKey, Peer as RulePeer, State};
 use moat_core::flow::FlowSet;
 use moat_core::inventory::{NamedPort, Pod, PodIndex};
 use moat_core::net::{AddressSet, Family};
-use moat_core::policy::{Direction, Namespaces, Peer, Peers, PodSelector, Word};
+use moat_core::policy::{
+    Direction, Namespaces, Peer, Peers, PodSelector, Requirement, Selector, Word,
+};
 
 use super::sets::{Addresses, of_family};
 use crate::generate::Cluster;
@@ -42,6 +44,8 @@ pub(super) struct Classes<'a> {
     /// The classes that wear each group.
     pub(super) wearers: HashMap<GroupKey, Vec<ClassId>>,
     by_namespace: BTreeMap<Word, Vec<ClassId>>,
+    /// By namespace, key and value of a label.
+    by_label: HashMap<[Word; 3], Vec<ClassId>>,
     by_address: [BTreeSet<(u128, ClassId)>; 2],
     selected: HashMap<PodSelector, Rc<[ClassId]>>,
 }
@@ -120,6 +124,7 @@ impl<'a> Classes<'a> {
             worn: groups,
             wearers: HashMap::new(),
             by_namespace: BTreeMap::new(),
+            by_label: HashMap::new(),
             by_address: [BTreeSet::new(), BTreeSet::new()],
             selected: HashMap::new(),
         };
@@ -132,6 +137,10 @@ impl<'a> Classes<'a> {
             self.by_namespace.entry(class.pod.namespace.clone()).or_default().push(id);
             for group in class.worn.iter().flat_map(|worn| &self.worn[*worn]) {
                 self.wearers.entry(group.clone()).or_default().push(id);
+            }
+            for (key, value) in &class.pod.labels.0 {
+                let label = [&class.pod.namespace, key, value].map(Word::clone);
+                self.by_label.entry(label).or_default().push(id);
             }
             for address in &class.pod.addresses {
                 self.by_address[side(Family::of(*address))].insert((point(*address), id));
@@ -154,13 +163,30 @@ impl<'a> Classes<'a> {
         runs.map(|(_, class)| *class).collect()
     }
 
+    /// The classes of a namespace that a selector can select, and maybe more.
+    fn candidates(&self, namespace: &Word, selector: &Selector) -> Vec<ClassId> {
+        let mut values = selector.requirements().filter_map(|requirement| match requirement {
+            Requirement::In(key, values) => Some((key, values)),
+            Requirement::NotIn(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => None,
+        });
+        let Some((key, values)) = values.next() else {
+            return self.by_namespace.get(namespace).cloned().unwrap_or_default();
+        };
+        let found = values
+            .iter()
+            .filter_map(|value| self.by_label.get(&[namespace, key, value].map(Word::clone)));
+        let mut found: Vec<ClassId> = found.flatten().copied().collect();
+        found.sort_unstable();
+        found
+    }
+
     /// The classes of a selector.
     pub(super) fn selected(&mut self, cluster: &Cluster, selector: &PodSelector) -> Rc<[ClassId]> {
         if let Some(known) = self.selected.get(selector) {
             return known.clone();
         }
         let mut found: Vec<ClassId> = match &selector.namespaces {
-            Namespaces::Named(name) => self.by_namespace.get(name).cloned().unwrap_or_default(),
+            Namespaces::Named(name) => self.candidates(name, &selector.pods),
             Namespaces::Matching(of) => {
                 let all = self.by_namespace.iter();
                 let chosen =

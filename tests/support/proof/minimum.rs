@@ -11,9 +11,9 @@ use std::ops::AddAssign;
 
 use moat_core::compile::Desired;
 use moat_core::firewall::{GroupKey, GroupNumber, Peer};
-use moat_core::inventory::{Pod, PodIndex};
+use moat_core::inventory::Pod;
 use moat_core::net::{AddressSet, Family, Interval, Message, Messages, Prefix, Service, Shape};
-use moat_core::policy::{Direction, Namespaces, Subject, Word};
+use moat_core::policy::{Direction, Namespaces, Policy, Subject, Word};
 
 use super::classes::point;
 use super::sets::{Line, SetId, Sets, of_family, sweep};
@@ -37,9 +37,9 @@ type Witness = (u128, Service);
 #[must_use]
 pub fn minimum(cluster: &Cluster, desired: &Desired) -> Minimum {
     let mut total = Minimum::default();
-    let free = Direction::BOTH.map(|direction| ungoverned(cluster, direction));
+    let governed = Governed::new(cluster);
     let mut seen: BTreeSet<(BTreeSet<GroupNumber>, Direction)> = BTreeSet::new();
-    for (index, pod) in cluster.inventory.pods_of_policies() {
+    for (_, pod) in cluster.inventory.pods_of_policies() {
         let worn = pod.interface.as_ref().and_then(|it| desired.state.interfaces.get(it));
         let ours = worn.into_iter().flatten().filter_map(|key| match key {
             GroupKey::Ours(number) => Some(*number),
@@ -51,40 +51,52 @@ pub fn minimum(cluster: &Cluster, desired: &Desired) -> Minimum {
             rules.is_some_and(|rules| !rules.is_empty())
         };
         let ours: BTreeSet<GroupNumber> = ours.filter(has_rules).collect();
-        for (direction, free) in Direction::BOTH.into_iter().zip(&free) {
-            if !free.contains(&index) && seen.insert((ours.clone(), direction)) {
-                for family in Family::BOTH {
-                    total += of_groups(&ours, direction, family, desired);
-                }
+        for direction in Direction::BOTH {
+            if !seen.insert((ours.clone(), direction)) {
+                continue;
+            }
+            let found = Family::BOTH.map(|family| of_groups(&ours, direction, family, desired));
+            if found.iter().any(|found| found.rules > 0) && governed.is(pod, direction) {
+                found.into_iter().for_each(|found| total += found);
             }
         }
     }
     total
 }
 
-/// The pods that no policy is about in a direction.
-fn ungoverned(cluster: &Cluster, direction: Direction) -> BTreeSet<PodIndex> {
-    let inventory = &cluster.inventory;
-    let mut left: BTreeMap<&Word, Vec<(PodIndex, &Pod)>> = BTreeMap::new();
-    for (index, pod) in inventory.pods_of_policies() {
-        left.entry(&pod.namespace).or_default().push((index, pod));
-    }
-    for policy in cluster.policies.iter().filter(|policy| policy.rules(direction).is_some()) {
-        let Subject::Pods(selector) = &policy.subject else { continue };
-        let retain = |name: &Word, pods: &mut Vec<(PodIndex, &Pod)>| {
-            let labels = inventory.namespace_labels(name);
-            pods.retain(|(_, pod)| !selector.matches(name, &labels, &pod.labels));
-        };
-        match &selector.namespaces {
-            Namespaces::Named(name) => {
-                if let Some(pods) = left.get_mut(name) {
-                    retain(name, pods);
+/// The policies of each namespace, and those of all.
+struct Governed<'a> {
+    cluster: &'a Cluster,
+    named: HashMap<&'a Word, Vec<&'a Policy>>,
+    matching: Vec<&'a Policy>,
+}
+
+impl<'a> Governed<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let mut made = Self { cluster, named: HashMap::new(), matching: Vec::new() };
+        for policy in &cluster.policies {
+            if let Subject::Pods(selector) = &policy.subject {
+                match &selector.namespaces {
+                    Namespaces::Named(name) => made.named.entry(name).or_default().push(policy),
+                    Namespaces::Matching(_) => made.matching.push(policy),
                 }
             }
-            Namespaces::Matching(_) => left.iter_mut().for_each(|(name, pods)| retain(name, pods)),
         }
+        made
     }
-    left.into_values().flatten().map(|(index, _)| index).collect()
+
+    /// Whether some policy is about a pod in a direction.
+    fn is(&self, pod: &Pod, direction: Direction) -> bool {
+        let labels = self.cluster.inventory.namespace_labels(&pod.namespace);
+        let here = self.named.get(&pod.namespace).into_iter().flatten();
+        here.chain(&self.matching).any(|policy| match &policy.subject {
+            Subject::Pods(selector) => {
+                policy.rules(direction).is_some()
+                    && selector.matches(&pod.namespace, &labels, &pod.labels)
+            }
+            Subject::Nobody => false,
+        })
+    }
 }
 
 fn of_groups(
