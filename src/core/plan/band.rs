@@ -107,6 +107,9 @@ pub(super) fn prove(
     inventory: &Inventory,
     interfaces: &BTreeMap<InterfaceId, Interface>,
 ) -> Result<(), Escape> {
+    if stages.is_empty() {
+        return Ok(());
+    }
     let mut proof = Proof::new(old, new, inventory, interfaces);
     let mut state = old.clone();
     for (place, stage) in stages.iter().enumerate() {

@@ -21,9 +21,13 @@ const ROUNDS: usize = 3;
 /// again uses it again.
 pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNumber>) -> Binding {
     // How alike two groups are can only be told once references are bound: what one round binds, the next compares.
-    let mut binding = by_wearers(desired, observed, banned, None);
+    let named = [Named::new(desired), Named::new(observed)];
+    let mut binding = by_wearers(desired, observed, banned, &named, None);
     for _ in 0..ROUNDS {
-        binding = by_wearers(desired, observed, banned, Some(&binding));
+        let next = by_wearers(desired, observed, banned, &named, Some(&binding));
+        if std::mem::replace(&mut binding, next) == binding {
+            break;
+        }
     }
     by_references(desired, observed, banned, &mut binding);
     let taken: BTreeSet<GroupNumber> = binding.values().copied().collect();
@@ -71,6 +75,7 @@ fn by_wearers(
     desired: &State,
     observed: &State,
     banned: &BTreeSet<GroupNumber>,
+    [named_wanted, named_there]: &[Named; 2],
     known: Option<&Binding>,
 ) -> Binding {
     let mut common: BTreeMap<(GroupNumber, GroupNumber), usize> = BTreeMap::new();
@@ -88,10 +93,18 @@ fn by_wearers(
     }
     let bound: BTreeSet<GroupNumber> =
         known.into_iter().flat_map(Binding::values).copied().collect();
-    let (named_wanted, named_there) = (Named::new(desired), Named::new(observed));
+    let (mut of_group, mut of_number) = (BTreeMap::new(), BTreeMap::new());
+    for (group, number) in common.keys() {
+        *of_group.entry(*group).or_insert(0) += 1;
+        *of_number.entry(*number).or_insert(0) += 1;
+    }
     let mut candidates: Vec<_> = common
         .into_iter()
         .map(|((group, number), wearers)| {
+            // What has no rival is bound in any case.
+            if (of_group.get(&group), of_number.get(&number)) == (Some(&1), Some(&1)) {
+                return (Reverse(wearers), 0, 0, number, group);
+            }
             let (wanted, there) = (rules(desired, group), rules(observed, number));
             let asked =
                 named_wanted.of(group, |namer| known.and_then(|it| it.get(&namer).copied()));

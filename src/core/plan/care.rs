@@ -138,20 +138,12 @@ impl Care {
     }
 
     /// The state at the end: the goal without what is held.
-    pub(super) fn target(&self, goal: &Goal, now: &State) -> State {
-        let mut goal = goal.clone();
-        for interface in &self.shedding {
-            let (old, new) = (worn(now, interface), worn(&goal.state, interface));
-            if let Some(last) = old.difference(new).filter(|key| our_number(key).is_some()).last() {
-                let rest = old.iter().filter(|key| *key != last).cloned().collect();
-                goal.state.interfaces.insert(interface.clone(), rest);
-            }
-        }
-        goal.held(now, &self.held_groups, &self.held_interfaces)
+    pub(super) fn target(&self, goal: &Goal<'_>, now: &State) -> State {
+        goal.target(now, &self.shedding, &self.held_groups, &self.held_interfaces)
     }
 
     /// What stays as it is although the goal is another.
-    pub(super) fn held(&self, goal: &Goal, target: &State) -> Held {
+    pub(super) fn held(&self, goal: &Goal<'_>, target: &State) -> Held {
         let differs = |group: &GroupNumber| rules(target, *group) != rules(&goal.state, *group);
         let interfaces = changed(&goal.state, target).into_keys().collect();
         let groups = ours(target).filter(differs).collect();

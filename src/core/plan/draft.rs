@@ -47,7 +47,7 @@ enum Turn {
 #[derive(Debug)]
 struct Draft<'a> {
     observed: &'a Observed,
-    goal: &'a Goal,
+    goal: &'a Goal<'a>,
     target: &'a State,
     quotas: &'a Quotas,
     slots: BTreeMap<Slot, Vec<Step>>,
@@ -58,7 +58,7 @@ struct Draft<'a> {
 /// Drafts the stages from what is observed to the target.
 pub(super) fn draft(
     observed: &Observed,
-    goal: &Goal,
+    goal: &Goal<'_>,
     target: &State,
     care: &Care,
     inventory: &Inventory,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bind::{self, Binding};
 use super::state::{names, our_number, ours, rules, worn};
-use crate::compile::Desired;
+use crate::compile::{Desired, RuleReason};
 use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Rule, State};
 use crate::inventory::{Attachment, InterfaceId, Inventory};
 use crate::policy::{Direction, ObjectRef};
@@ -14,14 +14,16 @@ use crate::provider::Observed;
 const SETTINGS: &str = "settings";
 
 /// The state that is wanted, in the cloud's numbers.
-#[derive(Clone, Debug)]
-pub(super) struct Goal {
+#[derive(Debug)]
+pub(super) struct Goal<'a> {
     /// N: what is wanted, and beside it what nobody changes.
     pub(super) state: State,
     /// The cloud's number of each desired group.
     pub(super) numbers: Binding,
-    /// Whom each rule serves.
-    pub(super) descriptions: BTreeMap<(GroupNumber, Rule), String>,
+    /// Whom each rule serves, in provisional numbers.
+    reasons: &'a BTreeMap<(GroupNumber, Rule), RuleReason>,
+    /// The provisional number of each group.
+    asked: Binding,
 }
 
 /// What is wanted of the groups and of the interfaces that may be changed, in provisional numbers.
@@ -52,11 +54,11 @@ pub(super) fn wanted(desired: &Desired, observed: &Observed) -> State {
     wanted
 }
 
-impl Goal {
+impl<'a> Goal<'a> {
     /// Binds what is wanted to the groups that are there, but to none of `banned`.
     pub(super) fn new(
         wanted: &State,
-        desired: &Desired,
+        desired: &'a Desired,
         observed: &Observed,
         inventory: &Inventory,
         banned: &BTreeSet<GroupNumber>,
@@ -74,26 +76,39 @@ impl Goal {
                 rules.insert(rule.clone());
             }
         }
-        Self { state, descriptions: descriptions(desired, &binding), numbers: binding }
+        let asked = binding.iter().map(|(group, number)| (*number, *group)).collect();
+        Self { state, reasons: &desired.reasons, asked, numbers: binding }
     }
 
     /// The description of a rule: whom it serves, or that it is there only while others change.
     pub(super) fn description(&self, group: GroupNumber, rule: &Rule) -> String {
-        let known = self.descriptions.get(&(group, rule.clone()));
-        let lasting = rules(&self.state, group).contains(rule);
-        let other = if lasting { SETTINGS } else { "in passage" };
-        known.cloned().unwrap_or_else(|| other.to_owned())
+        if !rules(&self.state, group).contains(rule) {
+            return "in passage".to_owned();
+        }
+        let known = self
+            .asked
+            .get(&group)
+            .and_then(|asked| self.reasons.get(&(*asked, bind::rename_rule(rule, &self.asked))));
+        known.map_or_else(|| SETTINGS.to_owned(), |reason| describe(&reason.serves))
     }
 
-    /// The state at the end of a plan that leaves these groups and interfaces as they are.
-    pub(super) fn held(
+    /// The state at the end of a plan that gives up these groups of passage, and leaves these groups and interfaces as they are.
+    pub(super) fn target(
         &self,
         now: &State,
+        shedding: &BTreeSet<InterfaceId>,
         groups: &BTreeSet<(GroupNumber, Direction)>,
         interfaces: &BTreeSet<InterfaceId>,
     ) -> State {
         let kept = interfaces.iter().filter_map(|id| Some((id.clone(), now.interfaces.get(id)?)));
         let mut state = self.state.clone();
+        for interface in shedding {
+            let (old, new) = (worn(now, interface), worn(&self.state, interface));
+            if let Some(last) = old.difference(new).filter(|key| our_number(key).is_some()).last() {
+                let rest = old.iter().filter(|key| *key != last).cloned().collect();
+                state.interfaces.insert(interface.clone(), rest);
+            }
+        }
         state.interfaces.extend(kept.map(|(id, worn)| (id, worn.clone())));
         for (group, direction) in groups {
             let old = rules(now, *group).iter().filter(|rule| rule.direction == *direction);
@@ -108,16 +123,8 @@ impl Goal {
     }
 }
 
-/// Whom each rule serves, in words that every cloud takes: at most 255 characters, none of them unusual (EC2 `IpRange`,
+/// Whom a rule serves, in words that every cloud takes: at most 255 characters, none of them unusual (EC2 `IpRange`,
 /// `Description`).
-fn descriptions(desired: &Desired, binding: &Binding) -> BTreeMap<(GroupNumber, Rule), String> {
-    let bound = desired.reasons.iter().filter_map(|((group, rule), reason)| {
-        let key = (*binding.get(group)?, bind::rename_rule(rule, binding));
-        Some((key, describe(&reason.serves)))
-    });
-    bound.collect()
-}
-
 fn describe(serves: &[ObjectRef]) -> String {
     const LONGEST: usize = 255;
     if serves.is_empty() {

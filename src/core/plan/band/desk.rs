@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use crate::firewall::{GroupKey, Peer, Rule, State};
 use crate::inventory::InterfaceId;
-use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, StepFunction};
+use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, Shape, StepFunction};
 use crate::policy::Direction;
 
 /// A set of services of one family.
@@ -33,7 +33,12 @@ pub(super) struct Desk {
     sets: Interner<ServiceSet>,
     unions: HashMap<(SetId, SetId), SetId>,
     meets: HashMap<(SetId, SetId), SetId>,
+    shapes: HashMap<(Shape, Family), SetId>,
     functions: Interner<Function>,
+    /// The functions of some prefixes, each with its services.
+    plain: HashMap<(Family, Vec<(Prefix, SetId)>), FunctionId>,
+    /// The functions of two together.
+    sums: HashMap<(FunctionId, FunctionId), FunctionId>,
     rules: Interner<BTreeSet<Rule>>,
     compiled: Vec<[[Towards; 2]; 2]>,
     worn: Interner<Vec<GroupId>>,
@@ -119,7 +124,10 @@ impl Desk {
             sets: Interner::new(),
             unions: HashMap::new(),
             meets: HashMap::new(),
+            shapes: HashMap::new(),
             functions: Interner::new(),
+            plain: HashMap::new(),
+            sums: HashMap::new(),
             rules: Interner::new(),
             compiled: Vec::new(),
             worn: Interner::new(),
@@ -330,32 +338,67 @@ impl Desk {
     }
 
     fn compile(&mut self, rules: &BTreeSet<Rule>, direction: Direction, family: Family) -> Towards {
-        let mut prefixes: BTreeMap<Prefix, ServiceSet> = BTreeMap::new();
-        let mut references: BTreeMap<GroupId, ServiceSet> = BTreeMap::new();
+        let mut prefixes: BTreeMap<Prefix, SetId> = BTreeMap::new();
+        let mut references: BTreeMap<GroupId, SetId> = BTreeMap::new();
         for rule in rules.iter().filter(|rule| rule.direction == direction) {
-            let services = rule.shape.services().within(family);
+            let services = self.shape(rule.shape, family);
             let sum = match &rule.peer {
                 Peer::Prefix(prefix) if prefix.family() != family => continue,
-                Peer::Prefix(prefix) => prefixes.entry(*prefix).or_default(),
+                Peer::Prefix(prefix) => prefixes.entry(*prefix).or_insert(NOTHING),
                 Peer::Group(group) => {
-                    references.entry(self.groups.intern(group.clone()).0).or_default()
+                    let group = self.groups.intern(group.clone()).0;
+                    references.entry(group).or_insert(NOTHING)
                 }
             };
-            *sum = sum.union(&services);
+            *sum = self.union(*sum, services);
         }
-        let prefixes: Vec<(Prefix, SetId)> = prefixes
-            .into_iter()
-            .map(|(prefix, services)| (prefix, self.sets.intern(services).0))
-            .collect();
-        let addresses = match family {
-            Family::V4 => Function::V4(self.steps(&prefixes)),
-            Family::V6 => Function::V6(self.steps(&prefixes)),
+        let addresses = self.plain(family, prefixes.into_iter().collect());
+        Towards { addresses, references: references.into_iter().collect() }
+    }
+
+    /// The services of a shape.
+    fn shape(&mut self, shape: Shape, family: Family) -> SetId {
+        let Self { shapes, sets, .. } = self;
+        let services = || sets.intern(shape.services().within(family)).0;
+        *shapes.entry((shape, family)).or_insert_with(services)
+    }
+
+    /// The function of prefixes with their services.
+    fn plain(&mut self, family: Family, prefixes: Vec<(Prefix, SetId)>) -> FunctionId {
+        let key = (family, prefixes);
+        if let Some(known) = self.plain.get(&key) {
+            return *known;
+        }
+        let function = match family {
+            Family::V4 => Function::V4(self.steps(&key.1)),
+            Family::V6 => Function::V6(self.steps(&key.1)),
         };
-        let references = references
-            .into_iter()
-            .map(|(group, services)| (group, self.sets.intern(services).0))
-            .collect();
-        Towards { addresses: self.functions.intern(addresses).0, references }
+        let (id, _) = self.functions.intern(function);
+        self.plain.insert(key, id);
+        id
+    }
+
+    /// What two functions of one family give together.
+    fn sum(&mut self, a: FunctionId, b: FunctionId) -> FunctionId {
+        let key = (a.min(b), a.max(b));
+        if a == b {
+            return a;
+        }
+        if let Some(known) = self.sums.get(&key) {
+            return *known;
+        }
+        let sum = match (self.functions.get(a).clone(), self.functions.get(b).clone()) {
+            (Function::V4(a), Function::V4(b)) => {
+                Function::V4(a.map2(&b, |a, b| self.union(*a, *b)))
+            }
+            (Function::V6(a), Function::V6(b)) => {
+                Function::V6(a.map2(&b, |a, b| self.union(*a, *b)))
+            }
+            (other, Function::V4(_) | Function::V6(_)) => other,
+        };
+        let (id, _) = self.functions.intern(sum);
+        self.sums.insert(key, id);
+        id
     }
 
     fn steps<T: Address>(&mut self, prefixes: &[(Prefix, SetId)]) -> StepFunction<T, SetId> {
@@ -374,32 +417,18 @@ impl Desk {
 
     #[expect(clippy::indexing_slicing, reason = "rules are compiled when they get their number")]
     fn join(&mut self, rules: &[RulesId], direction: Direction, family: Family) -> Towards {
-        let mut addresses = match family {
-            Family::V4 => Function::V4(StepFunction::constant(NOTHING)),
-            Family::V6 => Function::V6(StepFunction::constant(NOTHING)),
-        };
+        let mut addresses = self.plain(family, Vec::new());
         let mut references: BTreeMap<GroupId, SetId> = BTreeMap::new();
         for id in rules {
             let part =
                 self.compiled[*id as usize][of_direction(direction)][of_family(family)].clone();
-            addresses = match (addresses, self.functions.get(part.addresses).clone()) {
-                (Function::V4(a), Function::V4(b)) => {
-                    Function::V4(a.map2(&b, |a, b| self.union(*a, *b)))
-                }
-                (Function::V6(a), Function::V6(b)) => {
-                    Function::V6(a.map2(&b, |a, b| self.union(*a, *b)))
-                }
-                (other, Function::V4(_) | Function::V6(_)) => other,
-            };
+            addresses = self.sum(addresses, part.addresses);
             for (group, set) in part.references {
                 let before = references.get(&group).copied().unwrap_or(NOTHING);
                 references.insert(group, self.union(before, set));
             }
         }
-        Towards {
-            addresses: self.functions.intern(addresses).0,
-            references: references.into_iter().collect(),
-        }
+        Towards { addresses, references: references.into_iter().collect() }
     }
 }
 
