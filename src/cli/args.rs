@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use moat_k8s::configuration::ClusterName;
@@ -35,6 +35,35 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Every path that the command reads: of objects, and of files with another role.
+    pub(crate) fn reads(&self) -> Vec<&Path> {
+        let mut paths: Vec<&Path> = Vec::new();
+        match self {
+            Self::Plan(Plan { paths: objects, input, .. })
+            | Self::Apply(Plan { paths: objects, input, .. }) => {
+                paths.extend(objects.iter().map(PathBuf::as_path));
+                paths.extend(input.config.as_deref());
+            }
+            Self::Check(Check { paths: objects, input, expect, .. }) => {
+                paths.extend(objects.iter().chain(expect).map(PathBuf::as_path));
+                paths.extend(input.config.as_deref());
+            }
+            Self::Explain(Explain { arguments, input, flows, .. }) => {
+                let ends = if flows.is_some() { 0 } else { 3 };
+                paths.extend(arguments.iter().skip(ends).map(Path::new));
+                paths.extend(flows.as_deref().into_iter().chain(input.config.as_deref()));
+            }
+            Self::Diff(Diff { old, new, with, config, .. }) => {
+                paths.extend([old, new].into_iter().chain(with).map(PathBuf::as_path));
+                paths.extend(config.as_deref());
+            }
+            Self::Crds | Self::Completions { .. } => {}
+        }
+        paths
+    }
 }
 
 /// Where policies, workloads and the cloud come from.
@@ -132,11 +161,11 @@ pub(crate) struct Explain {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 the same flows, 2 different ones, 1 not done")]
 pub(crate) struct Diff {
-    /// The policies as they were: a file or folder
+    /// The policies as they were: a file, a folder, or `-` for standard input
     pub(crate) old: PathBuf,
-    /// The policies as they are to be: a file or folder
+    /// The policies as they are to be: a file, a folder, or `-` for standard input
     pub(crate) new: PathBuf,
-    /// Workloads and namespaces that neither holds
+    /// Workloads and namespaces that neither holds: files, folders, or `-`
     #[arg(long, value_name = "PATH")]
     pub(crate) with: Vec<PathBuf>,
     /// The configuration: YAML, `kind: Configuration`

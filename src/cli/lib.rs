@@ -97,6 +97,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> Ex
 }
 
 fn dispatch(command: Command, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    if command.reads().into_iter().filter(|path| sources::is_stdin(path)).count() > 1 {
+        return Err(Failure::StdinTwice);
+    }
     match command {
         Command::Plan(plan) => commands::plan::run(&plan, io),
         Command::Apply(apply) => commands::apply::run(&apply, io),

@@ -47,10 +47,17 @@ pub(crate) struct Applied {
 }
 
 impl Session {
-    /// Reads the paths and the configuration, and gives every pod its place in the cloud.
-    pub(crate) fn open(paths: &[PathBuf], input: &Input, io: &mut Io<'_>) -> Result<Self, Failure> {
+    /// Reads the paths and the configuration, and gives every pod its place in the cloud. `others` are files that the
+    /// command reads for itself.
+    pub(crate) fn open(
+        paths: &[PathBuf],
+        input: &Input,
+        others: &[PathBuf],
+        io: &mut Io<'_>,
+    ) -> Result<Self, Failure> {
         let configuration = configuration(input.config.as_deref(), io)?;
-        let sources = sources::read(paths, io.stdin)?;
+        let others = [others, input.config.as_slice(), input.state.as_slice()].concat();
+        let sources = sources::read(paths, &others, io.stdin)?;
         let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
         progress(io, bytes > LONG_INPUT, || format!("reading {} KiB of manifests", bytes >> 10))?;
         let options = Options { assume_pods: input.assume_pods };

@@ -16,10 +16,16 @@ const LARGEST: u64 = 512 << 20;
 /// The endings of the files that a folder contributes.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Reads paths in their order: a file whatever it is called, a folder's manifests sorted by path, `-` once. A file that
-/// is reached twice is read once; hidden files and folders are left out. Links are followed, but never around.
-pub(crate) fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<Source>, Failure> {
-    let mut reader = Reader { stdin: Some(stdin), seen: BTreeSet::new(), sources: Vec::new() };
+/// Reads paths in their order: a file whatever it is called, a folder's manifests sorted by path. A file that is reached
+/// twice is read once; hidden files and folders are left out, and so are `others`, the files with another role than to hold
+/// objects. Links are followed, but never around.
+pub(crate) fn read(
+    paths: &[PathBuf],
+    others: &[PathBuf],
+    stdin: &mut dyn Read,
+) -> Result<Vec<Source>, Failure> {
+    let seen = others.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut reader = Reader { stdin, seen, sources: Vec::new() };
     for path in paths {
         reader.path(path)?;
     }
@@ -68,8 +74,8 @@ impl Lines {
 }
 
 struct Reader<'a> {
-    /// Standard input until it is read.
-    stdin: Option<&'a mut dyn Read>,
+    /// Standard input.
+    stdin: &'a mut dyn Read,
     /// What was read, files and folders, by canonical path.
     seen: BTreeSet<PathBuf>,
     sources: Vec<Source>,
@@ -78,8 +84,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn path(&mut self, path: &Path) -> Result<(), Failure> {
         if is_stdin(path) {
-            let stdin = self.stdin.take().ok_or(Failure::StdinTwice)?;
-            let bytes = limited(stdin, path)?;
+            let bytes = limited(self.stdin, path)?;
             self.sources.push(Source { name: "-".into(), bytes: bytes.into() });
             return Ok(());
         }
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     fn names(paths: &[PathBuf]) -> Result<Vec<String>, String> {
-        let sources = read(paths, &mut io::empty()).map_err(|failure| failure.to_string())?;
+        let sources = read(paths, &[], &mut io::empty()).map_err(|failure| failure.to_string())?;
         let name = |source: &Source| source.name.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(sources.iter().map(name).collect())
     }
@@ -163,8 +168,11 @@ mod tests {
         }
         let root = folder.path().to_owned();
         assert_eq!(names(std::slice::from_ref(&root)).unwrap(), ["a.yaml", "x.json", "z.yml"]);
-        let twice = [root.join("z.yml"), root.clone(), root.join("notes.txt"), root];
+        let twice = [root.join("z.yml"), root.clone(), root.join("notes.txt"), root.clone()];
         assert_eq!(names(&twice).unwrap(), ["z.yml", "a.yaml", "x.json", "notes.txt"]);
+        let others = [root.join("a.yaml")];
+        let rest = read(&[root], &others, &mut io::empty()).unwrap();
+        assert_eq!(rest.len(), 2, "a file with another role is none of objects: {rest:?}");
     }
 
     #[cfg(unix)]

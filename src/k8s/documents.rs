@@ -15,7 +15,7 @@ use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use crate::Source;
 
 /// Containers inside containers: far more than any Kubernetes object has, and few enough for every stack.
-const DEPTH: usize = 100;
+const DEPTH: usize = 64;
 
 /// What aliases may add to one document, counted in nodes.
 const ALIASED_NODES: usize = 100_000;
@@ -122,12 +122,13 @@ impl Document {
         }
     }
 
-    /// Hands over each object of the document with its place in a List. Objects before a mistake are handed over.
-    pub(crate) fn objects(
-        &self,
-        each: &mut dyn FnMut(Option<usize>, Value),
-    ) -> Result<(), Unreadable> {
+    /// Hands over each object of the document with its path in Lists, such as `items[3]`; a List within a List is opened
+    /// too. Objects before a mistake are handed over.
+    pub(crate) fn objects(&self, each: &mut dyn FnMut(String, Value)) -> Result<(), Unreadable> {
         let text = self.text()?;
+        let each = &mut |item: Option<usize>, value| {
+            open(item.map_or_else(String::new, |item| format!("items[{item}]")), value, each);
+        };
         let unreadable = |line: usize, column: usize, message: String| {
             let message = message.lines().next().unwrap_or_default();
             let message = message.split(" at line ").next().unwrap_or_default().to_owned();
@@ -212,6 +213,12 @@ impl<'de> Visitor<'de> for Objects<'_> {
         Ok(())
     }
 
+    /// No object, but whoever reads objects can say more of it.
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        (self.each)(None, Tree.visit_seq(items)?);
+        Ok(())
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut object = Map::new();
         let (mut listed, mut waiting) = (false, Vec::new());
@@ -238,6 +245,23 @@ impl<'de> Visitor<'de> for Objects<'_> {
             (self.each)(None, Value::Object(object));
         }
         Ok(())
+    }
+}
+
+/// Hands over an object, or the objects of a List, however deep.
+fn open(path: String, mut value: Value, each: &mut dyn FnMut(String, Value)) {
+    let list = value.as_object_mut().filter(|object| {
+        object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
+    });
+    let item = list.as_deref().and_then(item_type);
+    match list.and_then(|list| list.get_mut("items")).map(Value::take) {
+        Some(Value::Array(items)) => {
+            for (index, value) in items.into_iter().enumerate() {
+                let value = complete(value, item.as_ref()).unwrap_or_else(|value| value);
+                open(format!("{path}.items[{index}]"), value, each);
+            }
+        }
+        _ => each(path, value),
     }
 }
 

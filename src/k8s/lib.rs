@@ -14,6 +14,7 @@ mod places;
 mod policy;
 mod reader;
 mod selector;
+mod unread;
 
 use std::sync::Arc;
 

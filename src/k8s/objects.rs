@@ -12,7 +12,7 @@ use crate::inventory::{Builder, InventoryKind};
 use crate::places::{Place, Places};
 use crate::policy::Dialect;
 use crate::reader::{Node, Reader};
-use crate::{Cluster, Options, Source, assume};
+use crate::{Cluster, Options, Source, assume, unread};
 
 /// Reads every object of some files into one cluster.
 struct ClusterReader {
@@ -31,7 +31,7 @@ struct Identity<'a> {
     api_version: &'a str,
     kind: &'a str,
     name: String,
-    namespace: Option<&'a str>,
+    namespace: Option<String>,
 }
 
 /// Reads files.
@@ -67,19 +67,24 @@ impl<'a> Identity<'a> {
             value.and_then(Value::as_str).filter(|text| !text.is_empty())
         };
         let metadata = root.value.get("metadata");
-        let field = |name: &str| text(metadata.and_then(|metadata| metadata.get(name)));
-        let generated = || field("generateName").map(|prefix| prefix.trim_end_matches('-'));
+        let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+        let generated = || text(field("generateName")).map(|it| it.trim_end_matches('-'));
+        let namespace = field("namespace").filter(|namespace| !namespace.is_null());
+        if namespace.is_some_and(|namespace| !namespace.is_string()) {
+            return None;
+        }
         Some(Self {
             api_version: text(root.value.get("apiVersion"))?,
             kind: text(root.value.get("kind"))?,
-            name: field("name").or_else(generated)?.to_owned(),
-            namespace: field("namespace"),
+            name: text(field("name")).or_else(generated).map(printable)?,
+            namespace: text(namespace).map(printable),
         })
     }
 
     /// The object, in the namespace `default` where it says none.
     fn object(&self, kind: Kind, namespaced: bool) -> ObjectRef {
-        let namespace = namespaced.then(|| self.namespace.unwrap_or("default").into());
+        let namespace = self.namespace.as_deref().unwrap_or("default");
+        let namespace = namespaced.then(|| namespace.into());
         ObjectRef { kind, namespace, name: self.name.as_str().into() }
     }
 }
@@ -88,8 +93,8 @@ impl ClusterReader {
     fn source(&mut self, source: &Source) {
         for document in documents::documents(source) {
             let index = self.places.add_document(document.clone());
-            let read = document.objects(&mut |item, value| {
-                self.object(&source.name, Place::new(index, item), &Node::root(&value));
+            let read = document.objects(&mut |path, value| {
+                self.object(&source.name, Place::new(index, path), &Node::root(&value));
             });
             if let Err(Unreadable { line, column, message }) = read {
                 self.reader.object = file(&source.name);
@@ -132,7 +137,7 @@ impl ClusterReader {
             if self.is_first(kind, object, place, root) {
                 self.builder.add(&mut self.reader, inventory_kind, place, root);
             }
-        } else if !is_beside_policy(api_version, kind) {
+        } else if !unread::is_beside_policy(api_version, kind) {
             self.reader.object = identity.object(Kind::Other, identity.namespace.is_some());
             self.unknown_kind(file_name, api_version, kind, root);
         }
@@ -154,24 +159,14 @@ impl ClusterReader {
     }
 
     fn nameless(&mut self, root: &Node<'_>) {
-        let text = |field: &str| root.value.get(field).and_then(Value::as_str);
-        let message = match (text("apiVersion"), text("kind")) {
-            (Some(version), Some(kind)) => {
-                let is_read = Dialect::of(version, kind).is_some()
-                    || InventoryKind::of(version, kind).is_some();
-                if !is_read && is_beside_policy(version, kind) {
-                    return;
-                }
-                format!("a {kind} without `metadata.name`, which is left out: name it")
-            }
-            _ => "no Kubernetes object: it has no `apiVersion` and `kind`".to_owned(),
-        };
-        self.reader.note(root, Reason::Malformed, message);
+        if let Some(message) = unread::no_identity(root) {
+            self.reader.note(root, Reason::Malformed, message);
+        }
     }
 
     fn unknown_kind(&mut self, file_name: &Arc<str>, version: &str, kind: &str, root: &Node<'_>) {
         if self.unknown.insert((Arc::clone(file_name), format!("{version} {kind}"))) {
-            let advice = advice(version, kind);
+            let advice = unread::advice(version, kind);
             let message =
                 format!("`{kind}` of `{version}` is not read, here and further down: {advice}");
             self.reader.note(root, Reason::UnknownKind, message);
@@ -196,48 +191,7 @@ fn file(name: &Arc<str>) -> ObjectRef {
     ObjectRef { kind: Kind::File, namespace: None, name: Arc::clone(name) }
 }
 
-// --------------------------------------------------------------------------------------- kinds not read
-
-/// Whether a kind is known to have no bearing on who reaches whom.
-fn is_beside_policy(api_version: &str, kind: &str) -> bool {
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    match group {
-        "policy.networking.k8s.io" | "networking.k8s.aws" | "extensions" => false,
-        "networking.k8s.io" => kind != "NetworkPolicy",
-        "moat.dev" => {
-            matches!(kind, "Configuration" | "PolicyEnforcement" | "ClusterPolicyEnforcement")
-        }
-        "" | "apps" | "batch" | "policy" | "autoscaling" => true,
-        _ => group.ends_with(".k8s.io"),
-    }
-}
-
-/// What to do about an object that is not read.
-fn advice(api_version: &str, kind: &str) -> &'static str {
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    match (group, kind) {
-        ("networking.k8s.io" | "extensions", "NetworkPolicy") => "write `networking.k8s.io/v1`",
-        ("policy.networking.k8s.io", "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy") => {
-            "AdminNetworkPolicy and BaselineAdminNetworkPolicy are superseded: write a ClusterNetworkPolicy of `policy.networking.k8s.io/v1alpha2`"
-        }
-        ("policy.networking.k8s.io", _) => {
-            "the version read is `policy.networking.k8s.io/v1alpha2`"
-        }
-        ("networking.k8s.aws", _) => {
-            "it is the AWS controller's own kind, not the upstream one of the same name: write a ClusterNetworkPolicy of `policy.networking.k8s.io/v1alpha2`"
-        }
-        ("moat.dev", _) => {
-            "the kinds are VpcNetworkPolicy and ClusterVpcNetworkPolicy of `moat.dev/v1alpha1`"
-        }
-        ("cilium.io", _) => {
-            "Cilium's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
-        }
-        ("crd.projectcalico.org" | "projectcalico.org", _) => {
-            "Calico's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
-        }
-        ("crd.antrea.io", _) => {
-            "Antrea's own policies are not read: write a NetworkPolicy or a VpcNetworkPolicy"
-        }
-        _ => "if it stands for pods, give the objects that it creates",
-    }
+/// A name as it is shown: control characters could say anything to a terminal.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -76,11 +76,9 @@ impl Places {
 }
 
 impl Place {
-    pub(crate) fn new(document: usize, item: Option<usize>) -> Self {
-        Self {
-            document,
-            path: item.map_or_else(String::new, |item| format!("items[{item}]")).into(),
-        }
+    /// The object at a path of a document.
+    pub(crate) fn new(document: usize, path: String) -> Self {
+        Self { document, path: path.into() }
     }
 
     /// The place of a part of the object.

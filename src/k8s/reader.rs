@@ -83,7 +83,12 @@ impl<'a> Node<'a> {
 
     /// Whether this is an object, and not one that stands for a key given twice.
     pub(crate) fn is_object(&self) -> bool {
-        self.value.as_object().is_some_and(|object| !object.contains_key(GIVEN_TWICE))
+        self.value.is_object() && !self.is_given_twice()
+    }
+
+    /// Whether the key of this value is given twice.
+    pub(crate) fn is_given_twice(&self) -> bool {
+        self.value.get(GIVEN_TWICE).is_some()
     }
 
     /// The path as findings spell it.
@@ -296,7 +301,7 @@ impl Reader {
 
     /// Reports a value of another type than the field has.
     pub(crate) fn wrong_type(&mut self, at: &Node<'_>, expected: &str) {
-        let message = if at.value.get(GIVEN_TWICE).is_some() {
+        let message = if at.is_given_twice() {
             "the field is given twice: keep one of the two".to_owned()
         } else {
             format!("{} where {expected} belongs", describe(at.value))

@@ -10,7 +10,7 @@ use crate::text::Paint;
 use crate::{Exit, Io, text};
 
 pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::open(&arguments.paths, &arguments.input, io)?;
+    let mut session = Session::open(&arguments.paths, &arguments.input, &[], io)?;
     let desired = session.compile(io)?;
     let applied = session.apply(&desired, io);
     // What was done before a failure is kept as well: it happened.

@@ -10,7 +10,7 @@ use crate::text::{Paint, count, findings};
 use crate::{Exit, Io, json, sarif};
 
 pub(crate) fn run(arguments: &Check, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::open(&arguments.paths, &arguments.input, io)?;
+    let mut session = Session::open(&arguments.paths, &arguments.input, &arguments.expect, io)?;
     let wanted = expect::read(&arguments.expect, io)?;
     let desired = session.compile(io)?;
     let found = session.all_findings(&desired);
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Check, io: &mut Io<'_>) -> Result<Exit, Failure> {
         wanted.into_iter().map(|wanted| wanted.test(&oracle)).collect()
     };
     match arguments.output {
-        CheckOutput::Text => text(&session, &found, &outcomes, io)?,
+        CheckOutput::Text => text(&session, &found, &outcomes, !arguments.expect.is_empty(), io)?,
         CheckOutput::Json => {
             let document = json::Check {
                 api_version: "moat.dev/check/v1",
@@ -44,6 +44,7 @@ fn text(
     session: &Session,
     found: &[moat_core::finding::Finding],
     outcomes: &[Outcome],
+    expected: bool,
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let paint = Paint { on: io.terminal.colour };
@@ -57,7 +58,7 @@ fn text(
     for outcome in outcomes {
         writeln!(io.stdout, "{}", outcome.line(paint))?;
     }
-    if !outcomes.is_empty() {
+    if expected {
         let met = outcomes.iter().filter(|outcome| outcome.is_met()).count();
         let (all, failed) = (count(outcomes.len(), "expectation"), outcomes.len() - met);
         writeln!(io.stdout, "{}: {met} met, {failed} failed", paint.bold(all))?;

@@ -1,5 +1,7 @@
 //! `moat diff`: two sets of policies by the flows they let through.
 
+use std::path::PathBuf;
+
 use moat_k8s::Options;
 use moat_sim::{Config, Sim};
 
@@ -15,9 +17,11 @@ const SHOWN: usize = 4;
 
 pub(crate) fn run(arguments: &Diff, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let configuration = session::configuration(arguments.config.as_deref(), io)?;
-    let old = sources::read(std::slice::from_ref(&arguments.old), io.stdin)?;
-    let new = sources::read(std::slice::from_ref(&arguments.new), io.stdin)?;
-    let with = sources::read(&arguments.with, io.stdin)?;
+    let config = arguments.config.as_slice();
+    let mut read = |paths: &[PathBuf]| sources::read(paths, config, io.stdin);
+    let old = read(std::slice::from_ref(&arguments.old))?;
+    let new = read(std::slice::from_ref(&arguments.new))?;
+    let with = read(&arguments.with)?;
     // Both are asked about the same pods: those of the new side, of the old one, and of what stands beside them. Where one
     // object is in several, the first counts.
     let everything: Vec<_> = new.iter().chain(&old).chain(&with).cloned().collect();

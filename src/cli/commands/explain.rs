@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use moat_core::explain::{Answer, Explanation};
 use moat_core::flow::Flow;
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Explain, io: &mut Io<'_>) -> Result<Exit, Failure>
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
     let family = family(arguments)?;
-    let mut session = Session::open(&paths, &arguments.input, io)?;
+    let mut session = Session::open(&paths, &arguments.input, &[], io)?;
     let desired = session.compile(io)?;
     let found = session.all_findings(&desired);
     let clouds = Clouds::of(&mut session, &desired, io)?;
@@ -78,7 +78,7 @@ fn family(arguments: &Explain) -> Result<Option<Family>, Failure> {
 // -------------------------------------------------------------------------------------------- many flows
 
 fn many(
-    flows: &Path,
+    flows: &PathBuf,
     paths: &[PathBuf],
     arguments: &Explain,
     io: &mut Io<'_>,
@@ -87,15 +87,11 @@ fn many(
         let message = "`--family` is for one flow: with `--flows` each line has its own `family`";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let twice = sources::is_stdin(flows) && paths.iter().any(|path| sources::is_stdin(path));
-    if twice {
-        return Err(Failure::StdinTwice);
-    }
     let unreadable = |source| Failure::Unreadable { path: flows.to_owned(), source };
     // A file that is not there is better known before the work than after it.
     let file =
         if sources::is_stdin(flows) { None } else { Some(File::open(flows).map_err(unreadable)?) };
-    let mut session = Session::open(paths, &arguments.input, io)?;
+    let mut session = Session::open(paths, &arguments.input, std::slice::from_ref(flows), io)?;
     let desired = session.compile(io)?;
     let found = session.all_findings(&desired);
     let clouds = Clouds::of(&mut session, &desired, io)?;

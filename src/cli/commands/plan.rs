@@ -8,7 +8,7 @@ use crate::text::Paint;
 use crate::{Exit, Io, text};
 
 pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::open(&arguments.paths, &arguments.input, io)?;
+    let mut session = Session::open(&arguments.paths, &arguments.input, &[], io)?;
     let desired = session.compile(io)?;
     let observed = session.observe()?;
     let plan = session.plan(&desired, &observed);

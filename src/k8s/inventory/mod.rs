@@ -68,23 +68,36 @@ pub(crate) struct Builder {
     workload_owners: BTreeMap<WorkloadRef, WorkloadRef>,
 }
 
+/// Every kind that the inventory is made of, with the version to write and an older group that is read as well.
+pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 11] = {
+    use InventoryKind::{Namespace, Node, Pod, Service, Workload};
+    [
+        ("v1", None, "Namespace", Namespace),
+        ("v1", None, "Node", Node),
+        ("v1", None, "Pod", Pod),
+        ("v1", None, "Service", Service),
+        ("v1", None, "ReplicationController", Workload(WorkloadKind::ReplicationController)),
+        ("apps/v1", Some("extensions"), "Deployment", Workload(WorkloadKind::Deployment)),
+        ("apps/v1", Some("extensions"), "ReplicaSet", Workload(WorkloadKind::ReplicaSet)),
+        ("apps/v1", Some("extensions"), "DaemonSet", Workload(WorkloadKind::DaemonSet)),
+        ("apps/v1", None, "StatefulSet", Workload(WorkloadKind::StatefulSet)),
+        ("batch/v1", None, "Job", Workload(WorkloadKind::Job)),
+        ("batch/v1", None, "CronJob", Workload(WorkloadKind::CronJob)),
+    ]
+};
+
+/// The group of an API version; the core one has none.
+pub(crate) fn group(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
 impl InventoryKind {
     pub(crate) fn of(api_version: &str, kind: &str) -> Option<Self> {
-        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        Some(match (group, kind) {
-            ("", "Namespace") => Self::Namespace,
-            ("", "Node") => Self::Node,
-            ("", "Pod") => Self::Pod,
-            ("", "Service") => Self::Service,
-            ("", "ReplicationController") => Self::Workload(WorkloadKind::ReplicationController),
-            ("apps" | "extensions", "Deployment") => Self::Workload(WorkloadKind::Deployment),
-            ("apps" | "extensions", "ReplicaSet") => Self::Workload(WorkloadKind::ReplicaSet),
-            ("apps" | "extensions", "DaemonSet") => Self::Workload(WorkloadKind::DaemonSet),
-            ("apps", "StatefulSet") => Self::Workload(WorkloadKind::StatefulSet),
-            ("batch", "Job") => Self::Workload(WorkloadKind::Job),
-            ("batch", "CronJob") => Self::Workload(WorkloadKind::CronJob),
-            _ => return None,
-        })
+        let own = group(api_version);
+        let is = |(version, older, name, _): &&(&str, Option<&str>, &str, Self)| {
+            *name == kind && (group(version) == own || *older == Some(own))
+        };
+        KINDS.iter().find(is).map(|(.., kind)| *kind)
     }
 
     /// The kind as findings know it.
