@@ -179,8 +179,11 @@ impl<'a> Draft<'a> {
         let again = of(Manners::Again).map(|(_, passage)| *passage).collect();
         let again = middle::known(&again, self.target);
         let fresh = of(Manners::Middle).map(|(it, passage)| (it.clone(), *passage)).collect();
-        let free = self.free_numbers();
-        let fresh = middle::groups(&fresh, free, self.now(), self.target, inventory);
+        let (now, target) = (self.now(), self.target);
+        let fresh = middle::resume(&fresh, now, target, inventory).unwrap_or_else(|| {
+            let free = middle::beyond(now, target);
+            middle::groups(&fresh, &BTreeMap::new(), free, now, target, inventory)
+        });
         for (group, rules) in &fresh.rules {
             if let Some(breach) = budget::of_group(*group, rules, self.quotas).next() {
                 let movers = of(Manners::Middle).map(|(it, _)| it.clone()).collect();
@@ -284,13 +287,6 @@ impl<'a> Draft<'a> {
                 );
             }
         }
-    }
-
-    /// Numbers for groups of passage: those that an interrupted plan made before others.
-    fn free_numbers(&self) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
-        let (worn, named) = in_use(self.now());
-        let taken: BTreeSet<GroupNumber> = &(&worn | &named) | &ours(self.target).collect();
-        (0..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
     }
 
     /// Where the quota of groups is too small for old and new side by side, unworn groups go first.

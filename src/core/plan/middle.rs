@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::path::largest;
-use super::state::{common, common_shape, our_number, rules};
+use super::state::{common, common_shape, in_use, names, our_number, ours, rules};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Prefix;
@@ -25,8 +25,7 @@ pub(super) fn known<'a>(
     let mut like: BTreeMap<(BTreeSet<GroupKey>, &BTreeSet<GroupKey>), GroupNumber> =
         BTreeMap::new();
     for (old, new) in passages {
-        let lost = old.iter().filter(|key| !target.groups.contains_key(key));
-        if let Some(last) = lost.filter_map(our_number).next_back().filter(|_| old.len() > 1) {
+        if let Some(last) = last_lost(old, target) {
             let rest = old.iter().filter(|key| **key != GroupKey::Ours(last)).cloned().collect();
             known.insert((*old, *new), last);
             like.insert((rest, new), last);
@@ -49,10 +48,64 @@ pub(super) struct Middles {
     pub(super) rules: BTreeMap<GroupNumber, BTreeSet<Rule>>,
 }
 
-/// Makes up the middle groups of these interfaces.
+/// The middle groups of these interfaces, where an interrupted plan has begun to hand them out; none, if those that are worn
+/// hold other rules than they would.
+pub(super) fn resume(
+    movers: &BTreeMap<InterfaceId, Passage<'_>>,
+    now: &State,
+    target: &State,
+    inventory: &Inventory,
+) -> Option<Middles> {
+    let mut begun = BTreeMap::new();
+    let mut rest = BTreeMap::new();
+    for (interface, (old, new)) in movers {
+        let mut old = (*old).clone();
+        if let Some(middle) = last_lost(&old, target) {
+            old.remove(&GroupKey::Ours(middle));
+            begun.insert(interface.clone(), middle);
+        }
+        rest.insert(interface.clone(), (old, *new));
+    }
+    let stripped = rest.iter().map(|(it, (old, new))| (it.clone(), (old, *new))).collect();
+    let numbers: BTreeSet<GroupNumber> = begun.values().copied().collect();
+    // Their companions: nobody wears them, and they alone name them.
+    let worn: BTreeSet<GroupNumber> =
+        now.interfaces.values().flatten().filter_map(our_number).collect();
+    let named_by_begun = numbers.iter().flat_map(|group| rules(now, *group)).filter_map(names);
+    let companions: BTreeSet<GroupNumber> = named_by_begun
+        .filter(|it| !worn.contains(it) && !target.groups.contains_key(&GroupKey::Ours(*it)))
+        .collect();
+    let free = companions.into_iter().chain(beyond(now, target));
+    let middles = groups(&stripped, &begun, free, now, target, inventory);
+    let same = |group: &GroupNumber| {
+        middles.rules.get(group).is_none_or(|wanted| wanted == rules(now, *group))
+    };
+    (!begun.is_empty() && numbers.iter().all(same)).then_some(middles)
+}
+
+/// Numbers for groups of passage: beyond all that are in use, so that the last one made is the last one in order.
+pub(super) fn beyond(
+    now: &State,
+    target: &State,
+) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
+    let (worn, named) = in_use(now);
+    let taken: BTreeSet<GroupNumber> = ours(target).collect();
+    let last = worn.union(&named).chain(&taken).max().copied();
+    (0..).map(GroupNumber::nth).filter(move |number| last.is_none_or(|last| *number > last))
+}
+
+/// The middle group that an interrupted plan has given to an interface: of the groups that it is to lose the last one made, if
+/// it wears others besides.
+fn last_lost(old: &BTreeSet<GroupKey>, target: &State) -> Option<GroupNumber> {
+    let lost = old.iter().filter(|key| !target.groups.contains_key(key));
+    lost.filter_map(our_number).next_back().filter(|_| old.len() > 1)
+}
+
+/// Makes up the middle groups of these interfaces; some have theirs.
 pub(super) fn groups(
     movers: &BTreeMap<InterfaceId, Passage<'_>>,
-    free: impl Iterator<Item = GroupNumber>,
+    begun: &BTreeMap<InterfaceId, GroupNumber>,
+    mut free: impl Iterator<Item = GroupNumber>,
     now: &State,
     target: &State,
     inventory: &Inventory,
@@ -95,7 +148,14 @@ pub(super) fn groups(
             None => {}
         }
     }
-    let numbered: BTreeMap<GroupNumber, Kind<'_>> = free.zip(moving.into_values()).collect();
+    let mut numbered: BTreeMap<GroupNumber, Kind<'_>> = BTreeMap::new();
+    for kind in moving.into_values() {
+        let known = kind.interfaces.iter().find_map(|it| begun.get(it).copied());
+        let number = known.filter(|it| !numbered.contains_key(it));
+        if let Some(number) = number.or_else(|| free.next()) {
+            numbered.insert(number, kind);
+        }
+    }
     let mut middles = Middles::default();
     for (number, kind) in &numbered {
         middles.of.extend(kind.interfaces.iter().map(|interface| (interface.clone(), *number)));

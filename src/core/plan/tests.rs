@@ -166,26 +166,35 @@ proptest! {
     }
 }
 
-/// Killed again and again after a few steps, and planned anew each time: no state leaves the first band, and it ends.
+/// Killed again and again after a few steps, and planned anew each time: no state leaves the first band, and it ends after
+/// at most three lives for each step of the first plan, and ten.
 #[test]
 fn planning_again_and_again_ends() {
-    for seed in 0..40 {
+    // The last ones have passages by middle groups that are interrupted half-way.
+    for seed in (0..config().cases.into()).chain([213, 556, 558, 578]) {
         let mut choices = Choices(seed);
         let mut world = World::random(&mut choices);
         let quotas = Quotas::default();
         let band = Band::new(&world);
+        let every = choices.below(4);
         let mut history = text::state(&world.observed.state) + &text::state(&world.desired.state);
+        let mut limit = None;
         for life in 0.. {
             let plan = plan(&world.desired, &world.observed, &world.inventory, &quotas);
             history += &format!("\nseed {seed}, life {life}\n{}", plan.text(&world.observed.state));
             let Some(stage) = plan.stages.first() else { break };
-            let one = choices.below(stage.steps.len());
-            let mut place = 0..;
-            let taken = |_: &&Step| place.next() == Some(one) || choices.chance(3);
-            let taken: Vec<Step> = stage.steps.iter().filter(taken).cloned().collect();
+            let limit = *limit.get_or_insert(3 * plan.steps().count() + 10);
+            assert!(life < limit, "no end after {limit} lives: {history}");
+            let taken: Vec<Step> = if every == 0 {
+                let one = choices.below(stage.steps.len());
+                let mut place = 0..;
+                let taken = |_: &&Step| place.next() == Some(one) || choices.chance(3);
+                stage.steps.iter().filter(taken).cloned().collect()
+            } else {
+                plan.steps().take(every).cloned().collect()
+            };
             world.observed.state = after(&world.observed.state, &taken);
             band.assert_holds(&world, &world.observed.state, &history);
-            assert!(life < 150, "no end: {history}");
         }
     }
 }
