@@ -129,6 +129,11 @@ impl<'a> Names<'a> {
             });
         }
         let index = match text.matches('/').count() {
+            1 if text.parse::<Prefix>().is_ok() => {
+                return Err(Failure::Flow(format!(
+                    "`{text}` is an address block: a flow has one address, such as one of the block's"
+                )));
+            }
             1 => self.pods.get(text),
             2 => self.workloads.get(&kind_in_lower_case(text)),
             _ => {

@@ -11,19 +11,21 @@
 //! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
 //! is worse than a refusal.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use thiserror::Error;
 
 use moat_core::firewall::ForeignGroupId;
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
-use moat_core::policy::{Namespaces, Policy, Requirement, Selector, Subject, Tier, Word};
+use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
 use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
+
+use crate::reader::{Node, Reader};
 
 /// What an operator decides for one installation: one cluster in one VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -101,7 +103,7 @@ pub struct QuotaOverrides {
 
 /// Namespaces by their labels, as everywhere in Kubernetes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "LabelSelector")]
+#[serde(try_from = "Value")]
 pub struct NamespaceSelector(pub Selector);
 
 /// A cluster's name: a DNS label (RFC 1123), since it becomes part of the groups' names.
@@ -150,33 +152,6 @@ enum ConfigurationKind {
     Configuration,
 }
 
-/// A `LabelSelector` of the API, strictly.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LabelSelector {
-    #[serde(default)]
-    match_labels: BTreeMap<String, String>,
-    #[serde(default)]
-    match_expressions: Vec<LabelRequirement>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelRequirement {
-    key: String,
-    operator: Operator,
-    #[serde(default)]
-    values: BTreeSet<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-enum Operator {
-    In,
-    NotIn,
-    Exists,
-    DoesNotExist,
-}
-
 // ----------------------------------------------------------------------------------------- Configuration
 
 impl Default for Configuration {
@@ -207,7 +182,9 @@ impl FromStr for Configuration {
 
     /// Reads one YAML or JSON document.
     fn from_str(text: &str) -> Result<Self, ConfigurationError> {
-        let configuration: Self = serde_saphyr::from_str(text)?;
+        // A number is no name, and `yes` is no boolean, as everywhere in Kubernetes.
+        let options = serde_saphyr::options! { no_schema: true, strict_booleans: true };
+        let configuration: Self = serde_saphyr::from_str_with_options(text, options)?;
         configuration.check().map_err(|message| ConfigurationError { message, place: None })?;
         Ok(configuration)
     }
@@ -422,38 +399,18 @@ impl TryFrom<String> for Percentage {
     }
 }
 
-impl TryFrom<LabelSelector> for NamespaceSelector {
+impl TryFrom<Value> for NamespaceSelector {
     type Error = String;
 
-    fn try_from(selector: LabelSelector) -> Result<Self, String> {
-        let labels = selector.match_labels.into_iter();
-        let labels =
-            labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
-        let expressions = selector.match_expressions.into_iter().map(Requirement::try_from);
-        labels.chain(expressions).collect::<Result<Selector, String>>().map(Self)
-    }
-}
-
-impl TryFrom<LabelRequirement> for Requirement {
-    type Error = String;
-
-    /// `LabelSelectorRequirement` of apimachinery: `In` and `NotIn` have values, the others have none.
-    fn try_from(
-        LabelRequirement { key, operator, values }: LabelRequirement,
-    ) -> Result<Self, String> {
-        let needs_values = matches!(operator, Operator::In | Operator::NotIn);
-        if needs_values == values.is_empty() {
-            let verb = if needs_values { "needs" } else { "takes no" };
-            return Err(format!("the operator `{operator:?}` of `{key}` {verb} `values`"));
+    /// As the selectors of policies are read, but refused whole.
+    fn try_from(selector: Value) -> Result<Self, String> {
+        let mut reader = Reader::new();
+        let selector = reader.selector(&Node::root(&selector));
+        match reader.findings.first() {
+            None => Ok(Self(selector)),
+            Some(finding) if finding.path.is_empty() => Err(finding.message.to_string()),
+            Some(finding) => Err(format!("`{}`: {}", finding.path, finding.message)),
         }
-        let values = values.into_iter().map(Word::from).collect();
-        let key = Word::from(key);
-        Ok(match operator {
-            Operator::In => Self::In(key, values),
-            Operator::NotIn => Self::NotIn(key, values),
-            Operator::Exists => Self::Exists(key),
-            Operator::DoesNotExist => Self::DoesNotExist(key),
-        })
     }
 }
 
@@ -476,7 +433,11 @@ impl From<serde_saphyr::Error> for ConfigurationError {
             Some((location.line().try_into().ok()?, location.column().try_into().ok()?))
         });
         let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
-        let message = message.replace("invalid u64", "not a whole number from 0 up");
+        let message = message
+            .replace("invalid u64", "not a whole number from 0 up")
+            .replace("value requires quoting", "a string belongs here, in quotes")
+            .replace("expected sequence start", "a list belongs here")
+            .replace("expected mapping start", "an object belongs here");
         Self { message, place: place.filter(|(line, _)| *line > 0) }
     }
 }
@@ -536,13 +497,20 @@ mod tests {
             ("cluster: a\ncluster: b", Some((4, 1)), "duplicate mapping key `cluster`"),
             ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),
             ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
-            ("maxChange: 20", Some((3, 12)), "not a share between `0%` and `100%`"),
+            ("maxChange: 120%", Some((3, 12)), "not a share between `0%` and `100%`"),
             ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
             (
                 "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",
                 Some((3, 20)),
-                "the operator `In` of `a` needs `values`",
+                "`matchExpressions[0].operator`: `In` needs at least one of `values`",
             ),
+            (
+                "namespaceSelector: {matchLabels: {no key: x}}",
+                Some((3, 20)),
+                "`no key` is not a label key",
+            ),
+            ("namespaceSelector: {matchLabels: {a: 5}}", Some((3, 20)), "a string in quotes"),
+            ("cluster: 5", Some((3, 10)), "a string belongs here, in quotes"),
         ];
         for (body, place, message) in cases {
             let error = read(body).unwrap_err();

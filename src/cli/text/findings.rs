@@ -100,7 +100,7 @@ pub(crate) fn summary(findings: &[Finding], terminal: Terminal) -> String {
             reason.describe().trim().trim_end_matches('.').to_owned(),
         ]);
     }
-    lines_of(&table)
+    lines_of(table)
 }
 
 /// One line: how many findings of each effect.

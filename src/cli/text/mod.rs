@@ -5,7 +5,7 @@ pub(crate) mod plan;
 
 use std::fmt;
 
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
 use crate::Terminal;
 
@@ -57,10 +57,40 @@ pub(crate) fn table<const N: usize>(terminal: Terminal, header: [&str; N]) -> Ta
     table
 }
 
-/// A table as text, without blanks at the ends of lines.
-pub(crate) fn lines_of(table: &Table) -> String {
-    let lines = table.lines().map(|line| line.trim_end().to_owned());
-    lines.collect::<Vec<_>>().join("\n")
+/// A table as text, without blanks at the ends of lines. No word is broken: where the longest words do not fit beside each
+/// other, the cells of a row stand below each other.
+pub(crate) fn lines_of(mut table: Table) -> String {
+    /// A blank on each side of a cell, and one between cells.
+    const AROUND: usize = 3;
+    let cells = |row: &comfy_table::Row| -> Vec<String> {
+        row.cell_iter().map(comfy_table::Cell::content).collect()
+    };
+    let header = table.header().map_or_else(Vec::new, cells);
+    let rows: Vec<Vec<String>> = table.row_iter().map(cells).collect();
+    let longest = |cell: &String| cell.split_whitespace().map(|it| it.chars().count()).max();
+    let column = |index: usize| {
+        let cells = std::iter::once(&header).chain(&rows).filter_map(|row| row.get(index));
+        AROUND + cells.filter_map(longest).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(column).collect();
+    if table.width().is_none_or(|width| widths.iter().sum::<usize>() <= usize::from(width)) {
+        let bound = |width: &usize| {
+            let width = u16::try_from(width.saturating_sub(1)).unwrap_or(u16::MAX);
+            ColumnConstraint::LowerBoundary(Width::Fixed(width))
+        };
+        table.set_constraints(widths.iter().map(bound));
+        let lines = table.lines().map(|line| line.trim_end().to_owned());
+        return lines.collect::<Vec<_>>().join("\n");
+    }
+    let title = header.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+    let row = |row: &Vec<String>| -> String {
+        let cells = header.iter().zip(row).flat_map(|(title_of, cell)| {
+            let titles = std::iter::once(title_of.as_str()).chain(std::iter::repeat(""));
+            titles.zip(cell.lines()).map(|(name, line)| format!(" {name:title$}  {line}\n"))
+        });
+        cells.collect()
+    };
+    rows.iter().map(row).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
 /// `1 rule`, `2 rules`.

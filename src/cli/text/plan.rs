@@ -95,7 +95,7 @@ impl Report<'_> {
                 side(&group.egress),
             ]);
         }
-        writeln!(io.stdout, "{}", lines_of(&table))?;
+        writeln!(io.stdout, "{}", lines_of(table))?;
         if let Some(more) = groups.len().checked_sub(MOST_GROUPS).filter(|more| *more > 0) {
             writeln!(io.stdout, "and {more} more groups: `--output json` has all of them")?;
         }
