@@ -12,6 +12,7 @@
 
 mod desk;
 mod effect;
+mod intern;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

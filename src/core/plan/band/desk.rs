@@ -1,8 +1,8 @@
 //! Interned service sets, rule lists and ends, so that comparing two ends of a flow is comparing numbers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
 
+use super::intern::Interner;
 use crate::firewall::{GroupKey, Peer, Rule, State};
 use crate::inventory::InterfaceId;
 use crate::net::{Address, AddressSet, Family, Prefix, ServiceSet, Shape, StepFunction};
@@ -66,39 +66,6 @@ struct Towards {
 enum Function {
     V4(StepFunction<u32, SetId>),
     V6(StepFunction<u128, SetId>),
-}
-
-/// Values that are given numbers, from 0.
-#[derive(Debug)]
-struct Interner<T> {
-    ids: HashMap<T, u32>,
-    values: Vec<T>,
-}
-
-// ---------------------------------------------------------------------------------------------- Interner
-
-impl<T: Clone + Eq + Hash> Interner<T> {
-    fn new() -> Self {
-        Self { ids: HashMap::new(), values: Vec::new() }
-    }
-
-    /// The number of a value, and whether it is a first one.
-    fn intern(&mut self, value: T) -> (u32, bool) {
-        let next = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        let Self { ids, values } = self;
-        let mut first = false;
-        let id = ids.entry(value).or_insert_with_key(|value| {
-            values.push(value.clone());
-            first = true;
-            next
-        });
-        (*id, first)
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "numbers come from this interner alone")]
-    fn get(&self, id: u32) -> &T {
-        &self.values[id as usize]
-    }
 }
 
 const fn of_direction(direction: Direction) -> usize {
