@@ -1,0 +1,78 @@
+//! What a configuration says, and what a mistake in it gets.
+
+use super::*;
+
+const HEAD: &str = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\n";
+
+fn read(body: &str) -> Result<Configuration, ConfigurationError> {
+    format!("{HEAD}{body}").parse()
+}
+
+#[test]
+fn nothing_but_the_head_is_the_default() {
+    assert_eq!(read(""), Ok(Configuration::default()));
+}
+
+#[test]
+fn every_field_is_read() {
+    let body = "cluster: blue\nvpc: vpc-0a\npodSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
+        quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
+        quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
+        maxChange: 5%\n";
+    let configuration = read(body).unwrap();
+    let settings = Settings {
+        icmp: IcmpMode::Open,
+        node_traffic: NodeTraffic::All,
+        on_quota: OnQuota::Narrow,
+        pod_subnets: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
+        nodes: vec!["10.9.0.1/32".parse().unwrap()],
+        keep_groups: vec![ForeignGroupId("sg-0b".into())],
+        quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
+    };
+    assert_eq!(configuration.settings(Quotas::default()), settings);
+    assert_eq!(configuration.cluster.as_str(), "blue");
+    assert_eq!(configuration.vpc.as_ref().map(VpcId::as_str), Some("vpc-0a"));
+    assert_eq!(configuration.default_groups, [GroupId("sg-0c".into())]);
+    assert_eq!(configuration.mode, Mode::Observe);
+    assert_eq!(configuration.namespace_selector.0, Selector::label("a", "b"));
+    assert_eq!(configuration.max_change.of(41), 3);
+}
+
+#[test]
+fn every_mistake_is_named_where_it_stands() {
+    type Case = (&'static str, Option<(usize, usize)>, &'static str);
+    let cases: &[Case] = &[
+        ("podSubnet: []", Some((3, 1)), "unknown field `podSubnet`, expected one of"),
+        ("podSubnets: [10.0.0.1/8]", Some((3, 14)), "has host bits set: write `10.0.0.0/8`"),
+        ("nodes: [x]", Some((3, 9)), "`x` is not an address block"),
+        ("icmp: Strange", Some((3, 7)), "unknown variant `Strange`, expected one of Strict,"),
+        ("quotas: {rulesPerGroup: 600}", None, "600 rules for a group times 5 groups"),
+        ("quotas: {rulesPerGroup: 0}", None, "are at least 1"),
+        ("quotas: {groups: -1}", Some((3, 18)), "not a whole number from 0 up"),
+        ("cluster: A", Some((3, 10)), "`A` is not a cluster name"),
+        ("cluster: a\ncluster: b", Some((4, 1)), "duplicate mapping key `cluster`"),
+        ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),
+        ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
+        ("maxChange: 120%", Some((3, 12)), "not a share between `0%` and `100%`"),
+        ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
+        (
+            "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",
+            Some((3, 20)),
+            "`matchExpressions[0].operator`: `In` needs at least one of `values`",
+        ),
+        (
+            "namespaceSelector: {matchLabels: {no key: x}}",
+            Some((3, 20)),
+            "`no key` is not a label key",
+        ),
+        ("namespaceSelector: {matchLabels: {a: 5}}", Some((3, 20)), "a string in quotes"),
+        ("cluster: 5", Some((3, 10)), "a string belongs here, in quotes"),
+    ];
+    for (body, place, message) in cases {
+        let error = read(body).unwrap_err();
+        assert_eq!(error.place, *place, "{body}: {error}");
+        assert!(error.message.contains(message), "{body}: {error}");
+    }
+    assert!("kind: Configuration".parse::<Configuration>().is_err());
+    assert!("apiVersion: v1\nkind: Configuration".parse::<Configuration>().is_err());
+}
