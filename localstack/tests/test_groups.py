@@ -125,6 +125,13 @@ class Tagged(Case):
             self.refused("InvalidParameterValue", self.ec2.create_tags, Resources=[group], Tags=[{"Key": key, "Value": value}])
         self.ec2.create_tags(Resources=[group], Tags=[{"Key": "k" * 128, "Value": "v" * 256}])
 
+    def test_what_is_not_there_is_not_tagged(self):
+        group = self.group()
+        for resource, code in (("sg", "InvalidGroup"), ("eni", "InvalidNetworkInterfaceID"), ("sgr", "InvalidSecurityGroupRuleId"), ("acl", "InvalidNetworkAclID")):
+            both = [group, f"{resource}-0123456789abcdef0"]
+            self.refused(f"{code}.NotFound", self.ec2.create_tags, Resources=both, Tags=[{"Key": "k", "Value": "v"}])
+        self.assertEqual(self.ec2.describe_tags()["Tags"], [])
+
     def test_there_are_at_most_50(self):
         group = self.group()
         self.ec2.create_tags(Resources=[group], Tags=[{"Key": f"k{n}", "Value": ""} for n in range(50)])

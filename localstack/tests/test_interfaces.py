@@ -29,6 +29,7 @@ class Groups(Case):
         self.refused("InvalidGroup.NotFound", self.wear, interface, foreign)
         self.refused("InvalidGroupId.Malformed", self.wear, interface, "g1")
         self.refused("InvalidNetworkInterfaceID.NotFound", self.wear, "eni-0123456789abcdef0", groups[0])
+        self.refused("InvalidNetworkInterfaceId.Malformed", self.wear, "eni-1", groups[0])
         self.assertEqual(self.worn(interface), groups[:1])
         self.wear(interface, *groups[:5])
 
@@ -37,6 +38,9 @@ class Groups(Case):
         self.refused("InvalidParameterValue", self.interface, self.net, Groups=groups)
         self.refused("InvalidGroup.NotFound", self.interface, self.net, Groups=[NOBODY])
         self.assertEqual(self.ec2.describe_network_interfaces()["NetworkInterfaces"], [])
+
+    def test_one_token_makes_one_interface(self):
+        self.assertEqual(*(self.interface(self.net, ClientToken="t") for _ in range(2)))
 
     def test_one_attribute_in_a_call(self):
         interface, group = self.interface(self.net), self.group()

@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import re
 
 from moto.ec2.models import elastic_network_interfaces as models
 
@@ -15,7 +16,11 @@ from .groups import known
 def create_network_interface(ec2, request):
     """API, CreateNetworkInterface: groups that exist, in the subnet's VPC; addresses inside the subnet, not reserved and not taken. "If
     you don't specify an IPv4 address, Amazon EC2 selects one for you from the subnet's IPv4 CIDR range"; InterfaceType: "The only
-    supported values are interface, efa, efa-only, and trunk"."""
+    supported values are interface, efa, efa-only, and trunk"; the same ClientToken gives the same interface."""
+    token = request.get("ClientToken")
+    for interface in ec2.enis.values():
+        if token and getattr(interface, "token", None) == token:
+            return {"NetworkInterface": described(interface), "ClientToken": token}
     subnet = ec2.get_subnet(request.get("SubnetId"))
     kind = request.get("InterfaceType") or "interface"
     if kind not in ("interface", "efa", "efa-only", "trunk"):
@@ -37,15 +42,15 @@ def create_network_interface(ec2, request):
         groups, request.get("Description"), tags.requested(request, "network-interface"),
         ipv6_addresses=[str(ipaddress.ip_address(address)) for address in given6],
     )
-    interface.interface_type = kind
-    return {"NetworkInterface": described(interface)}
+    interface.interface_type, interface.token = kind, token
+    return {"NetworkInterface": described(interface), "ClientToken": token}
 
 
 @answers
 def modify_network_interface_attribute(ec2, request):
     """API, ModifyNetworkInterfaceAttribute: "You can specify only one attribute at a time"; Groups: "The new set of groups you specify replaces the
     current set. You must specify at least one group"; "You must specify the ID of the security group, not the name"."""
-    interface = ec2.get_network_interface(request["NetworkInterfaceId"])
+    interface = at(ec2, request["NetworkInterfaceId"])
     given = [name for name in request if name not in ("NetworkInterfaceId", "DryRun")]
     if not given or given == ["Groups"] and not request["Groups"]:
         refuse("InvalidParameterCombination", "No attributes specified.")
@@ -63,6 +68,14 @@ def modify_network_interface_attribute(ec2, request):
     return {}
 
 
+def at(ec2, identifier):
+    """EC2, error codes: InvalidNetworkInterfaceId.Malformed, "The specified network interface ID is malformed";
+    InvalidNetworkInterfaceID.NotFound, "The specified network interface does not exist"."""
+    if not re.fullmatch(r"eni-[0-9a-f]{8}(?:[0-9a-f]{9})?", identifier):
+        refuse("InvalidNetworkInterfaceId.Malformed", f"The network interface ID '{identifier}' is malformed")
+    return ec2.enis.get(identifier) or refuse("InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{identifier}' does not exist")
+
+
 def of_network(ec2, groups, vpc):
     """Seen (philips-software/terraform-provider-hsdp#68): a group of another VPC is InvalidGroup.NotFound."""
     for group in groups:
@@ -73,7 +86,7 @@ def of_network(ec2, groups, vpc):
 @answers
 def delete_network_interface(ec2, request):
     """API, DeleteNetworkInterface: "You must detach the network interface before you can delete it"."""
-    interface = ec2.get_network_interface(request["NetworkInterfaceId"])
+    interface = at(ec2, request["NetworkInterfaceId"])
     if interface.attachment_id or getattr(interface, "trunk", None):
         refuse("InvalidParameterValue", f"Network interface '{interface.id}' is currently in use.")
     ec2.delete_network_interface(interface.id)
@@ -96,7 +109,7 @@ def describe_network_interfaces(ec2, request):
     unknown id is InvalidNetworkInterfaceID.NotFound."""
     interfaces = list(ec2.enis.values())
     if request.get("NetworkInterfaceIds"):
-        interfaces = [ec2.get_network_interface(each) for each in dict.fromkeys(request["NetworkInterfaceIds"])]
+        interfaces = [at(ec2, each) for each in dict.fromkeys(request["NetworkInterfaceIds"])]
     found = filtered(request, interfaces, FILTERS, tags.of)
     answer = page(request, "NetworkInterfaces", found, with_ids="NetworkInterfaceIds")
     answer["NetworkInterfaces"] = [described(each) for each in answer["NetworkInterfaces"]]

@@ -1,5 +1,6 @@
 """Tags: limits of keys and values, and their place in answers."""
 
+from moto.ec2.models import EC2Backend
 from moto.ec2.models import core as core_models
 from moto.ec2.models import tags as tag_models
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
@@ -19,6 +20,22 @@ def limited(former, self, resource_ids, tags):
         if key.lower().startswith("aws:"):
             refuse("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
     return former(self, resource_ids, tags)
+
+
+@instead(EC2Backend, "do_resources_exist")
+def there(former, self, resource_ids):
+    """EC2, error codes: InvalidNetworkInterfaceID.NotFound, InvalidSecurityGroupRuleId.NotFound, InvalidNetworkAclID.NotFound; the emulation tags what
+    is not there. Unproven: nothing is tagged then."""
+    rules = {rule.id for groups in self.groups.values() for group in groups.values() for rule in group.ingress_rules + group.egress_rules}
+    for prefix, known, code in (
+        ("eni-", self.enis, "InvalidNetworkInterfaceID.NotFound"),
+        ("sgr-", rules, "InvalidSecurityGroupRuleId.NotFound"),
+        ("acl-", self.network_acls, "InvalidNetworkAclID.NotFound"),
+    ):
+        for each in resource_ids:
+            if each.startswith(prefix) and each not in known:
+                refuse(code, f"The ID '{each}' does not exist")
+    return former(self, resource_ids)
 
 
 def own(self):
