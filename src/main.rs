@@ -15,6 +15,12 @@ fn main() -> ExitCode {
         error_colour: colour && stderr.is_terminal(),
         progress: stderr.is_terminal(),
     };
-    let mut io = Io { stdin: &mut io::stdin(), stdout: &mut stdout, stderr: &mut stderr, terminal };
+    let mut io = Io {
+        stdin: &mut io::stdin(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        terminal,
+        connect: &moat_cli::unreachable,
+    };
     moat_cli::run(std::env::args_os(), &mut io).into()
 }

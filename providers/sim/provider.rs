@@ -106,9 +106,13 @@ impl Sim {
         let view = View::new(&vpc, &cluster);
         let mut observed = Observed::default();
 
-        self.read_pages(Call::DescribeNetworkInterfaces, scope.interfaces.len())?;
-        for id in &scope.interfaces {
-            let Some(interface) = vpc.interfaces.get(id) else { continue };
+        let wears_ours = |worn: &BTreeSet<GroupId>| worn.iter().any(|id| view.number(id).is_some());
+        let shown: Vec<_> = vpc
+            .interfaces()
+            .filter(|(id, it)| scope.interfaces.contains(id) || wears_ours(&it.groups))
+            .collect();
+        self.read_pages(Call::DescribeNetworkInterfaces, shown.len())?;
+        for (id, interface) in shown {
             let worn = interface.groups.iter().map(|group| view.key(group)).collect();
             observed.state.interfaces.insert(id.clone(), worn);
             observed.interfaces.insert(id.clone(), view.interface(interface));

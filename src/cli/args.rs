@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use moat_k8s::configuration::ClusterName;
+use moat_k8s::configuration::{ClusterName, VpcId};
 
 const EXIT_CODES: &str = "Exit codes: 0 done and clean, 2 done with findings or an expectation that is not met, 1 not done. Standing facts about the \
      VPC, which no edit of a policy changes, are shown and do not count.";
@@ -21,7 +21,9 @@ pub(crate) enum Command {
     /// Show what would be done to the cloud, step by step, and what it cannot express
     Plan(Plan),
     /// Plan, carry the plan out, and read it back
-    Apply(Plan),
+    Apply(Apply),
+    /// Give every interface back the groups it wore, and delete the groups of this cluster
+    Uninstall(Uninstall),
     /// Report what is not enforced exactly, for pipelines
     Check(Check),
     /// Say why a flow passes or not, in the policies and in the cloud
@@ -43,7 +45,7 @@ impl Command {
         let mut paths: Vec<&Path> = Vec::new();
         match self {
             Self::Plan(Plan { paths: objects, input, .. })
-            | Self::Apply(Plan { paths: objects, input, .. }) => {
+            | Self::Apply(Apply { plan: Plan { paths: objects, input, .. }, .. }) => {
                 paths.extend(objects.iter().map(PathBuf::as_path));
                 paths.extend(input.config.as_deref());
             }
@@ -60,6 +62,7 @@ impl Command {
                 paths.extend([old, new].into_iter().chain(with).map(PathBuf::as_path));
                 paths.extend(config.as_deref());
             }
+            Self::Uninstall(Uninstall { input, .. }) => paths.extend(input.config.as_deref()),
             Self::Crds | Self::Completions { .. } => {}
         }
         paths
@@ -69,9 +72,12 @@ impl Command {
 /// Where policies, workloads and the cloud come from.
 #[derive(Debug, Args)]
 pub(crate) struct Input {
-    /// Which cloud: `sim` is a VPC in memory
+    /// Which cloud
     #[arg(long, value_enum, default_value_t = Provider::Sim)]
     pub(crate) provider: Provider,
+    /// The VPC of `--provider aws`; instead of the configuration's `vpc`
+    #[arg(long, value_name = "ID")]
+    pub(crate) vpc_id: Option<VpcId>,
     /// The configuration: YAML, `kind: Configuration`
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -79,7 +85,7 @@ pub(crate) struct Input {
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
     /// Keep the embedded VPC in this file between commands
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "vpc_id")]
     pub(crate) state: Option<PathBuf>,
     /// Put one pod where a policy's selector finds none
     #[arg(long)]
@@ -88,7 +94,10 @@ pub(crate) struct Input {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Provider {
+    /// A VPC in memory
     Sim,
+    /// AWS, with the credentials and the region of the environment
+    Aws,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +108,29 @@ pub(crate) struct Plan {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) plan: Plan,
+    /// Do not ask before an account is changed
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Uninstall {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Do not ask before an account is changed
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

@@ -6,6 +6,7 @@
 //! Exit codes: 0 done and clean, 2 done with findings, 1 not done.
 
 mod args;
+mod cloud;
 mod commands;
 mod compare;
 mod embedded;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+pub use cloud::{Account, Connect, Target, unreachable};
 use failure::Failure;
 
 /// Everything a command touches besides files.
@@ -39,6 +41,8 @@ pub struct Io<'a> {
     pub stderr: &'a mut dyn Write,
     /// What the streams can show.
     pub terminal: Terminal,
+    /// How the cloud of `--provider aws` is reached.
+    pub connect: &'a Connect<'a>,
 }
 
 /// What the streams can show.
@@ -103,6 +107,7 @@ fn dispatch(command: Command, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Plan(plan) => commands::plan::run(&plan, io),
         Command::Apply(apply) => commands::apply::run(&apply, io),
+        Command::Uninstall(uninstall) => commands::apply::uninstall(&uninstall, io),
         Command::Check(check) => commands::check::run(&check, io),
         Command::Explain(explain) => commands::explain::run(&explain, io),
         Command::Diff(diff) => commands::diff::run(&diff, io),

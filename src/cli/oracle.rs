@@ -32,10 +32,13 @@ impl Clouds {
         desired: &Desired,
         io: &mut Io<'_>,
     ) -> Result<Self, Failure> {
-        let observed = if session.keeps_state() {
+        let observed = if session.cloud_lasts() {
             session.observe()?
         } else {
-            session.apply(desired, io)?.observed
+            {
+                let observed = session.observe()?;
+                session.apply(desired, observed, io)?.observed
+            }
         };
         let plan = session.plan(desired, &observed);
         // What a plan holds back is not applied either. Groups bear other numbers there, which changes no flow.

@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use moat_core::compile::{self, Desired};
-use moat_core::drive::{self, Ending};
+use moat_core::drive::Ending;
 use moat_core::finding::{Finding, Location};
 use moat_core::inventory::Inventory;
 use moat_core::plan::{self, Plan, Stage};
 use moat_core::policy::{ObjectRef, Policy};
-use moat_core::provider::{Observed, Scope};
-use moat_core::settings::Settings;
+use moat_core::provider::Observed;
+use moat_core::settings::{Quotas, Settings};
 use moat_k8s::configuration::{Configuration, Mode};
 use moat_k8s::{Options, Places, Source, Workloads};
-use moat_sim::{Sim, block_on};
 
-use crate::args::{Input, Provider};
+use crate::args::Input;
+use crate::cloud::Cloud;
 use crate::failure::Failure;
 use crate::json::Writer;
 use crate::sources::Lines;
-use crate::{Io, embedded, sources, text};
+use crate::{Io, sources, text};
 
 /// Everything that was read, placed in the cloud.
 pub(crate) struct Session {
@@ -34,8 +34,7 @@ pub(crate) struct Session {
     pub(crate) findings: Vec<Finding>,
     places: Places,
     cluster: String,
-    cloud: Sim,
-    state: Option<PathBuf>,
+    cloud: Cloud,
 }
 
 /// What came of applying.
@@ -61,25 +60,17 @@ impl Session {
         let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
         progress(io, bytes > LONG_INPUT, || format!("reading {} KiB of manifests", bytes >> 10))?;
         let options = Options { assume_pods: input.assume_pods };
-        Self::of(sources, configuration, input, options)
-    }
-
-    fn of(
-        sources: Vec<Source>,
-        configuration: Configuration,
-        input: &Input,
-        options: Options,
-    ) -> Result<Self, Failure> {
         let cluster = input.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
         let mut read = moat_k8s::read(&sources, &options);
-        let mut cloud = match input.provider {
-            Provider::Sim => embedded::open(&configuration, &cluster, input.state.as_deref())?,
-        };
-        cloud.place(&mut read.inventory).map_err(|error| Failure::Usage(error.to_string()))?;
-        let mut settings = configuration.settings(cloud.config().quotas);
+        let mut cloud = Cloud::open(&configuration, &cluster, input, io.connect)?;
+        let place = cloud.place(&mut read.inventory)?;
+        for mut finding in place.absent {
+            finding.location = read.places.locate(&finding.object, "metadata.name");
+            read.findings.push(finding);
+        }
+        let mut settings = configuration.settings(place.quotas);
         if settings.pod_subnets.is_empty() {
-            // The embedded VPC keeps its pods in subnets of their own.
-            settings.pod_subnets.clone_from(&cloud.config().pod_subnets);
+            settings.pod_subnets = place.pod_subnets;
         }
         Ok(Self {
             settings,
@@ -92,8 +83,31 @@ impl Session {
             configuration,
             cluster,
             cloud,
-            state: input.state.clone(),
         })
+    }
+
+    /// The cloud alone: nothing is read that should be in it.
+    pub(crate) fn without_manifests(input: &Input, io: &mut Io<'_>) -> Result<Self, Failure> {
+        let configuration = configuration(input.config.as_deref(), io)?;
+        let cluster = input.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
+        let cloud = Cloud::open(&configuration, &cluster, input, io.connect)?;
+        Ok(Self {
+            settings: configuration.settings(Quotas::default()),
+            configuration,
+            cluster,
+            cloud,
+            sources: Vec::new(),
+            policies: Vec::new(),
+            inventory: Inventory::default(),
+            workloads: Workloads::default(),
+            findings: Vec::new(),
+            places: Places::default(),
+        })
+    }
+
+    /// Where changes touch what others share, so that somebody is asked before.
+    pub(crate) fn asks_before(&self) -> Option<&str> {
+        self.cloud.vpc()
     }
 
     /// What should be in the cloud. Its findings tell where they stand.
@@ -128,8 +142,7 @@ impl Session {
 
     /// A picture of the cloud.
     pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
-        let scope = self.scope();
-        block_on(drive::observe(&mut self.cloud, &scope)).map_err(Failure::Unread)
+        self.cloud.observe(&self.inventory)
     }
 
     /// The plan from a picture to what is desired.
@@ -138,16 +151,19 @@ impl Session {
     }
 
     /// Plans, carries out and reads back until nothing is left to do.
-    pub(crate) fn apply(&mut self, desired: &Desired, io: &mut Io<'_>) -> Result<Applied, Failure> {
-        /// A plan is carried out whole unless the cloud changes beneath it; nobody else is in the embedded one.
+    pub(crate) fn apply(
+        &mut self,
+        desired: &Desired,
+        mut observed: Observed,
+        io: &mut Io<'_>,
+    ) -> Result<Applied, Failure> {
+        /// A plan is carried out whole unless the cloud changes beneath it, or is slow to show what was done.
         const ROUNDS: usize = 16;
         if self.configuration.mode == Mode::Observe {
             let message =
                 "the configuration says `mode: Observe`; use `moat plan`, or set `Enforce`";
             return Err(Failure::NotApplied(message.to_owned()));
         }
-        let scope = self.scope();
-        let mut observed = self.observe()?;
         let mut stages = Vec::new();
         for _ in 0..ROUNDS {
             let plan = self.plan(desired, &observed);
@@ -158,7 +174,7 @@ impl Session {
             progress(io, steps > LONG_PLAN, || {
                 format!("carrying out {}", text::count(steps, "call"))
             })?;
-            let outcome = block_on(drive::drive(&mut self.cloud, &plan, &scope));
+            let outcome = self.cloud.drive(&plan, &self.inventory);
             let failures: Vec<String> =
                 outcome.failures().map(|(step, error)| format!("{step}: {error}")).collect();
             match outcome.ending {
@@ -174,12 +190,12 @@ impl Session {
 
     /// Keeps the cloud, if there is a file for it.
     pub(crate) fn save(&self) -> Result<(), Failure> {
-        self.state.as_deref().map_or(Ok(()), |path| embedded::save(&self.cloud, path))
+        self.cloud.save()
     }
 
-    /// Whether the cloud is kept between commands.
-    pub(crate) fn keeps_state(&self) -> bool {
-        self.state.is_some()
+    /// Whether the cloud is there between commands.
+    pub(crate) const fn cloud_lasts(&self) -> bool {
+        self.cloud.lasts()
     }
 
     /// The lines that the findings are about.
@@ -191,10 +207,6 @@ impl Session {
 
     pub(crate) fn writer(&self) -> Writer<'_> {
         Writer::new(&self.cluster, &self.inventory)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope { interfaces: self.inventory.interfaces.keys().cloned().collect() }
     }
 }
 

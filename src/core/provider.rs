@@ -27,7 +27,7 @@ use crate::settings::Quotas;
 ///
 /// Guarantees of the whole: a process may be killed before or after any call inside any method; a later one that observes and
 /// plans again comes to the same end. Nothing without our tags is ever changed, except which groups an exclusive interface of
-/// the scope wears. Assumptions: one process at a time executes steps for a cluster; others may change anything at any
+/// the picture wears. Assumptions: one process at a time executes steps for a cluster; others may change anything at any
 /// moment. No two methods run at once on one provider.
 pub trait Provider {
     /// What the cloud can express and how much of it.
@@ -37,8 +37,8 @@ pub trait Provider {
     /// * Errors: `Throttled`, `Unauthorized`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
-    /// One consistent picture of every group of ours, every interface of `scope`, and every group that one of these wears or
-    /// is recorded to have worn.
+    /// One consistent picture of every group of ours, every interface of `scope`, every other one that wears a group of ours,
+    /// and every group that one of these wears or is recorded to have worn.
     ///
     /// * Guarantees: reads only. All pages of all answers, or an error. Interfaces of the scope that are not there are left out.
     ///   Ours is what bears both of our tags, cluster and number, whatever its name. The rules are in canonical form: one
@@ -83,7 +83,8 @@ pub struct Capabilities {
 /// What a picture is to show besides our groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The interfaces of the inventory.
+    /// The interfaces of the inventory. Others that wear a group of ours, because their pod is gone or nobody names it any
+    /// more, are shown unasked: they are to be given back.
     pub interfaces: BTreeSet<InterfaceId>,
 }
 
@@ -96,10 +97,10 @@ pub struct Observed {
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
-    /// Each interface of the scope that exists. Its prior groups are the groups of others that it wears and, while it wears
+    /// Each interface of the scope that exists, and each other one that wears a group of ours. Its prior groups are the groups of others that it wears and, while it wears
     /// a group of ours, those on its record that still exist: a record that a killed process left behind counts for nothing.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
-    /// The record of each interface of the scope that has one.
+    /// The record of each of these interfaces that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
 }
 

@@ -345,6 +345,14 @@ impl VpcId {
     }
 }
 
+impl FromStr for VpcId {
+    type Err = String;
+
+    fn from_str(id: &str) -> Result<Self, String> {
+        id.to_owned().try_into()
+    }
+}
+
 impl TryFrom<String> for VpcId {
     type Error = String;
 

@@ -1,31 +1,62 @@
-//! `moat apply`: plans, carries the plan out, and reads it back.
+//! `moat apply` and `moat uninstall`: plan, ask, carry the plan out, and read it back.
 
-use moat_core::plan::Plan as CorePlan;
+use std::io::Read;
 
-use crate::args::{Output, Plan};
+use moat_core::compile::Desired;
+use moat_core::plan::Plan;
+
+use crate::args::{Apply, Output, Uninstall};
 use crate::commands::print_json;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::Paint;
+use crate::text::plan::Report;
 use crate::{Exit, Io, text};
 
-pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::open(&arguments.paths, &arguments.input, &[], io)?;
+pub(crate) fn run(arguments: &Apply, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let plan = &arguments.plan;
+    let mut session = Session::open(&plan.paths, &plan.input, &[], io)?;
     let desired = session.compile(io)?;
-    let applied = session.apply(&desired, io);
+    carry_out(&mut session, &desired, plan.output, arguments.yes, io)
+}
+
+/// `moat uninstall`: every interface gets back what it wore, and no group of ours is left.
+pub(crate) fn uninstall(arguments: &Uninstall, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let mut session = Session::without_manifests(&arguments.input, io)?;
+    carry_out(&mut session, &Desired::default(), arguments.output, arguments.yes, io)
+}
+
+fn carry_out(
+    session: &mut Session,
+    desired: &Desired,
+    output: Output,
+    yes: bool,
+    io: &mut Io<'_>,
+) -> Result<Exit, Failure> {
+    let findings = session.all_findings(desired);
+    let observed = session.observe()?;
+    if let Some(place) = session.asks_before().filter(|_| !yes) {
+        let plan = session.plan(desired, &observed);
+        if output == Output::Json && !plan.stages.is_empty() {
+            let message =
+                "with `--output json` nobody can be asked: look at `moat plan`, then give `--yes`";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let writer = session.writer();
+        let report = Report { desired, plan: &plan, findings: &findings, writer };
+        report.groups(&plan.stages, io)?;
+        report.stages(&plan.stages, "to do", io)?;
+        confirm(&plan, place, io)?;
+    }
+    let applied = session.apply(desired, observed, io);
     // What was done before a failure is kept as well: it happened.
     session.save()?;
     let applied = applied?;
     // Nothing is left to do: this plan binds the groups to those that are there.
-    let settled: CorePlan = session.plan(&desired, &applied.observed);
-    let findings = session.all_findings(&desired);
-    let report = text::plan::Report {
-        desired: &desired,
-        plan: &settled,
-        findings: &findings,
-        writer: session.writer(),
-    };
-    match arguments.output {
+    let settled = session.plan(desired, &applied.observed);
+    let writer = session.writer();
+    let report = Report { desired, plan: &settled, findings: &findings, writer };
+    match output {
         Output::Json => print_json(&report.document(&applied.stages, Some(report.is_whole())), io)?,
         Output::Text => {
             let paint = Paint { on: io.terminal.colour };
@@ -36,4 +67,27 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
         }
     }
     Ok(report.exit())
+}
+
+/// Asks whether a plan is to be carried out.
+fn confirm(plan: &Plan, place: &str, io: &mut Io<'_>) -> Result<(), Failure> {
+    let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
+    if steps == 0 {
+        return Ok(());
+    }
+    io.stdout.flush()?;
+    write!(io.stderr, "Carry out {} in {place}? [y/N] ", text::count(steps, "call"))?;
+    io.stderr.flush()?;
+    let mut answer = Vec::new();
+    for byte in Read::bytes(&mut *io.stdin) {
+        let byte = byte?;
+        if byte == b'\n' {
+            break;
+        }
+        answer.push(byte);
+    }
+    if matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes") {
+        return Ok(());
+    }
+    Err(Failure::NotApplied("nobody said yes: answer `y`, or give `--yes`".to_owned()))
 }

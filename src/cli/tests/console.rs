@@ -156,6 +156,7 @@ fn run_moat(words: &[String]) -> String {
             stdout: &mut stdout,
             stderr: &mut stderr,
             terminal: Terminal::default(),
+            connect: &moat_cli::unreachable,
         };
         moat_cli::run(words.iter().map(OsString::from), &mut io)
     };

@@ -87,6 +87,7 @@ fn run(arguments: &[&str], input: &str) -> String {
         stdout: &mut stdout,
         stderr: &mut stderr,
         terminal: Terminal::default(),
+        connect: &moat_cli::unreachable,
     };
     let words = ["moat"].iter().chain(arguments).map(OsString::from);
     let exit = moat_cli::run(words, &mut io);

@@ -11,7 +11,13 @@ use moat_cli::{Io, Terminal};
 fn run(arguments: &[&str], terminal: Terminal) -> (String, String) {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut io = Io { stdin: &mut io::empty(), stdout: &mut stdout, stderr: &mut stderr, terminal };
+    let mut io = Io {
+        stdin: &mut io::empty(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        terminal,
+        connect: &moat_cli::unreachable,
+    };
     moat_cli::run(["moat"].iter().chain(arguments).map(OsString::from), &mut io);
     (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }

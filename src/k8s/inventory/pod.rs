@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use moat_core::finding::Reason;
-use moat_core::inventory::{NamedPort, Pod};
+use moat_core::inventory::{InterfaceId, NamedPort, Pod};
 use moat_core::net::Transport;
 use moat_core::policy::Word;
 use serde_json::Value;
 
 use super::one_of_each_family;
 use crate::reader::{Node, Reader};
+
+/// The annotation that names a pod's branch interface on EKS.
+const POD_ENI: &str = "vpc.amazonaws.com/pod-eni";
 
 impl Reader {
     /// A Pod object; none if it has finished or failed.
@@ -32,7 +35,37 @@ impl Reader {
             None => format!("{}/{}", pod.namespace, pod.name).into(),
         };
         pod.addresses = self.pod_addresses(root);
+        pod.interface = self.branch_interface(root);
         Some(pod)
+    }
+
+    /// The branch interface that the VPC resource controller gave a pod: the annotation is a JSON list of interfaces, of which
+    /// the first carries the pod (amazon-vpc-resource-controller-k8s, `pkg/provider/branch/trunk`).
+    fn branch_interface(&mut self, root: &Node<'_>) -> Option<InterfaceId> {
+        let metadata = root.get("metadata")?;
+        let annotations = metadata.get("annotations")?;
+        let annotation = annotations.get(POD_ENI)?;
+        let text = self.text(&annotation)?;
+        let list: Option<Vec<Value>> = serde_json::from_str(text).ok();
+        let first = list.as_ref().map(|list| list.first());
+        if matches!(first, Some(None)) {
+            return None;
+        }
+        let id = first.flatten().and_then(|first| {
+            let id = first.get("eniId")?.as_str()?;
+            let digits = id.strip_prefix("eni-")?;
+            let is_id = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_alphanumeric());
+            is_id.then(|| InterfaceId(self.word(id)))
+        });
+        if id.is_none() {
+            let message = format!(
+                "`{}` is not a list of interfaces such as [{{\"eniId\": \"eni-0123456789abcdef0\"}}]: the pod counts as one \
+                 without an interface of its own; the VPC resource controller writes this annotation, leave it to it",
+                text.chars().take(60).collect::<String>()
+            );
+            self.note(&annotation, Reason::InvalidField, message);
+        }
+        id
     }
 
     /// `status.podIPs`, or `status.podIP` where it is missing.

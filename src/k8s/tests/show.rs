@@ -133,6 +133,9 @@ fn pod(out: &mut String, pod: &Pod) {
     if let Some(node) = &pod.node {
         let _ = write!(out, " on {node}");
     }
+    if let Some(interface) = &pod.interface {
+        let _ = write!(out, " by {}", interface.0);
+    }
     for port in pod.ports.iter() {
         let _ = write!(out, " {}={}/{}", port.name, port.transport, port.number);
     }

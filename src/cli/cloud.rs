@@ -1,0 +1,214 @@
+//! The cloud that a command works on: the VPC in memory, or an account that the program reaches.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use moat_core::drive::{self, Outcome};
+use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::firewall::{ForeignGroupId, GroupKey, Rule};
+use moat_core::inventory::Inventory;
+use moat_core::net::Prefix;
+use moat_core::plan::Plan;
+use moat_core::policy::{Kind, ObjectRef};
+use moat_core::provider::{Capabilities, Observed, ProviderError, Scope};
+use moat_core::settings::Quotas;
+use moat_k8s::configuration::Configuration;
+use moat_sim::{Sim, block_on};
+
+use crate::args::{Input, Provider};
+use crate::embedded;
+use crate::failure::Failure;
+
+/// An account of a cloud: a [`moat_core::provider::Provider`] whose calls are waited for.
+pub trait Account {
+    /// What the cloud can express and how much of it.
+    ///
+    /// # Errors
+    /// Those of [`moat_core::provider::Provider::capabilities`].
+    fn capabilities(&mut self) -> Result<Capabilities, ProviderError>;
+
+    /// A picture, read with patience: [`drive::observe`].
+    ///
+    /// # Errors
+    /// Those of [`moat_core::provider::Provider::observe`], when waiting did not help.
+    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError>;
+
+    /// Carries a plan out and reads it back: [`drive::drive`].
+    fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan>;
+}
+
+/// What an account is reached for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The owner tag of the groups.
+    pub cluster: String,
+    /// The VPC, such as `vpc-0123456789abcdef0`.
+    pub vpc: String,
+    /// The limits that the configuration tells; others are the account's.
+    pub quotas: Quotas,
+}
+
+/// Reaches an account, or says why not and what to do.
+pub type Connect<'a> = dyn Fn(&Target) -> Result<Box<dyn Account>, String> + 'a;
+
+/// Reaches nothing: this program is built without the cloud.
+///
+/// # Errors
+/// Always.
+pub fn unreachable(_: &Target) -> Result<Box<dyn Account>, String> {
+    Err("this program is built without AWS: build it with its default features".to_owned())
+}
+
+/// Where a command's groups are.
+pub(crate) enum Cloud {
+    /// In memory, kept in a file if there is one.
+    Embedded(Box<Sim>, Option<PathBuf>),
+    /// In a VPC of an account.
+    Account(Box<dyn Account>, String),
+}
+
+impl Cloud {
+    /// The cloud that the arguments name.
+    pub(crate) fn open(
+        configuration: &Configuration,
+        cluster: &str,
+        input: &Input,
+        connect: &Connect<'_>,
+    ) -> Result<Self, Failure> {
+        match input.provider {
+            Provider::Sim => {
+                let sim = embedded::open(configuration, cluster, input.state.as_deref())?;
+                Ok(Self::Embedded(Box::new(sim), input.state.clone()))
+            }
+            Provider::Aws => {
+                let configured = configuration.vpc.as_ref().map(|vpc| vpc.as_str().to_owned());
+                let vpc = input.vpc_id.as_ref().map(|vpc| vpc.as_str().to_owned()).or(configured);
+                let vpc = vpc.ok_or_else(|| {
+                    let message = "`--provider aws` needs to know the VPC: give `--vpc-id`, or `vpc` in the configuration";
+                    Failure::Usage(message.to_owned())
+                })?;
+                let quotas = configuration.quotas.over(Quotas::default());
+                let target = Target { cluster: cluster.to_owned(), vpc, quotas };
+                let account = connect(&target).map_err(Failure::Unreached)?;
+                Ok(Self::Account(account, target.vpc))
+            }
+        }
+    }
+
+    /// Writes into an inventory what the cloud tells of its pods, and says what the cloud and its configuration hold for all.
+    pub(crate) fn place(&mut self, inventory: &mut Inventory) -> Result<Place, Failure> {
+        match self {
+            Self::Embedded(sim, _) => {
+                sim.place(inventory).map_err(|error| Failure::Usage(error.to_string()))?;
+                let config = sim.config();
+                // The embedded VPC keeps its pods in subnets of their own.
+                let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
+                Ok(Place { quotas, pod_subnets, absent: Vec::new() })
+            }
+            Self::Account(account, _) => {
+                let Capabilities { quotas, vpc } =
+                    account.capabilities().map_err(Failure::Unread)?;
+                let absent = take_absent(inventory);
+                let observed = account.observe(&scope(inventory)).map_err(Failure::Unread)?;
+                inventory.vpc = vpc;
+                inventory.interfaces = observed.interfaces;
+                inventory.foreign = observed.state.groups.into_iter().filter_map(others).collect();
+                Ok(Place { quotas, pod_subnets: Vec::new(), absent })
+            }
+        }
+    }
+
+    /// A picture of the interfaces of these pods.
+    pub(crate) fn observe(&mut self, inventory: &Inventory) -> Result<Observed, Failure> {
+        let scope = scope(inventory);
+        let observed = match self {
+            Self::Embedded(sim, _) => block_on(drive::observe(&mut **sim, &scope)),
+            Self::Account(account, _) => account.observe(&scope),
+        };
+        observed.map_err(Failure::Unread)
+    }
+
+    /// Carries a plan out.
+    pub(crate) fn drive<'plan>(
+        &mut self,
+        plan: &'plan Plan,
+        inventory: &Inventory,
+    ) -> Outcome<'plan> {
+        let scope = scope(inventory);
+        match self {
+            Self::Embedded(sim, _) => block_on(drive::drive(&mut **sim, plan, &scope)),
+            Self::Account(account, _) => account.drive(plan, &scope),
+        }
+    }
+
+    /// The VPC of an account.
+    pub(crate) fn vpc(&self) -> Option<&str> {
+        match self {
+            Self::Embedded(..) => None,
+            Self::Account(_, vpc) => Some(vpc),
+        }
+    }
+
+    /// Whether what it holds is worth looking at: an embedded VPC without a file is new each time.
+    pub(crate) const fn lasts(&self) -> bool {
+        matches!(self, Self::Embedded(_, Some(_)) | Self::Account(..))
+    }
+
+    /// Keeps an embedded VPC, if there is a file for it.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
+        match self {
+            Self::Embedded(sim, Some(path)) => embedded::save(sim, path),
+            Self::Embedded(_, None) | Self::Account(..) => Ok(()),
+        }
+    }
+}
+
+/// What holds for all pods of a cloud.
+pub(crate) struct Place {
+    /// The account's limits.
+    pub(crate) quotas: Quotas,
+    /// Where only pods are, if the cloud knows.
+    pub(crate) pod_subnets: Vec<Prefix>,
+    /// The pods that are not there for policies.
+    pub(crate) absent: Vec<Finding>,
+}
+
+/// Takes out the pods without an address: an account has none to give.
+fn take_absent(inventory: &mut Inventory) -> Vec<Finding> {
+    let mut absent = Vec::new();
+    inventory.pods.retain(|pod| {
+        let is_there = !pod.addresses.is_empty();
+        if !is_there {
+            absent.push(Finding {
+                object: ObjectRef {
+                    kind: Kind::Pod,
+                    namespace: Some(pod.namespace.clone()),
+                    name: pod.name.clone(),
+                },
+                path: "".into(),
+                reason: Reason::NotRunning,
+                effect: Effect::Ignored,
+                message: "the pod has no address yet, so policies do not see it: read it again once its `status.podIPs` tell"
+                    .into(),
+                flows: Arc::default(),
+                witness: None,
+                location: None,
+            });
+        }
+        is_there
+    });
+    absent
+}
+
+fn scope(inventory: &Inventory) -> Scope {
+    let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
+    Scope { interfaces: interfaces.collect() }
+}
+
+fn others((key, rules): (GroupKey, BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
+    match key {
+        GroupKey::Foreign(id) => Some((id, rules)),
+        GroupKey::Ours(_) => None,
+    }
+}

@@ -1,0 +1,174 @@
+//! Commands on an account: a VPC in memory stands for it, whose pods' interfaces the annotation of EKS names.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fs;
+use std::rc::Rc;
+
+use moat_cli::{Account, Exit, Io, Target, Terminal};
+use moat_core::drive::{self, Outcome};
+use moat_core::firewall::{GroupKey, State};
+use moat_core::inventory::InterfaceId;
+use moat_core::plan::Plan;
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
+use moat_k8s::{Options, Source};
+use moat_sim::{Config, Sim, block_on};
+use tempfile::TempDir;
+
+const MANIFESTS: &str = r#"
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {vpc.amazonaws.com/pod-eni: '[{"eniId":"eni-0a"}]'}}, status: {podIP: 10.0.0.9}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}, annotations: {vpc.amazonaws.com/pod-eni: '[{"eniId":"eni-0b"}]'}}, status: {podIP: 10.0.0.10}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: starting, namespace: shop, labels: {app: db}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
+"#;
+
+/// One VPC, which commands reach one after the other.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Sim>>);
+
+impl Account for Shared {
+    fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
+        block_on(self.0.borrow_mut().capabilities())
+    }
+
+    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        block_on(drive::observe(&mut *self.0.borrow_mut(), scope))
+    }
+
+    fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan> {
+        block_on(drive::drive(&mut *self.0.borrow_mut(), plan, scope))
+    }
+}
+
+struct Fixture {
+    vpc: Shared,
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("shop.yaml"), MANIFESTS).unwrap();
+        let source = Source { name: "shop.yaml".into(), bytes: MANIFESTS.as_bytes().into() };
+        let mut read = moat_k8s::read(&[source], &Options::default());
+        read.inventory.pods.retain(|pod| !pod.addresses.is_empty());
+        let mut sim = Sim::new(Config::default());
+        sim.place(&mut read.inventory).unwrap();
+        Self { vpc: Shared(Rc::new(RefCell::new(sim))), folder }
+    }
+
+    fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let connect = |target: &Target| -> Result<Box<dyn Account>, String> {
+            assert_eq!((&*target.cluster, &*target.vpc), ("default", "vpc-0a1"));
+            Ok(Box::new(self.vpc.clone()))
+        };
+        let exit = {
+            let mut io = Io {
+                stdin: &mut answer.as_bytes(),
+                stdout: &mut stdout,
+                stderr: &mut stderr,
+                terminal: Terminal::default(),
+                connect: &connect,
+            };
+            let folder = self.folder.path().display().to_string();
+            let words = arguments.iter().map(|word| word.replace("FOLDER", &folder));
+            let account = ["--provider", "aws", "--vpc-id", "vpc-0a1"].map(str::to_owned);
+            let words = ["moat".to_owned()].into_iter().chain(words).chain(account);
+            moat_cli::run(words.map(OsString::from), &mut io)
+        };
+        (exit, String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap())
+    }
+}
+
+#[test]
+fn an_account_is_changed_only_after_a_yes() {
+    let fixture = Fixture::new();
+    let before = held(&fixture);
+    let (exit, text) = fixture.run(&["apply", "FOLDER"], "no\n");
+    assert_eq!(exit, Exit::Failed, "{text}");
+    assert!(text.contains("to do)"), "{text}");
+    assert!(text.contains("in vpc-0a1? [y/N] error: not applied: nobody said yes"), "{text}");
+    assert_eq!(held(&fixture), before);
+
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--output", "json"], "");
+    assert_eq!(exit, Exit::Failed, "{text}");
+    assert!(text.contains("give `--yes`"), "{text}");
+
+    let (exit, text) = fixture.run(&["apply", "FOLDER"], "y\n");
+    assert_ne!(exit, Exit::Failed, "{text}");
+    assert!(text.contains("done)"), "{text}");
+    assert_ne!(held(&fixture), before);
+}
+
+#[test]
+fn a_pod_without_an_address_is_reported_and_not_there() {
+    let (_, text) = Fixture::new().run(&["plan", "FOLDER"], "");
+    assert!(text.contains("NotRunning"), "{text}");
+    assert!(text.contains("shop/starting"), "{text}");
+}
+
+#[test]
+fn explain_answers_from_what_the_account_holds() {
+    let fixture = Fixture::new();
+    let flow = ["explain", "shop/db", "shop/web", "tcp/5432", "FOLDER"];
+    let denied = ["explain", "shop/web", "shop/db", "tcp/22", "FOLDER"];
+    let (exit, text) = fixture.run(&denied, "");
+    assert_eq!(exit, Exit::Findings, "{text}");
+    assert!(text.contains("NotApplied"), "{text}");
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    for command in [flow, denied] {
+        let (exit, text) = fixture.run(&command, "");
+        assert_eq!(exit, Exit::Clean, "{text}");
+    }
+}
+
+#[test]
+fn uninstalling_gives_back_what_was_found_even_when_the_manifests_are_gone() {
+    let fixture = Fixture::new();
+    let found = held(&fixture);
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_ne!(held(&fixture), found);
+    let (exit, text) = fixture.run(&["uninstall", "--yes"], "");
+    assert_eq!(exit, Exit::Clean, "{text}");
+    assert_eq!(held(&fixture), found);
+    let (_, text) = fixture.run(&["uninstall"], "");
+    assert!(!text.contains("[y/N]"), "nothing is left to do: {text}");
+}
+
+#[test]
+fn a_program_without_the_account_says_so() {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut io = Io {
+        stdin: &mut std::io::empty(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        terminal: Terminal::default(),
+        connect: &moat_cli::unreachable,
+    };
+    let words = ["moat", "uninstall", "--provider", "aws", "--vpc-id", "vpc-0a1"];
+    assert_eq!(moat_cli::run(words.map(OsString::from), &mut io), Exit::Failed);
+    assert_eq!(
+        String::from_utf8(stderr).unwrap(),
+        "error: cannot reach the cloud: this program is built without AWS: build it with its default features\n"
+    );
+}
+
+fn held(fixture: &Fixture) -> State {
+    let mut sim = fixture.vpc.0.borrow_mut();
+    let scope = Scope { interfaces: ["eni-0a", "eni-0b"].map(|id| InterfaceId(id.into())).into() };
+    let mut state = block_on(drive::observe(&mut *sim, &scope)).unwrap().state;
+    state.groups.retain(|key, _| matches!(key, GroupKey::Ours(_)));
+    state
+}
