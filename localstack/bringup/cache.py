@@ -33,13 +33,22 @@ def home():
 
 def python():
     """The installed interpreter; under `localstack/up --` the one that LocalStack runs on."""
-    return os.environ.get("MOAT_LOCALSTACK_PYTHON") or prepare(REQUIREMENTS).python
+    return os.environ.get("MOAT_LOCALSTACK_PYTHON") or prepare().python
 
 
-def prepare(requirements):
-    """The installation for these requirements; installs it if it is not there. Several callers wait for one."""
+def become(name, *arguments):
+    """Goes on as the installed interpreter with these arguments, where the packages of this folder can be imported."""
+    try:
+        path = python()
+    except Failure as failure:
+        sys.exit(f"localstack/{name}: {failure}")
+    os.execve(path, [path, "-B", *arguments], {**os.environ, "PYTHONPATH": os.path.dirname(REQUIREMENTS)})
+
+
+def prepare():
+    """The installation; made if it is not there. Several callers wait for one."""
     python = interpreter()
-    with open(requirements, "rb") as pins:
+    with open(REQUIREMENTS, "rb") as pins:
         digest = hashlib.sha256(pins.read() + version(python)).hexdigest()[:16]
     root = os.path.join(home(), digest)
     os.makedirs(root, exist_ok=True)
@@ -47,17 +56,17 @@ def prepare(requirements):
         fcntl.flock(lock, fcntl.LOCK_EX)
         installed, complete = Installed(root), os.path.join(root, "complete")
         if not os.path.exists(complete):
-            install(python, requirements, installed)
+            install(python, installed)
             open(complete, "w").close()
     return installed
 
 
-def install(python, requirements, installed):
-    print(f"localstack: installing {requirements} into {installed.root} (once)", file=sys.stderr, flush=True)
+def install(python, installed):
+    print(f"localstack: installing LocalStack into {installed.root} (once)", file=sys.stderr, flush=True)
     shutil.rmtree(os.path.join(installed.root, "venv"), ignore_errors=True)
     os.makedirs(installed.warm, exist_ok=True)
     run(python, "-m", "venv", os.path.join(installed.root, "venv"))
-    run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "-r", requirements)
+    run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "-r", REQUIREMENTS)
 
 
 def interpreter():

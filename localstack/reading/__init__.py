@@ -1,0 +1,1 @@
+"""What EC2 answers, read without a line of Moat's."""
