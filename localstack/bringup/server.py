@@ -86,6 +86,7 @@ def spawn(installed, port, state, fidelity, detach):
         "HOME": os.path.join(state, "home"),
         "PYTHONPATH": HERE,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MOAT_LOCALSTACK_STATE": state,
         "FILESYSTEM_ROOT": files,
         "OVERRIDE_IN_DOCKER": "0",
         "SERVICES": "ec2",

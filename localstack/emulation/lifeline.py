@@ -1,6 +1,7 @@
-"""Ends this process when standard input closes, that is when whoever started it has ended, however it ended."""
+"""Ends this process, and its state, when standard input closes: whoever started it has ended, however it ended."""
 
 import os
+import shutil
 import sys
 import threading
 
@@ -13,4 +14,7 @@ def hold():
 def watch():
     while os.read(sys.stdin.fileno(), 4096):
         pass
+    state = os.environ.get("MOAT_LOCALSTACK_STATE")
+    if state:
+        shutil.rmtree(state, ignore_errors=True)
     os._exit(0)

@@ -62,6 +62,7 @@ class Up(unittest.TestCase):
         process.kill()
         process.wait()
         self.assertTrue(gone(said["MOAT_LOCALSTACK_PID"]))
+        self.assertFalse(os.path.exists(os.path.dirname(said["MOAT_LOCALSTACK_LOG"])))
         process.stdin.close()
         process.stdout.close()
 

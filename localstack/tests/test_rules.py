@@ -1,5 +1,7 @@
 """Rules of security groups."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from .case import Case, permission, shape
 
 TEN, EIGHT = "10.0.0.0/8", "2001:db8::/32"
@@ -135,6 +137,21 @@ class Whole(Case):
         group = self.group()
         self.authorize(group, permission(start=1, lists=[self.prefixes("IPv4", 60)]), permission(start=1, six=[EIGHT]))
         self.refused("RulesPerSecurityGroupLimitExceeded", self.authorize, group, permission(start=2, four=[TEN]))
+
+    def test_calls_side_by_side_lose_nothing_and_keep_the_quota(self):
+        group = self.group()
+        self.faults(quotas={"rules_per_group": 10})
+
+        def one(port):
+            try:
+                return self.authorize(group, permission(start=port, four=[TEN])) and "done"
+            except self.ec2.exceptions.ClientError as refusal:
+                return refusal.response["Error"]["Code"]
+
+        with ThreadPoolExecutor(8) as pool:
+            got = sorted(pool.map(one, range(16)))
+        self.assertEqual(got, ["RulesPerSecurityGroupLimitExceeded"] * 6 + ["done"] * 10)
+        self.assertEqual(len(self.rules(group)), 10)
 
     def test_a_quota_can_be_another(self):
         group = self.group()
