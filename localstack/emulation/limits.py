@@ -1,8 +1,7 @@
 """The quotas of each account: what AWS grants at first, and what a test sets instead."""
 
-# VPC, "Amazon VPC quotas": the defaults of "VPC security groups per Region", "Inbound or outbound rules per security
-# group" ("enforced separately for IPv4 rules and IPv6 rules"), "Security groups per network interface", and "Rules per
-# network ACL" (the text counts the final deny; a published test says that it does not count).
+# VPC, "Amazon VPC quotas": VPC security groups per Region, inbound or outbound rules per security group, security groups per
+# network interface, rules per network ACL.
 DEFAULTS = {"groups": 2500, "rules_per_group": 60, "groups_per_interface": 5, "entries_per_acl": 20}
 raised = {}  # account → what differs from the defaults
 

@@ -42,6 +42,13 @@ class Kept(Acls):
         self.ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
         self.assertEqual(self.numbers(acl=acl["NetworkAclId"]), [100, 101, 32767, 32768])
 
+    def test_a_changed_default_acl_gains_no_ipv6_allow(self):
+        vpc = self.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        acl = self.ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["NetworkAcls"][0]["NetworkAclId"]
+        self.entry(5, acl=acl)
+        self.ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
+        self.assertEqual((self.numbers(acl=acl), self.numbers(acl=acl, egress=True)), ([5, 100, 32767, 32768], [100, 101, 32767, 32768]))
+
     def test_icmp_type_and_code_read_back_zero_included(self):
         pairs = [(0, 0), (3, 4), (8, -1), (255, 255), (-1, -1)]
         for number, (kind, code) in enumerate(pairs, 1):
@@ -94,7 +101,7 @@ class Refused(Acls):
         self.refused("InvalidNetworkAclID.NotFound", self.ec2.describe_network_acls, NetworkAclIds=["acl-0123456789abcdef0"])
 
     def test_the_quota_counts_families_and_directions_apart(self):
-        for number in range(1, 21):
+        for number in range(1, 20):
             self.entry(number)
             self.entry(number + 100, **SIX)
         self.refused("NetworkAclEntryLimitExceeded", self.entry, 50)

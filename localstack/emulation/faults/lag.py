@@ -1,7 +1,8 @@
 """Reads that lag behind writes.
 
-EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "a command you run might not immediately be visible to subsequent commands";
-InvalidGroup.NotFound "can occur because the ID of a recently created security group has not propagated through the system".
+EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API": "the result of an API command you run that affects your Amazon EC2 resources might
+not be immediately visible to all subsequent commands you run"; "its ID might not have propagated throughout the system, and you will get
+an error responding that the resource does not exist".
 """
 
 import json

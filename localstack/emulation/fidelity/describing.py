@@ -42,9 +42,9 @@ def text(value):
 
 
 def pattern(value):
-    """EC2, "Filtering using the CLI and API": "You can also use wildcards with the filter values. An asterisk (*)
-    matches zero or more characters, and a question mark (?) matches zero or one character"; a backslash takes a
-    wildcard literally; "Filter values are case-sensitive"."""
+    """EC2, "List and filter using the CLI and API": "You can use wildcards with the filter values. An asterisk (*) matches zero
+    or more characters, and a question mark (?) matches zero or one character"; "Filter values are case sensitive"; "Your search
+    can include the literal values of the wildcard characters; you just need to escape them with a backslash"."""
     parts = []
     for each in re.findall(r"\\[*?\\]|.", str(value), re.DOTALL):
         parts.append({"*": ".*", "?": ".?"}.get(each) or re.escape(each[-1] if len(each) == 2 else each))

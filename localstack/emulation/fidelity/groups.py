@@ -33,8 +33,8 @@ def create_security_group(ec2, request):
 
 @instead(models.SecurityGroupBackend, "create_security_group")
 def default_group(former, self, name, *arguments, **named):
-    """VPC, "Default security groups for your VPCs": a default group allows "all inbound traffic" with itself as the source;
-    the emulation leaves the rule out."""
+    """VPC, "Default security groups for your VPCs": "Allows inbound traffic from all resources that are assigned to this security
+    group. The source is the ID of this security group"; the emulation leaves the rule out."""
     group = former(self, name, *arguments, **named)
     if group.is_default and not group.ingress_rules:
         itself = permission.Permission("-1", -1, -1, "ReferencedGroupId", group.id)

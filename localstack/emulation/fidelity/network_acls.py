@@ -20,8 +20,8 @@ EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 @answers
 def create_network_acl(ec2, request):
-    """API, CreateNetworkAcl: VPC, "Custom network ACLs": "each custom network ACL denies all inbound and outbound traffic until you add
-    rules"; the answer lists the final denies. ClientToken: the same token gives the same ACL."""
+    """VPC, "Create a network ACL": "By default, a network ACL that you create blocks all inbound and outbound traffic until you add
+    rules"; the answer lists the final denies. API, CreateNetworkAcl.ClientToken: the same token gives the same ACL."""
     token = request.get("ClientToken")
     for acl in ec2.network_acls.values():
         if token and getattr(acl, "token", None) == token:
@@ -34,8 +34,8 @@ def create_network_acl(ec2, request):
 
 @instead(models.NetworkAclBackend, "create_network_acl")
 def with_final_entries(former, self, *arguments, **named):
-    """VPC, "Network ACL rules": each ACL "also includes a rule whose rule number is an asterisk (*)", for IPv4 and, in a VPC with
-    IPv6, for IPv6; its numbers are 32767 and 32768. The default ACL allows everything before that."""
+    """VPC, "Default network ACL": "Each network ACL also includes a rule whose rule number is an asterisk (*)"; "Amazon VPC quotas": "the
+    default deny rules (rule number 32767 for IPv4 and 32768 for IPv6, or an asterisk * in the Amazon VPC console)"."""
     acl = former(self, *arguments, **named)
     acl.network_acl_entries.clear()
     complete(self, acl, 4)
@@ -46,8 +46,10 @@ def with_final_entries(former, self, *arguments, **named):
 
 @instead(vpcs.VPCBackend, "associate_vpc_cidr_block")
 def with_ipv6(former, self, vpc_id, *arguments, **named):
-    """VPC, "Default network ACL": "If you add an IPv6 CIDR block to your VPC, we add a rule that allows all IPv6 traffic" (number 101),
-    as long as the default ACL's entries were not changed; and the final deny to every ACL."""
+    """VPC, "Default network ACL": "If you create a VPC with an IPv6 CIDR block or if you associate an IPv6 CIDR block with your existing
+    VPC, we automatically add rules that allow all IPv6 traffic to flow in and out of your subnet" (number 101). "We also add rules
+    whose rule numbers are an asterisk"; "If you've modified the inbound rules of your default network ACL, we do not automatically
+    add an ALLOW rule for inbound IPv6 traffic"; likewise outbound."""
     before = self.get_vpc(vpc_id).get_cidr_block_association_set(ipv6=True)
     answer = former(self, vpc_id, *arguments, **named)
     if not before and self.get_vpc(vpc_id).get_cidr_block_association_set(ipv6=True):
@@ -59,7 +61,7 @@ def with_ipv6(former, self, vpc_id, *arguments, **named):
 
 def complete(ec2, acl, family):
     for egress in (True, False):
-        if acl.default:
+        if acl.default and (family == 4 or [each.rule_number for each in acl.network_acl_entries if each.egress == egress] == [100, FINAL[4]]):
             keep(acl, entry(ec2, acl, {4: 100, 6: 101}[family], "-1", "allow", egress, family, EVERYWHERE[family]))
         keep(acl, entry(ec2, acl, FINAL[family], "-1", "deny", egress, family, EVERYWHERE[family]))
 
@@ -215,9 +217,9 @@ def detail(protocol, family, request):
 
 
 def within_quota(ec2, acl, made):
-    """VPC, "Amazon VPC quotas", rules per network ACL: "This is the one-way quota for a single network ACL. This quota is enforced separately
-    for IPv4 rules and IPv6 rules". Seen: the final deny does not count; AWS's own text counts it."""
-    used = sum(each.egress == made.egress and bool(each.cidr_block) == bool(made.cidr_block) and each.rule_number < 32767 for each in acl.network_acl_entries)
+    """VPC, "Amazon VPC quotas", rules per network ACL: "This is a one-way quota. This quota is enforced separately for IPv4 rules and IPv6
+    rules"; "This quota includes the default deny rules". Seen: a published test counts without them."""
+    used = sum(each.egress == made.egress and bool(each.cidr_block) == bool(made.cidr_block) for each in acl.network_acl_entries)
     if used >= limits.quota(ec2, "entries_per_acl"):
         refuse("NetworkAclEntryLimitExceeded", "The maximum number of network acl entries has been reached.")
 

@@ -7,8 +7,10 @@ from .rule import identity
 
 def rules(backend, group, egress):
     """VPC, "Amazon VPC quotas", inbound or outbound rules per security group: "This quota is enforced separately for IPv4 rules and
-    IPv6 rules"; "A rule that references a security group or prefix list ID counts as one rule each for IPv4 and IPv6"
-    (older text), a prefix list as its MaxEntries. Unproven: here a list counts in its own family only."""
+    IPv6 rules"; "Security group size": "A rule that references another security group counts as one rule, no matter the size of
+    the referenced security group"; "A rule that references a customer-managed prefix list counts as the maximum size of the
+    prefix list". Seen (jantman/awslimitchecker#431): a reference counts in both families. Unproven: a list counts in its own
+    family only."""
     used = {4: 0, 6: 0}
     for rule in group.egress_rules if egress else group.ingress_rules:
         for family, cost in costs(backend, identity(rule)).items():
@@ -29,14 +31,14 @@ def costs(backend, permission):
 
 
 def groups(backend):
-    """VPC, "Amazon VPC quotas": "VPC security groups per Region"; EC2, error codes: SecurityGroupLimitExceeded."""
+    """VPC, "Amazon VPC quotas", VPC security groups per Region; EC2, error codes: SecurityGroupLimitExceeded."""
     if sum(len(groups) for groups in backend.groups.values()) >= limits.quota(backend, "groups"):
         refuse("SecurityGroupLimitExceeded", "The maximum number of security groups has been reached.")
 
 
 def worn(backend, count, creating):
-    """VPC, "Amazon VPC quotas": "Security groups per network interface". Seen: SecurityGroupsPerInterfaceLimitExceeded when
-    an interface is modified (cloud-custodian/cloud-custodian#9787), InvalidParameterValue when one is created
+    """VPC, "Amazon VPC quotas", security groups per network interface. Seen: SecurityGroupsPerInterfaceLimitExceeded when an
+    interface is modified (cloud-custodian/cloud-custodian#9787), InvalidParameterValue when one is created
     (aws/amazon-vpc-resource-controller-k8s#583)."""
     limit = limits.quota(backend, "groups_per_interface")
     if count > limit and creating:

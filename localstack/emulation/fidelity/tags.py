@@ -10,8 +10,8 @@ from .action import instead, refuse
 
 @instead(tag_models.TagBackend, "create_tags")
 def limited(former, self, resource_ids, tags):
-    """EC2, "Tag restrictions": "Maximum key length - 128 Unicode characters", "Maximum value length - 256 Unicode
-    characters", "The aws: prefix is reserved for AWS use"."""
+    """EC2, "Tag restrictions": "Maximum key length – 128 Unicode characters in UTF-8", "Maximum value length – 256 Unicode characters
+    in UTF-8", "The aws: prefix is reserved for AWS use"."""
     for key, value in tags.items():
         if not key or len(key) > 128:
             refuse("InvalidParameterValue", "Tag key exceeds the maximum length of 128 characters")
@@ -71,5 +71,6 @@ def requested(request, kind):
 
 
 def forget(backend, identifier):
-    """EC2, "Tag your resources": deleting a resource deletes its tags; the emulation keeps them for ever."""
+    """EC2, "Tag your Amazon EC2 resources": "After you delete a resource, [its tags] will be gradually disassociated from the resource and be
+    permanently deleted"; the emulation keeps them."""
     backend.tags.pop(identifier, None)
