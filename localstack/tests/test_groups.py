@@ -115,7 +115,7 @@ class Described(Case):
         self.assertEqual((len(rows["SecurityGroupRules"]), bool(rows["NextToken"])), (7, True))
         for wrong in (4, 1001):
             self.refused("InvalidParameterValue", self.ec2.describe_security_groups, MaxResults=wrong)
-        self.refused("InvalidNextToken", self.ec2.describe_security_groups, MaxResults=5, NextToken="x")
+        self.refused("InvalidPaginationToken", self.ec2.describe_security_groups, MaxResults=5, NextToken="x")
 
 
 class Tagged(Case):

@@ -1,7 +1,7 @@
 """The token buckets of the EC2 API.
 
-EC2 Developer Guide, "Request throttling for the Amazon EC2 API": "The EC2 API uses the token bucket algorithm"; the sizes and
-refill rates are its tables. Each action has a bucket of its own.
+EC2 Developer Guide, "Request throttling for the Amazon EC2 API": a bucket of tokens for each action of an
+account in a Region; the sizes and refill rates are its tables.
 """
 
 import time

@@ -53,7 +53,8 @@ def pattern(value):
 
 def page(request, key, items, lowest=5, with_ids=None):
     """API, DescribeSecurityGroups.MaxResults: "This value can be between 5 and 1000. If this parameter is not specified,
-    then all items are returned"; NextToken: "This value is null when there are no more items to return"."""
+    then all items are returned"; NextToken: "This value is null when there are no more items to return"; EC2, error
+    codes: InvalidPaginationToken."""
     limit, token = request.get("MaxResults"), request.get("NextToken")
     if limit is None and token is None:
         return {key: items}
@@ -63,7 +64,7 @@ def page(request, key, items, lowest=5, with_ids=None):
     if with_ids and request.get(with_ids):
         refuse("InvalidParameterCombination", f"The parameter {with_ids} cannot be used with the parameter maxResults")
     if token is not None and not re.fullmatch(r"page-\d+", token):
-        refuse("InvalidNextToken", f"The token '{token}' is invalid")
+        refuse("InvalidPaginationToken", f"The token '{token}' is invalid")
     start = int(token[5:]) if token else 0
     answer = {key: items[start : start + limit]}
     if start + limit < len(items):

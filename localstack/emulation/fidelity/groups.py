@@ -46,8 +46,8 @@ def default_group(former, self, name, *arguments, **named):
 def delete_security_group(ec2, request):
     """API, DeleteSecurityGroup: "If you attempt to delete a security group that is associated with an instance or network interface,
     is referenced by another security group in the same VPC, or has a VPC association, the operation fails with
-    DependencyViolation"; EC2, error codes, CannotDelete: "Occurs when you try to delete resources that cannot be deleted", the
-    default group. The answer bears the GroupId."""
+    DependencyViolation"; VPC, "Default security groups for your VPCs": "You can't delete a default security group. If you try to
+    delete it, we return the following error: Client.CannotDelete". The answer bears the GroupId."""
     group = asked(ec2, request)
     if group.is_default:
         refuse("CannotDelete", f'the specified group: "{group.id}" name: "{group.name}" cannot be deleted by a user')
@@ -103,8 +103,7 @@ def asked(ec2, request):
 
 
 def known(ec2, identifier):
-    """EC2, error codes: InvalidGroupId.Malformed, "The specified security group ID is malformed"; InvalidGroup.NotFound, "The
-    specified security group does not exist"."""
+    """EC2, error codes: InvalidGroupId.Malformed, InvalidGroup.NotFound."""
     if not re.fullmatch(r"sg-[0-9a-f]{8}(?:[0-9a-f]{9})?", identifier):
         refuse("InvalidGroupId.Malformed", f"The security group ID '{identifier}' is malformed")
     return rule.find(ec2, identifier) or refuse("InvalidGroup.NotFound", f"The security group '{identifier}' does not exist")

@@ -69,8 +69,7 @@ def modify_network_interface_attribute(ec2, request):
 
 
 def at(ec2, identifier):
-    """EC2, error codes: InvalidNetworkInterfaceId.Malformed, "The specified network interface ID is malformed";
-    InvalidNetworkInterfaceID.NotFound, "The specified network interface does not exist"."""
+    """EC2, error codes: InvalidNetworkInterfaceId.Malformed, InvalidNetworkInterfaceID.NotFound."""
     if not re.fullmatch(r"eni-[0-9a-f]{8}(?:[0-9a-f]{9})?", identifier):
         refuse("InvalidNetworkInterfaceId.Malformed", f"The network interface ID '{identifier}' is malformed")
     return ec2.enis.get(identifier) or refuse("InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{identifier}' does not exist")
@@ -169,7 +168,7 @@ models.NetworkInterface.group_set = property(its_own)
 
 def assignable(ec2, subnet, address):
     """VPC, "Subnet sizing": "The first four IP addresses and the last IP address in each subnet CIDR block are not available for your
-    use"; EC2, error codes, InvalidIPAddress.InUse: "The specified IP address is already in use"."""
+    use"; EC2, error codes, InvalidIPAddress.InUse."""
     try:
         wanted = ipaddress.ip_address(address)
     except ValueError:

@@ -78,8 +78,8 @@ def wanted(protocol, start, end, kind, peer, description, strict):
 
 
 def service(protocol, start, end):
-    """API, IpPermission.IpProtocol: "The IP protocol name (tcp, udp, icmp, icmpv6) or number. Use -1 to specify all
-    protocols"; seen (hashicorp/terraform-provider-aws#1793): another name is an "Unknown protocol"."""
+    """API, IpPermission.IpProtocol: "The IP protocol name (tcp, udp, icmp, icmpv6) or number [...]. Use -1 to specify
+    all protocols"; seen (hashicorp/terraform-provider-aws#1793): another name is an "Unknown protocol"."""
     name = str(protocol).lower() if protocol is not None else None
     if name is None:
         refuse("InvalidParameterValue", "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.")
