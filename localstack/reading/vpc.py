@@ -1,5 +1,7 @@
 """One VPC's groups, rules and interfaces, page by page, as plain values."""
 
+from ipaddress import ip_address
+
 
 def read(ec2, vpc):
     own = [{"Name": "vpc-id", "Values": [vpc]}]
@@ -23,7 +25,7 @@ def read(ec2, vpc):
                 "groups": sorted(group["GroupId"] for group in each["Groups"]),
                 "tags": tags(each.get("TagSet")),
             }
-            for each in sorted(interfaces, key=lambda each: each["NetworkInterfaceId"])
+            for each in sorted(interfaces, key=lambda each: ip_address(each["PrivateIpAddress"]))
         ],
     }
 

@@ -9,4 +9,4 @@ Each fix is one function whose text begins with the statement that it follows:
     unproven our reading where AWS says nothing; Moat must not depend on it
 """
 
-from . import groups, interfaces, network_acls, prefix_lists, rules, subnets, tags, trunks  # noqa: F401
+from . import groups, interfaces, network_acls, prefix_lists, rules, service_quotas, subnets, tags, trunks  # noqa: F401
