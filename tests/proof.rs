@@ -1,9 +1,12 @@
 //! P1 and P3 proven as sets, where `differential.rs` samples packets.
 
-use moat_core::compile::compile;
+use moat_core::compile::{Desired, compile};
 use moat_core::finding::Effect;
+use moat_core::firewall::{GroupKey, Peer, Rule};
+use moat_core::flow::{Endpoint, Flow};
+use moat_core::policy::Direction;
 use moat_tests::differential::{Disagreement, compare};
-use moat_tests::generate::{QuotaChoice, cluster};
+use moat_tests::generate::{Cluster, QuotaChoice, cluster};
 use moat_tests::proof::{Minimum, Proof, minimum, prove};
 use moat_tests::run::{Amount, over_seeds};
 
@@ -56,4 +59,47 @@ fn no_set_of_prefix_rules_has_fewer() {
         total += rules;
     }
     assert!(total > 500, "{total} rules are too few to tell");
+}
+
+/// Whether a rule lets a flow through at its end.
+fn carries(rule: &Rule, flow: &Flow, made: &Cluster, desired: &Desired) -> bool {
+    let remote = match rule.direction {
+        Direction::Ingress => flow.source,
+        Direction::Egress => flow.destination,
+    };
+    let named = match (&rule.peer, remote) {
+        (Peer::Prefix(prefix), _) => {
+            let address = remote.address(&made.inventory, flow.family);
+            address.is_some_and(|address| prefix.contains(address))
+        }
+        (Peer::Group(GroupKey::Ours(number)), Endpoint::Pod(pod)) => {
+            desired.wearers.get(number).is_some_and(|pods| pods.contains(&pod))
+        }
+        (Peer::Group(_), _) => false,
+    };
+    named && rule.shape.services().contains(flow.service)
+}
+
+#[test]
+fn the_witness_of_a_reference_passes_by_that_reference_alone() {
+    let (mut proven, mut without) = (0, 0);
+    for seed in 23_000..23_150 {
+        let made = cluster(seed, QuotaChoice::Unlimited);
+        let desired = compile(&made.policies, &made.inventory, &made.settings);
+        for ((group, rule), reason) in &desired.reasons {
+            let Peer::Group(GroupKey::Ours(_)) = rule.peer else { continue };
+            let Some(flow) = &reason.witness else {
+                without += 1;
+                continue;
+            };
+            let rules = &desired.state.groups[&GroupKey::Ours(*group)];
+            let alike = rules.iter().filter(|other| other.direction == rule.direction);
+            let carriers: Vec<&Rule> =
+                alike.filter(|other| carries(other, flow, &made, &desired)).collect();
+            assert_eq!(carriers, [rule], "seed {seed}: {}", flow.display(&made.inventory));
+            proven += 1;
+        }
+    }
+    println!("{proven} references with a witness, {without} without");
+    assert!(proven > 300, "{proven} are too few to tell");
 }
