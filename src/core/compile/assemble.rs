@@ -128,7 +128,7 @@ fn reference_witness(
         LinePeer::Members(ids) => ids.iter().copied().collect(),
         LinePeer::Prefix(_) | LinePeer::Copied(_) => return None,
     };
-    let grant = class.grants.clone().map(|grant| grant.and_then(|id| meaning.grants.get(id)));
+    let grant = class.grants.map(|grant| grant.and_then(|id| meaning.grants.get(id)));
     let [ingress, egress] = grant;
     let addresses = match direction {
         Direction::Ingress => &ingress?.addresses,
