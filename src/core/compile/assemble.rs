@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::class::{Class, ClassId, Classes, worn_foreign};
+use super::class::{Classes, worn_foreign};
 use super::cohort::Concession;
-use super::layout::{Layout, Line, LinePeer};
+use super::layout::{Layout, LinePeer};
 use super::meaning::Meaning;
 use super::served::Served;
+use super::witness::witness;
 use super::{Counts, Desired, RuleReason, loss, notes};
 use crate::finding::Finding;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
-use crate::flow::{Endpoint, Flow};
-use crate::inventory::PodIndex;
 use crate::net::Family;
 use crate::policy::Direction;
 use crate::settings::OnQuota;
@@ -22,7 +21,6 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
     wear(meaning, classes, layout, &mut desired);
     let mut served = Served::new(meaning, classes);
     for (id, class) in classes.list.iter().enumerate() {
-        let members: Vec<PodIndex> = class.pods(meaning).collect();
         let accepting = Direction::BOTH.map(|direction| served.accepting(class, direction));
         let carved = class.grants.map(|grant| {
             let grant = grant.and_then(|grant| meaning.grants.get(grant));
@@ -38,8 +36,7 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
                 };
                 let reason = RuleReason {
                     serves: served.by(accepting, carved, line),
-                    witness: witness(meaning, &members, *direction, line)
-                        .or_else(|| reference_witness(meaning, classes, class, *direction, line)),
+                    witness: witness(meaning, classes, class, *direction, line),
                 };
                 rules.insert(rule.clone());
                 desired.reasons.insert((*number, rule), reason);
@@ -91,72 +88,6 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
     for pods in desired.wearers.values_mut() {
         pods.sort_unstable();
     }
-}
-
-/// A flow that no other prefix rule of the group and direction lets through.
-fn witness(
-    meaning: &Meaning<'_>,
-    members: &[PodIndex],
-    direction: Direction,
-    line: &Line,
-) -> Option<Flow> {
-    let (address, service) = line.witness?;
-    let family = Family::of(address);
-    let has = |pod: &&PodIndex| {
-        meaning.inventory.pod(**pod).is_some_and(|pod| pod.address(family).is_some())
-    };
-    let here = Endpoint::Pod(*members.iter().find(has)?);
-    let there = meaning.cohorts.bearer(address).map_or(Endpoint::Address(address), Endpoint::Pod);
-    let (source, destination) = match direction {
-        Direction::Ingress => (there, here),
-        Direction::Egress => (here, there),
-    };
-    (here != there).then_some(Flow { source, destination, family, service })
-}
-
-/// A flow with a pod that a reference names, which no prefix rule of the class lets through; none where the reference names nobody else
-/// than the wearer itself, or prefix rules let its services through as well.
-fn reference_witness(
-    meaning: &Meaning<'_>,
-    classes: &Classes,
-    class: &Class,
-    direction: Direction,
-    line: &Line,
-) -> Option<Flow> {
-    let named: Vec<ClassId> = match &line.peer {
-        LinePeer::Class(id) => vec![*id],
-        LinePeer::Members(ids) => ids.iter().copied().collect(),
-        LinePeer::Prefix(_) | LinePeer::Copied(_) => return None,
-    };
-    let grant = class.grants.map(|grant| grant.and_then(|id| meaning.grants.get(id)));
-    let [ingress, egress] = grant;
-    let addresses = match direction {
-        Direction::Ingress => &ingress?.addresses,
-        Direction::Egress => &egress?.addresses,
-    };
-    let services = line.shape.services();
-    let others = named.iter().filter_map(|id| classes.list.get(*id));
-    for there in others.flat_map(|other| other.pods(meaning)) {
-        for address in meaning.inventory.pod(there).into_iter().flat_map(|pod| &pod.addresses) {
-            let family = Family::of(*address);
-            let left = services.clone().within(family).difference(addresses.at(*address));
-            let Some(service) = left.first() else { continue };
-            let has = |pod: &PodIndex| {
-                let pod = meaning.inventory.pod(*pod);
-                pod.is_some_and(|pod| pod.address(family).is_some())
-            };
-            let here = class.pods(meaning).find(|here| *here != there && has(here));
-            if let Some(here) = here.map(Endpoint::Pod) {
-                let there = Endpoint::Pod(there);
-                let (source, destination) = match direction {
-                    Direction::Ingress => (there, here),
-                    Direction::Egress => (here, there),
-                };
-                return Some(Flow { source, destination, family, service });
-            }
-        }
-    }
-    None
 }
 
 fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &Desired) -> Counts {

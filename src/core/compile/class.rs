@@ -110,6 +110,16 @@ impl Classes {
 }
 
 impl Class {
+    /// What its rules say in a direction; none where no policy governs it.
+    pub(crate) fn grant<'m>(
+        &self,
+        meaning: &'m Meaning<'_>,
+        direction: Direction,
+    ) -> Option<&'m Grant> {
+        let grant = meaning.grants.get(grant_of(&self.grants, direction)?)?;
+        Some(grant)
+    }
+
     /// The pods of a class.
     pub(crate) fn pods<'m>(
         &'m self,

@@ -29,6 +29,7 @@ mod served;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub struct RuleReason {
     /// The policies that it serves, sorted; empty if settings alone ask for it.
     pub serves: Arc<[ObjectRef]>,
     /// A flow that no other rule of its group and direction lets through. None for a copied rule, and where there is no such
-    /// flow: only a wearer itself is named, or prefix rules let the same services through.
+    /// flow: only the wearer itself is named, or prefix rules let the same services through.
     pub witness: Option<Flow>,
 }
 

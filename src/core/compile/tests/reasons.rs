@@ -52,7 +52,7 @@ fn a_rule_serves_the_policies_that_accept_some_of_what_it_lets_through() {
     let cluster = shop().policy(one).policy(two).policy(other).policy(elsewhere);
     assert_text(&reasons(&cluster), "
         moat.1 ingress 10.0.0.0/8 tcp/80-90: NetworkPolicy x/one, NetworkPolicy x/two (10.0.0.0 → x/db 10.0.0.2 tcp/80)
-        moat.1 ingress moat.2 udp/53: NetworkPolicy x/other
+        moat.1 ingress moat.2 udp/53: NetworkPolicy x/other (x/tool 10.0.0.3 → x/db 10.0.0.2 udp/53)
         moat.1 ingress moat.3 tcp/80-90: NetworkPolicy x/two
         moat.1 egress 0.0.0.0/0 all: 
         moat.3 ingress 10.0.0.0/8 all: NetworkPolicy x/elsewhere (10.0.0.0 → x/web 10.0.0.1 tcp/0)
@@ -101,7 +101,7 @@ fn rules_for_nodes_and_for_named_ports_serve_their_policies() {
         moat.1 ingress 192.168.0.1/32 tcp/443: ClusterNetworkPolicy nodes (192.168.0.1 → x/db 10.0.0.2 tcp/443)
         moat.1 egress 0.0.0.0/0 all: 
         moat.2 ingress 0.0.0.0/0 all: 
-        moat.2 egress moat.1 tcp/5432: NetworkPolicy x/web
+        moat.2 egress moat.1 tcp/5432: NetworkPolicy x/web (x/web 10.0.0.1 → x/db 10.0.0.2 tcp/5432)
         ");
 }
 
@@ -114,7 +114,7 @@ fn a_rule_for_a_pod_without_a_group_serves_the_policy_that_names_the_pod() {
         .attached("x/web", Attachment::Shared, &["sg-base"]);
     assert_text(&reasons(&cluster), "
         moat.1 ingress 10.0.0.1/32 tcp/80: NetworkPolicy x/db (x/web 10.0.0.1 → x/db 10.0.0.2 tcp/80)
-        moat.1 ingress moat.2 all: NetworkPolicy x/tool
+        moat.1 ingress moat.2 all: NetworkPolicy x/tool (x/tool 10.0.0.3 → x/db 10.0.0.2 tcp/0)
         moat.1 egress 0.0.0.0/0 all: 
         ");
 }
@@ -131,7 +131,7 @@ fn a_reference_that_puts_a_pod_back_serves_the_policy_of_its_address() {
         &reasons(&cluster),
         "
         moat.1 ingress 10.0.0.4/30 tcp/80: NetworkPolicy x/lan (10.0.0.4 → x/db 10.0.0.2 tcp/80)
-        moat.1 ingress moat.2 tcp/80: NetworkPolicy x/lan
+        moat.1 ingress moat.2 tcp/80: NetworkPolicy x/lan (x/web 10.0.0.1 → x/db 10.0.0.2 tcp/80)
         moat.1 egress 0.0.0.0/0 all: 
         ",
     );
@@ -165,7 +165,7 @@ fn a_membership_rule_serves_like_the_references_that_it_stands_for() {
     assert_text(
         &reasons(&cluster),
         "
-        moat.1 ingress moat.4 tcp/80: NetworkPolicy x/db
+        moat.1 ingress moat.4 tcp/80: NetworkPolicy x/db (x/tool 10.0.0.3 → x/db 10.0.0.2 tcp/80)
         moat.1 egress 0.0.0.0/0 all: 
         moat.3 egress 0.0.0.0/0 all: 
         ",
