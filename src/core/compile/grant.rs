@@ -11,7 +11,7 @@ use super::cohort::{CohortId, Cohorts, Families, has};
 use super::effective::{ByAddress, Function, Reach};
 use super::shared::{Pools, Shared};
 use crate::inventory::Inventory;
-use crate::net::{AddressSet, Family, Intervals, Prefix, ServiceSet};
+use crate::net::{AddressSet, Family, Intervals, Prefix, ServiceSet, Shape};
 use crate::settings::Settings;
 
 /// What the rules of one direction say for pods of one program.
@@ -40,7 +40,7 @@ pub(crate) struct Granting<'x, 'a> {
     pub(crate) pools: &'x mut Pools,
     said: HashMap<(Shared<ByAddress>, Families, OnlyPorts), Said<ByAddress>>,
     named: HashMap<(Shared<ServiceSet>, OnlyPorts), Said<ServiceSet>>,
-    covered: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), bool>,
+    missing: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), Shared<ServiceSet>>,
 }
 
 /// What of something rules can say, and whether that is all of it.
@@ -57,8 +57,8 @@ impl<'x, 'a> Granting<'x, 'a> {
         settings: &'a Settings,
         pools: &'x mut Pools,
     ) -> Self {
-        let (said, named, covered) = Default::default();
-        Self { cohorts, inventory, settings, pools, said, named, covered }
+        let (said, named, missing) = Default::default();
+        Self { cohorts, inventory, settings, pools, said, named, missing }
     }
 
     /// Rules that say nothing.
@@ -105,7 +105,8 @@ impl<'x, 'a> Granting<'x, 'a> {
             };
             let (services, all_said) = self.name(services, only_ports);
             exact &= all_said;
-            if !services.is_empty() && !self.covers(&addresses, &services, families) {
+            let services = self.missing(services, &addresses, families);
+            if !services.is_empty() {
                 references.push((id, services));
             }
         };
@@ -150,15 +151,22 @@ impl<'x, 'a> Granting<'x, 'a> {
         self.named.entry(key).or_insert(said).clone()
     }
 
-    /// Whether prefix rules let through these services from everywhere.
-    fn covers(
+    /// The shapes that prefix rules do not let through from everywhere: a rule that names pods has to say them.
+    fn missing(
         &mut self,
+        services: Shared<ServiceSet>,
         addresses: &Shared<ByAddress>,
-        services: &Shared<ServiceSet>,
         families: Families,
-    ) -> bool {
-        let key = (services.clone(), addresses.clone(), families);
-        *self.covered.entry(key).or_insert_with(|| addresses.everywhere(services, families))
+    ) -> Shared<ServiceSet> {
+        let key = (services, addresses.clone(), families);
+        if let Some(known) = self.missing.get(&key) {
+            return known.clone();
+        }
+        let shapes = key.0.maximal_shapes_of_both().into_iter().map(Shape::services);
+        let missing = shapes.filter(|shape| !addresses.everywhere(shape, families));
+        let missing = missing.fold(ServiceSet::empty(), |all, shape| all.union(&shape));
+        let missing = self.pools.services.share(missing);
+        self.missing.entry(key).or_insert(missing).clone()
     }
 
     /// What to take out so that no prefix rule holds the address of a pod that must stay out: the declared pod subnets

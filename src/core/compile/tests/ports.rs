@@ -252,3 +252,31 @@ fn an_address_peer_resolves_no_name_even_for_a_pod_that_a_selector_names() {
         ",
     );
 }
+
+#[test]
+fn a_reference_says_only_what_is_not_open_to_everyone() {
+    let everyone = accept().peers([blocks(&["0.0.0.0/0"])]).services([set("tcp/443")]);
+    let web = accept()
+        .peers([Peer::Pods(pods("x", "app=web"))])
+        .services([set("tcp/80"), set("tcp/443")]);
+    let cluster = Cluster::default()
+        .namespace("x", "")
+        .pod(pod("x/db").label("app", "db").at("10.0.0.2"))
+        .pod(pod("x/web").label("app", "web").at("10.0.0.1"))
+        .settings(plain())
+        .based()
+        .policy(network_policy("x/db", "app=db").ingress([everyone, web]));
+    assert_compiles(
+        &cluster,
+        "
+        moat.1: x/db
+          ingress 0.0.0.0/0 tcp/443
+          ingress moat.2 tcp/80
+          egress 0.0.0.0/0 all
+        moat.2: x/web
+        sg-base: x/web
+          ingress 0.0.0.0/0 all
+          egress 0.0.0.0/0 all
+        ",
+    );
+}
