@@ -98,6 +98,8 @@ reasons! {
     UnknownKind,
     /// Two objects of one kind, namespace and name; the later one is ignored.
     DuplicateObject,
+    /// An address that several pods claim: only one can bear it, so what only some of them may stays closed there.
+    DuplicateAddress,
     /// A pod without an address, or finished, or failed; it is not there for policies.
     NotRunning,
     /// Two policies of one tier and priority that select the same pod; their names decide.

@@ -24,6 +24,8 @@ pub(crate) enum Remote {
     Pods {
         /// Whether they gave up being named, to fit a quota.
         nameless: bool,
+        /// Whether others claim their addresses, too.
+        disputed: bool,
     },
 }
 
@@ -127,7 +129,8 @@ impl<'m, 'a> Blame<'m, 'a> {
         let quota = conceded.only_ports || conceded.closed || !conceded.without.is_empty();
         let carved = self.meaning.granted(id, direction).map(|(_, grant)| &grant.carved);
         let reason = match remote {
-            Remote::Pods { nameless: true } => Reason::QuotaExceeded,
+            Remote::Pods { nameless: true, .. } => Reason::QuotaExceeded,
+            Remote::Pods { disputed: true, .. } => Reason::DuplicateAddress,
             _ if quota => Reason::QuotaExceeded,
             Remote::Addresses { addresses, .. }
                 if carved.is_some_and(|carved| carved.contains_all(addresses)) =>
@@ -185,6 +188,10 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
             Reason::FamilyMismatch,
             "the policy tells a pod's two addresses apart, which one reference cannot: what only one of them may do stays \
              closed",
+        ),
+        (
+            Reason::DuplicateAddress,
+            "another pod claims the same address, and only what both of them may passes there; delete the pod that is gone",
         ),
         (
             Reason::SharedInterface,

@@ -111,6 +111,8 @@ pub(crate) struct Cohorts<'a> {
     of: Vec<Option<CohortId>>,
     /// Who bears each address.
     bearers: HashMap<IpAddr, PodIndex>,
+    /// Who bears the addresses that several pods claim: only one of them can be right, and nobody knows which.
+    disputed: HashMap<IpAddr, BTreeSet<CohortId>>,
     by_labels: HashMap<&'a Selector, Arc<[Word]>>,
     selected: HashMap<&'a PodSelector, SetId>,
     sets: Vec<Arc<[CohortId]>>,
@@ -206,8 +208,15 @@ impl<'a> Cohorts<'a> {
             }
         }
         let mut bearers = HashMap::with_capacity_and_hasher(of.len(), RandomState::default());
+        let mut disputed: HashMap<IpAddr, BTreeSet<CohortId>> = HashMap::default();
+        let cohort_of = |pod: PodIndex| of.get(pod.0).copied().flatten();
         for (index, pod) in inventory.pods_of_policies() {
-            bearers.extend(pod.addresses.iter().map(|address| (*address, index)));
+            for address in pod.addresses.iter().copied() {
+                if let Some(other) = bearers.insert(address, index) {
+                    let claims = [other, index].into_iter().filter_map(cohort_of);
+                    disputed.entry(address).or_default().extend(claims);
+                }
+            }
         }
         let mut cohorts = Self {
             list,
@@ -217,6 +226,7 @@ impl<'a> Cohorts<'a> {
             address_peers,
             of,
             bearers,
+            disputed,
             by_labels: HashMap::default(),
             selected: HashMap::default(),
             sets: Vec::new(),
@@ -307,6 +317,11 @@ impl<'a> Cohorts<'a> {
     /// The pod that bears an address, host network aside.
     pub(crate) fn bearer(&self, address: IpAddr) -> Option<PodIndex> {
         self.bearers.get(&address).copied()
+    }
+
+    /// The cohorts of the pods that claim an address, where there are several.
+    pub(crate) fn claimants(&self, address: IpAddr) -> Option<&BTreeSet<CohortId>> {
+        self.disputed.get(&address)
     }
 
     /// An address of a set that no pod bears.

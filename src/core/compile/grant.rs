@@ -89,11 +89,12 @@ impl<'x, 'a> Granting<'x, 'a> {
             let rest = addresses.join(&nothing, ServiceSet::difference);
             addresses = self.pools.addresses.share(rest);
         }
-        if let Some(more) = put_back_address_peers(&addresses, function, cohorts) {
+        let (more, all_put_back) = put_back_address_peers(&addresses, function, cohorts);
+        if let Some(more) = more {
             addresses = self.pools.addresses.share(more);
         }
         let (addresses, all_said) = self.say(addresses, families, only_ports);
-        let mut exact = carved.is_empty() && all_said;
+        let mut exact = carved.is_empty() && all_put_back && all_said;
         let mut references = Vec::new();
         let mut name = |id, reach: Option<&Reach>| {
             let services = match reach {
@@ -226,24 +227,32 @@ fn sayable(services: &ServiceSet, only_ports: OnlyPorts) -> ServiceSet {
     said
 }
 
-/// What address peers get is what passes at their addresses; none if it is that already.
+/// What address peers get is what passes at their addresses; none if it is that already. An address that several pods
+/// claim lets through what each of them may; the flag says whether that is all that each address peer may.
 fn put_back_address_peers(
     addresses: &ByAddress,
     function: &Function,
     cohorts: &Cohorts<'_>,
-) -> Option<ByAddress> {
+) -> (Option<ByAddress>, bool) {
     let mut wanted: BTreeMap<ServiceSet, Vec<Prefix>> = BTreeMap::new();
+    let mut all = true;
     for id in cohorts.address_peers().iter().copied() {
         let reach = function.reach(id);
         for address in Family::BOTH.into_iter().flat_map(|family| cohorts.addresses(id, family)) {
-            let services = function.at(reach, address);
+            let mut services = function.at(reach, address);
+            if let Some(claimants) = cohorts.claimants(address) {
+                let each = claimants.iter().map(|id| function.at(function.reach(*id), address));
+                let common = each.fold(services.clone(), |common, one| common.intersection(&one));
+                all &= common == services;
+                services = common;
+            }
             if services != *addresses.at(address) {
                 wanted.entry(services).or_default().push(Prefix::host(address));
             }
         }
     }
     if wanted.is_empty() {
-        return None;
+        return (None, all);
     }
     let mut addresses = addresses.clone();
     for (services, prefixes) in wanted {
@@ -253,7 +262,7 @@ fn put_back_address_peers(
         addresses = addresses.join(&nothing, ServiceSet::difference);
         addresses = addresses.join(&something, ServiceSet::union);
     }
-    Some(addresses)
+    (Some(addresses), all)
 }
 
 /// What a reference must say where prefix rules say nothing: one set for both families, though what passes may differ.

@@ -224,7 +224,7 @@ impl Losses<'_, '_> {
         direction: Direction,
         found: &mut Vec<Difference>,
     ) {
-        let mut grouped: BTreeMap<(Effect, Family, bool, ServiceSet), BTreeSet<PodIndex>> =
+        let mut grouped: BTreeMap<(Effect, Family, [bool; 2], ServiceSet), BTreeSet<PodIndex>> =
             BTreeMap::new();
         for (id, cohort) in self.meaning.cohorts.iter() {
             let nameless = cohort.concession.nameless;
@@ -242,21 +242,22 @@ impl Losses<'_, '_> {
                 if wanted == given {
                     continue;
                 }
+                let disputed = self.meaning.cohorts.claimants(address).is_some();
                 for (effect, services) in [
                     (Effect::Narrower, wanted.difference(&given)),
                     (Effect::NotEnforced, given.difference(&wanted)),
                 ] {
                     if !services.is_empty() {
-                        let key = (effect, family, nameless, services);
+                        let key = (effect, family, [nameless, disputed], services);
                         grouped.entry(key).or_default().insert(pod);
                     }
                 }
             }
         }
-        for ((effect, family, nameless, services), pods) in grouped {
+        for ((effect, family, [nameless, disputed], services), pods) in grouped {
             let remote = EndpointSet { pods, addresses: AddressSet::empty() };
             let place = self.place(Region { direction, remote, services, family });
-            found.extend(self.difference(effect, Remote::Pods { nameless }, place));
+            found.extend(self.difference(effect, Remote::Pods { nameless, disputed }, place));
         }
     }
 

@@ -174,3 +174,43 @@ fn pods_on_their_nodes_network_are_neither_subjects_nor_peers() {
         ",
     );
 }
+
+#[test]
+fn an_address_that_two_pods_claim_lets_through_only_what_both_may() {
+    let claimed_by = |app: &str| {
+        let cluster = shop().attached("x/web-0", Attachment::Shared, &["sg-base"]);
+        cluster.pod(pod("x/ghost").label("app", app).at("10.0.0.8")).attached(
+            "x/ghost",
+            Attachment::Exclusive,
+            &["sg-base"],
+        )
+    };
+    assert_compiles(
+        &claimed_by("other"),
+        "
+        moat.1: x/db
+          ingress moat.2 tcp/80
+          egress 0.0.0.0/0 all
+        moat.2: x/web-1
+        sg-base: x/web-1
+          ingress 0.0.0.0/0 all
+          egress 0.0.0.0/0 all
+        narrower DuplicateAddress NetworkPolicy x/db
+          x/web-0 → x/db tcp/80 IPv4
+          such as x/web-0 10.0.0.8 → x/db 10.0.0.2 tcp/80
+        ",
+    );
+    assert_compiles(
+        &claimed_by("web"),
+        "
+        moat.1: x/db
+          ingress 10.0.0.8/32 tcp/80
+          ingress moat.2 tcp/80
+          egress 0.0.0.0/0 all
+        moat.2: x/ghost, x/web-1
+        sg-base: x/ghost, x/web-1
+          ingress 0.0.0.0/0 all
+          egress 0.0.0.0/0 all
+        ",
+    );
+}
