@@ -45,7 +45,7 @@ pub(crate) struct Names<'a> {
     pods: BTreeMap<String, PodIndex>,
     /// The first pod of each workload, by `namespace/kind/name` in lower case.
     workloads: BTreeMap<String, PodIndex>,
-    bearers: BTreeMap<IpAddr, PodIndex>,
+    bearers: BTreeMap<IpAddr, Vec<PodIndex>>,
 }
 
 impl<'a> Names<'a> {
@@ -60,10 +60,13 @@ impl<'a> Names<'a> {
             Some((format!("{namespace}/{kind}/{name}"), *pod))
         };
         let workloads = workloads.iter().filter_map(first).collect();
-        let bearers = inventory.pods_of_policies();
-        let bearers = bearers
-            .flat_map(|(index, pod)| pod.addresses.iter().map(move |address| (*address, index)));
-        Self { inventory, pods, workloads, bearers: bearers.collect() }
+        let mut bearers: BTreeMap<IpAddr, Vec<PodIndex>> = BTreeMap::new();
+        for (index, pod) in inventory.pods_of_policies() {
+            for address in &pod.addresses {
+                bearers.entry(*address).or_default().push(index);
+            }
+        }
+        Self { inventory, pods, workloads, bearers }
     }
 
     /// The flow between two ends by a service; `family` decides where both ends have both.
@@ -123,10 +126,21 @@ impl<'a> Names<'a> {
 
     fn end(&self, text: &str) -> Result<End<'a>, Failure> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(match self.bearers.get(&address) {
-                Some(index) => End::AddressOf(*index, address),
-                None => End::Address(address),
-            });
+            let canonical = address.to_canonical();
+            if address != canonical {
+                return Err(Failure::Flow(format!(
+                    "`{text}` wraps an IPv4 address: write `{canonical}`"
+                )));
+            }
+            return match self.bearers.get(&address).map_or(&[][..], Vec::as_slice) {
+                [] => Ok(End::Address(address)),
+                [index] => Ok(End::AddressOf(*index, address)),
+                several => {
+                    let names = several.iter().map(|it| Endpoint::Pod(*it).named(self.inventory));
+                    let names = names.collect::<Vec<_>>().join("` and `");
+                    Err(Failure::Flow(format!("`{names}` claim `{address}`: name one of them")))
+                }
+            };
         }
         let index = match text.matches('/').count() {
             1 if text.parse::<Prefix>().is_ok() => {
@@ -162,25 +176,22 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Up to three names that `text` is a part of, or else that look most like it.
+/// Up to three names that `text` is a part of, or else that are a slip of the keyboard away: a letter in three of the last
+/// part is wrong at most.
 fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
-    const ALIKE: f64 = 0.8;
     let (space, last) = text.rsplit_once('/').unwrap_or(("", text));
-    let mut near: Vec<(f64, &str)> = names
+    let most = (last.chars().count() / 3).max(1);
+    let mut near: Vec<(usize, &str)> = names
         .map(|name| {
             let (first, own) = name.rsplit_once('/').unwrap_or_default();
             let within = own == last && first.split('/').next() == space.split('/').next();
-            let alike = if within || name.starts_with(text) {
-                2.0
-            } else {
-                strsim::jaro_winkler(text, name)
-            };
-            (alike, name.as_str())
+            let part = within || name.starts_with(text);
+            (if part { 0 } else { strsim::osa_distance(text, name) }, name.as_str())
         })
-        .filter(|(alike, _)| *alike >= ALIKE)
+        .filter(|(wrong, _)| *wrong <= most)
         .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    let parts = near.iter().filter(|(alike, _)| *alike > 1.0).count();
+    near.sort_unstable();
+    let parts = near.iter().filter(|(wrong, _)| *wrong == 0).count();
     near.truncate(if parts > 0 { parts.min(3) } else { 3 });
     near.into_iter().map(|(_, name)| name).collect()
 }

@@ -12,6 +12,7 @@
 //! is worse than a refusal.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -401,7 +402,9 @@ impl TryFrom<String> for Percentage {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.strip_suffix('%').filter(digits);
+        let number = number.and_then(|number| number.parse().ok());
         let number = number.filter(|number| *number <= 100);
         number.map(Self).ok_or_else(|| format!("`{text}` is not a share between `0%` and `100%`"))
     }
@@ -430,6 +433,9 @@ impl TryFrom<String> for AddressBlock {
         let address = text.split('/').next().and_then(|address| address.parse().ok());
         if address != Some(prefix.first()) {
             return Err(format!("`{text}` has host bits set: write `{prefix}`"));
+        }
+        if address != address.map(|address: IpAddr| address.to_canonical()) {
+            return Err(format!("`{text}` wraps IPv4 addresses: write those"));
         }
         Ok(Self(prefix))
     }

@@ -131,7 +131,8 @@ impl Document {
         };
         let unreadable = |line: usize, column: usize, message: String| {
             let message = message.lines().next().unwrap_or_default();
-            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let message = format!("{message}{}", hint(text, line));
             Unreadable { line: self.line + line.saturating_sub(1), column: column.max(1), message }
         };
         if self.json {
@@ -153,6 +154,18 @@ impl Document {
                 error.to_string(),
             )
         })
+    }
+}
+
+/// What to do about a text that is not plain YAML, after a mistake on this line of it, from 1.
+fn hint(text: &str, line: usize) -> &'static str {
+    let tagged = |line: &str| line.contains(" !");
+    if text.contains("{{") {
+        "; `{{ … }}` is a template: render it first, as `helm template` does"
+    } else if text.lines().nth(line.saturating_sub(1)).is_some_and(tagged) {
+        "; leave the YAML tag out: no Kubernetes object needs one"
+    } else {
+        ""
     }
 }
 

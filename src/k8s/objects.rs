@@ -8,7 +8,7 @@ use moat_core::policy::{Kind, ObjectRef, Policy};
 use serde_json::Value;
 
 use crate::documents::{self, Unreadable};
-use crate::inventory::{Builder, InventoryKind};
+use crate::inventory::{self, Builder, InventoryKind};
 use crate::places::{Place, Places};
 use crate::policy::Dialect;
 use crate::reader::{Node, Reader};
@@ -178,6 +178,7 @@ impl ClusterReader {
         let namespaces = self.policies.iter().filter_map(|policy| policy.object.namespace.clone());
         let namespaces: BTreeSet<_> = namespaces.collect();
         let (mut inventory, workloads) = self.builder.finish(&mut self.places, namespaces);
+        inventory::disputed(&mut self.reader, &inventory, &self.places);
         if options.assume_pods {
             assume::pods(&self.policies, &mut inventory);
         }

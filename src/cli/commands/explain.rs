@@ -1,5 +1,6 @@
 //! `moat explain`: why a flow passes or not, in the policies and in the cloud; one flow in words, or many as JSON lines.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -182,7 +183,8 @@ fn one_line(verdict: &FlowVerdict) -> String {
     if findings.is_empty() {
         return flow;
     }
-    format!("{flow}  {}", few(findings.iter().map(|finding| finding.reason), 3, ", "))
+    let reasons: BTreeSet<&str> = findings.iter().map(|finding| finding.reason).collect();
+    format!("{flow}  {}", few(reasons, 3, ", "))
 }
 
 // ---------------------------------------------------------------------------------------------- one flow

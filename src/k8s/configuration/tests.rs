@@ -44,6 +44,8 @@ fn every_mistake_is_named_where_it_stands() {
     let cases: &[Case] = &[
         ("podSubnet: []", Some((3, 1)), "unknown field `podSubnet`, expected one of"),
         ("podSubnets: [10.0.0.1/8]", Some((3, 14)), "has host bits set: write `10.0.0.0/8`"),
+        ("nodes: ['::ffff:10.0.0.1/128']", Some((3, 9)), "wraps IPv4 addresses"),
+        ("nodes: [10.0.0.0/+8]", Some((3, 9)), "is not an address block"),
         ("nodes: [x]", Some((3, 9)), "`x` is not an address block"),
         ("icmp: Strange", Some((3, 7)), "unknown variant `Strange`, expected one of Strict,"),
         ("quotas: {rulesPerGroup: 600}", None, "600 rules for a group times 5 groups"),
@@ -54,6 +56,7 @@ fn every_mistake_is_named_where_it_stands() {
         ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),
         ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
         ("maxChange: 120%", Some((3, 12)), "not a share between `0%` and `100%`"),
+        ("maxChange: '+5%'", Some((3, 12)), "not a share between `0%` and `100%`"),
         ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
         (
             "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use moat_core::finding::{Effect, Reason};
 use moat_core::inventory::{Inventory, Node as ClusterNode, Pod};
 use moat_core::net::{AddressSet, Prefix};
-use moat_core::policy::{Kind, Labels, Word};
+use moat_core::policy::{Kind, Labels, ObjectRef, Word};
 
 use crate::places::{Place, Places};
 use crate::reader::{Node, Reader};
@@ -198,6 +198,35 @@ impl Builder {
     }
 }
 
+/// Says of each address that several pods claim whose it is said to be. Each of them stays isolated as its own policies say;
+/// where rules name the address, the compiler opens what all of them may, no more.
+pub(crate) fn disputed(reader: &mut Reader, inventory: &Inventory, places: &Places) {
+    let mut claims: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
+    for (_, pod) in inventory.pods_of_policies() {
+        for address in &pod.addresses {
+            claims.entry(*address).or_default().push(pod);
+        }
+    }
+    for (address, pods) in claims.iter().filter(|(_, pods)| pods.len() > 1) {
+        let names: Vec<_> =
+            pods.iter().map(|pod| format!("`{}/{}`", pod.namespace, pod.name)).collect();
+        let message = format!(
+            "{} claim `{address}`, and one pod at most can bear it: where rules name the address, what only some of them may \
+             stays closed; leave out the pods that are gone",
+            names.join(" and ")
+        );
+        for pod in pods {
+            let (namespace, name) = (Some(Word::clone(&pod.namespace)), Word::clone(&pod.name));
+            reader.object = ObjectRef { kind: Kind::Pod, namespace, name };
+            let (path, reason) = ("status".into(), Reason::DuplicateAddress);
+            reader.report(path, reason, Effect::Ignored, message.clone());
+            if let Some(finding) = reader.findings.last_mut() {
+                finding.location = places.locate(&reader.object, "status");
+            }
+        }
+    }
+}
+
 /// A namespace's labels with the one that the API server always sets.
 pub(crate) fn named(mut labels: Labels, name: &Word) -> Arc<Labels> {
     labels.0.insert(Word::from(NAMESPACE_NAME), Word::clone(name));
@@ -221,9 +250,16 @@ impl Reader {
 
     /// `status.addresses` of a Node, those that are addresses; the others are host names.
     fn node_addresses(&mut self, root: &Node<'_>) -> Vec<IpAddr> {
-        let list = root.at(["status", "addresses"]).and_then(|list| list.as_array());
-        let texts = list.into_iter().flatten().filter_map(|entry| entry.get("address")?.as_str());
-        texts.filter_map(|text| text.parse().ok()).collect()
+        let Some(status) = root.get("status") else { return Vec::new() };
+        let Some(list) = status.get("addresses") else { return Vec::new() };
+        let mut addresses = Vec::new();
+        for entry in self.list(&list) {
+            let at = entry.get("address");
+            let text = at.as_ref().and_then(|at| at.value.as_str());
+            let text = text.filter(|text| text.parse::<IpAddr>().is_ok());
+            addresses.extend(at.zip(text).and_then(|(at, text)| self.address(&at, text)));
+        }
+        addresses
     }
 
     /// The cluster addresses of a Service; a headless one has none.
@@ -245,12 +281,17 @@ impl Reader {
         self.address(at, text).map(Prefix::host)
     }
 
-    /// An address.
+    /// An address. IPv6 addresses that wrap IPv4 ones are refused, as in policies.
     fn address(&mut self, at: &Node<'_>, text: &str) -> Option<IpAddr> {
-        let address = text.parse().ok();
-        if address.is_none() {
-            self.problem(at, Reason::InvalidField, format!("`{text}` is not an address"));
-        }
-        address
+        let address: Option<IpAddr> = text.parse().ok();
+        let message = match address.map(|address| (address, address.to_canonical())) {
+            None => format!("`{text}` is not an address"),
+            Some((address, canonical)) if address != canonical => {
+                format!("`{text}` wraps an IPv4 address: write `{canonical}`")
+            }
+            Some((address, _)) => return Some(address),
+        };
+        self.problem(at, Reason::InvalidField, message);
+        None
     }
 }

@@ -8,7 +8,7 @@ use moat_core::finding::Reason;
 use moat_core::inventory::{InterfaceId, NamedPort, Pod};
 use moat_core::net::Transport;
 use moat_core::policy::Word;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::one_of_each_family;
 use crate::reader::{Node, Reader};
@@ -87,53 +87,68 @@ impl Reader {
     /// What a pod's metadata and spec say, or those of a template. It has no name yet.
     pub(super) fn template(&mut self, at: &Node<'_>) -> Pod {
         let labels = Arc::new(self.labels_of(at));
-        let spec = at.value.get("spec").unwrap_or(&Value::Null);
+        let absent = Value::Object(Map::new());
+        let spec = &at.get_or("spec", &absent);
+        if !spec.is_object() {
+            self.wrong_type(spec, "an object");
+        }
         let namespace = self.object.namespace.clone().unwrap_or_else(|| self.word("default"));
         let mut ports = BTreeSet::new();
         let mut probes = BTreeSet::new();
-        let containers =
-            |field: &str| spec.get(field).and_then(Value::as_array).into_iter().flatten();
+        let none = Value::Array(Vec::new());
+        let [containers, init] =
+            ["containers", "initContainers"].map(|field| spec.get_or(field, &none));
         // An init container that never ends, a sidecar, serves like any other; the others are gone when a pod serves.
-        let sidecars = containers("initContainers")
-            .filter(|one| one.get("restartPolicy").and_then(Value::as_str) == Some("Always"));
-        for container in containers("containers").chain(sidecars) {
-            let named = self.named_ports(container);
-            probes.extend(probe_ports(container, &named));
+        let sidecars = self
+            .list(&init)
+            .filter(|one| one.value.get("restartPolicy").and_then(Value::as_str) == Some("Always"));
+        for container in self.list(&containers).chain(sidecars) {
+            let named = self.named_ports(&container);
+            probes.extend(probe_ports(container.value, &named));
             ports.extend(named);
         }
+        let node = spec.get("nodeName").and_then(|node| self.text(&node));
         Pod {
             namespace,
             name: Word::from(""),
             uid: Word::from(""),
             labels,
             addresses: Vec::new(),
-            node: spec.get("nodeName").and_then(Value::as_str).map(|node| self.word(node)),
+            node: node.map(|node| self.word(node)),
             ports: ports.into_iter().collect(),
             probes: probes.into_iter().collect(),
-            host_network: spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or(false),
+            host_network: spec.get("hostNetwork").is_some_and(|it| self.is_on(&it)),
             interface: None,
         }
     }
 
-    fn named_ports(&mut self, container: &Value) -> Vec<NamedPort> {
-        let ports = container.get("ports").and_then(Value::as_array).into_iter().flatten();
-        ports
-            .filter_map(|port| {
-                let transport = match port.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
-                {
-                    "TCP" => Transport::Tcp,
-                    "UDP" => Transport::Udp,
-                    "SCTP" => Transport::Sctp,
-                    _ => return None,
-                };
-                let name = self.word(port.get("name")?.as_str()?);
-                Some(NamedPort {
-                    name,
-                    transport,
-                    number: port_number(port.get("containerPort")?)?,
-                })
-            })
-            .collect()
+    /// A boolean; anything else counts as `false`.
+    fn is_on(&mut self, at: &Node<'_>) -> bool {
+        let value = at.value.as_bool();
+        if value.is_none() {
+            self.wrong_type(at, "a boolean");
+        }
+        value.unwrap_or(false)
+    }
+
+    fn named_ports(&mut self, container: &Node<'_>) -> Vec<NamedPort> {
+        let Some(ports) = container.get("ports") else { return Vec::new() };
+        self.list(&ports).filter_map(|port| self.named_port(&port)).collect()
+    }
+
+    /// One of a container's `ports`, if it has a name; others say nothing to a policy.
+    fn named_port(&mut self, at: &Node<'_>) -> Option<NamedPort> {
+        let transport = match at.get("protocol") {
+            None => Some(Transport::Tcp),
+            Some(protocol) => self.transport(&protocol),
+        };
+        let number = at.get("containerPort");
+        if number.is_none() {
+            self.missing(at, "containerPort", "give the number of the port");
+        }
+        let number = number.and_then(|number| self.number(&number, 1..=u16::MAX));
+        let name = at.get("name").and_then(|name| self.text(&name)).map(|name| self.word(name));
+        Some(NamedPort { name: name?, transport: transport?, number: number? })
     }
 }
 

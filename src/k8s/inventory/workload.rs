@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use moat_core::finding::Reason;
+use moat_core::finding::{Effect, Reason};
 use moat_core::inventory::Pod;
 use moat_core::policy::{Kind, ObjectRef, Word};
 use serde_json::Value;
@@ -112,7 +112,9 @@ impl Reader {
 
     fn count(&mut self, at: &Node<'_>) -> u64 {
         let Some(count) = at.value.as_u64() else {
+            let start = self.mark();
             self.wrong_type(at, "a number of pods");
+            self.conclude(start, Effect::Ignored, "it counts as one pod");
             return 1;
         };
         if count > MOST_PODS {

@@ -57,7 +57,8 @@ impl Reader {
         Some(ServiceMatch::Set(ServiceSet::ports(transport?, ports)))
     }
 
-    fn transport(&mut self, at: &Node<'_>) -> Option<Transport> {
+    /// A transport as the API spells it.
+    pub(crate) fn transport(&mut self, at: &Node<'_>) -> Option<Transport> {
         match self.text(at)? {
             "TCP" => Some(Transport::Tcp),
             "UDP" => Some(Transport::Udp),

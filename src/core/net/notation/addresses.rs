@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{ParseNetError, list, members};
+use super::{ParseNetError, list, members, number};
 use crate::net::{Address, AddressSet, Family, Interval, Prefix};
 
 impl fmt::Display for Family {
@@ -41,7 +41,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
             let (address, length) = text.split_once('/')?;
-            Self::new(address.parse::<IpAddr>().ok()?, length.parse().ok()?)
+            Self::new(address.parse::<IpAddr>().ok()?, number(length).ok()?)
         };
         parse().ok_or_else(|| ParseNetError::Prefix { text: text.to_owned() })
     }
