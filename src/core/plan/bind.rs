@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::middle::is_passing;
 use super::state::{in_use, names, our_number, ours, rules, worn};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::net::Shape;
@@ -86,7 +87,8 @@ fn by_wearers(
             *sizes.entry(*number).or_default() += 1;
         }
         for group in wanted.iter().filter_map(our_number) {
-            for number in there.iter().filter(|number| !banned.contains(number)) {
+            let lasting = |it: &&GroupNumber| !is_passing(**it) && !banned.contains(it);
+            for number in there.iter().filter(lasting) {
                 *common.entry((group, *number)).or_default() += 1;
             }
         }
@@ -190,6 +192,7 @@ fn by_references(
     let (worn, _) = in_use(observed);
     let free = |number: &GroupNumber, binding: &Binding| {
         !worn.contains(number)
+            && !is_passing(*number)
             && !banned.contains(number)
             && !binding.values().any(|taken| taken == number)
     };

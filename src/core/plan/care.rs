@@ -44,6 +44,8 @@ pub(super) struct Care {
     /// Interfaces that have no slot left, and give up groups of passage that interrupted plans have left on them.
     shedding: BTreeSet<InterfaceId>,
     breaches: BTreeSet<Breach>,
+    /// How many were held when the others were last tried anew.
+    relaxed: usize,
     /// Nothing more can be tried: everything stays as it is.
     pub(super) exhausted: bool,
 }
@@ -148,6 +150,19 @@ impl Care {
         let interfaces = changed(&goal.state, target).into_keys().collect();
         let groups = ours(target).filter(differs).collect();
         Held { groups, interfaces, breaches: self.breaches.iter().cloned().collect() }
+    }
+
+    /// Forgets all care but what is held: what others needed while the held ones were to change, they may not need any more. Whether
+    /// there is something to forget since the last time.
+    pub(super) fn relax(&mut self) -> bool {
+        let held = self.held_groups.len() + self.held_interfaces.len();
+        let careful = !(self.groups.is_empty() && self.interfaces.is_empty());
+        if self.exhausted || !careful || std::mem::replace(&mut self.relaxed, held) == held {
+            return false;
+        }
+        self.groups.clear();
+        self.interfaces.clear();
+        true
     }
 
     /// Takes one more step of care for what a proof found outside of the band.

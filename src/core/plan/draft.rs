@@ -177,11 +177,11 @@ impl<'a> Draft<'a> {
         let moves = changed(self.now(), self.target);
         let of = |manners| moves.iter().filter(move |(it, _)| care.interface(it) == manners);
         let again = of(Manners::Again).map(|(_, passage)| *passage).collect();
-        let again = middle::known(&again, self.target);
+        let again = middle::known(&again);
         let fresh = of(Manners::Middle).map(|(it, passage)| (it.clone(), *passage)).collect();
         let (now, target) = (self.now(), self.target);
         let fresh = middle::resume(&fresh, now, target, inventory).unwrap_or_else(|| {
-            let free = middle::beyond(now, target);
+            let free = middle::free(now);
             middle::groups(&fresh, &BTreeMap::new(), free, now, target, inventory)
         });
         for (group, rules) in &fresh.rules {
@@ -248,7 +248,9 @@ impl<'a> Draft<'a> {
         if !middle.is_subset(old) {
             self.wear(Slot::Round(0, Turn::Wear), interface, old | &middle)?;
         }
-        self.wear(Slot::Round(0, Turn::Move), interface, alone.clone())?;
+        if alone != *old {
+            self.wear(Slot::Round(0, Turn::Move), interface, alone.clone())?;
+        }
         if !new.is_subset(&alone) {
             self.wear(Slot::Round(1, Turn::Wear), interface, new | &middle)?;
         }

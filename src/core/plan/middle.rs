@@ -7,25 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::path::largest;
-use super::state::{common, common_shape, in_use, names, our_number, ours, rules};
+use super::state::{common, common_shape, in_use, names, our_number, rules};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Prefix;
 
+/// Middle groups are numbered from here on, beyond any number of lasting groups: a plan that follows an interrupted one knows
+/// them by that, goes on with them, and takes none for the group of a class.
+const FIRST: usize = 1_000_000;
+
 /// What an interface wears and what it will wear.
 type Passage<'a> = (&'a BTreeSet<GroupKey>, &'a BTreeSet<GroupKey>);
 
-/// The middle groups that an interrupted plan has left on interfaces of these passages, for them and for their like: of the
-/// groups that an interface is to lose, the last one made, if it wears others besides.
-pub(super) fn known<'a>(
-    passages: &BTreeSet<Passage<'a>>,
-    target: &State,
-) -> BTreeMap<Passage<'a>, GroupNumber> {
+/// The middle groups that an interrupted plan has left on interfaces of these passages, for them and for their like.
+pub(super) fn known<'a>(passages: &BTreeSet<Passage<'a>>) -> BTreeMap<Passage<'a>, GroupNumber> {
     let mut known = BTreeMap::new();
     let mut like: BTreeMap<(BTreeSet<GroupKey>, &BTreeSet<GroupKey>), GroupNumber> =
         BTreeMap::new();
     for (old, new) in passages {
-        if let Some(last) = last_lost(old, target) {
+        if let Some(last) = begun_for(old) {
             let rest = old.iter().filter(|key| **key != GroupKey::Ours(last)).cloned().collect();
             known.insert((*old, *new), last);
             like.insert((rest, new), last);
@@ -60,7 +60,7 @@ pub(super) fn resume(
     let mut rest = BTreeMap::new();
     for (interface, (old, new)) in movers {
         let mut old = (*old).clone();
-        if let Some(middle) = last_lost(&old, target) {
+        if let Some(middle) = begun_for(&old) {
             old.remove(&GroupKey::Ours(middle));
             begun.insert(interface.clone(), middle);
         }
@@ -75,7 +75,7 @@ pub(super) fn resume(
     let companions: BTreeSet<GroupNumber> = named_by_begun
         .filter(|it| !worn.contains(it) && !target.groups.contains_key(&GroupKey::Ours(*it)))
         .collect();
-    let free = companions.into_iter().chain(beyond(now, target));
+    let free = companions.into_iter().chain(free(now));
     let middles = groups(&stripped, &begun, free, now, target, inventory);
     let same = |group: &GroupNumber| {
         middles.rules.get(group).is_none_or(|wanted| wanted == rules(now, *group))
@@ -83,22 +83,21 @@ pub(super) fn resume(
     (!begun.is_empty() && numbers.iter().all(same)).then_some(middles)
 }
 
-/// Numbers for groups of passage: beyond all that are in use, so that the last one made is the last one in order.
-pub(super) fn beyond(
-    now: &State,
-    target: &State,
-) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
+/// Numbers for groups of passage: those that nobody wears and no worn group names.
+pub(super) fn free(now: &State) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
     let (worn, named) = in_use(now);
-    let taken: BTreeSet<GroupNumber> = ours(target).collect();
-    let last = worn.union(&named).chain(&taken).max().copied();
-    (0..).map(GroupNumber::nth).filter(move |number| last.is_none_or(|last| *number > last))
+    let taken = &worn | &named;
+    (FIRST..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
 }
 
-/// The middle group that an interrupted plan has given to an interface: of the groups that it is to lose the last one made, if
-/// it wears others besides.
-fn last_lost(old: &BTreeSet<GroupKey>, target: &State) -> Option<GroupNumber> {
-    let lost = old.iter().filter(|key| !target.groups.contains_key(key));
-    lost.filter_map(our_number).next_back().filter(|_| old.len() > 1)
+/// Whether a group bears the number of one of passage.
+pub(super) fn is_passing(group: GroupNumber) -> bool {
+    group >= GroupNumber::nth(FIRST)
+}
+
+/// The middle group that an interrupted plan has given to an interface beside others.
+fn begun_for(worn: &BTreeSet<GroupKey>) -> Option<GroupNumber> {
+    worn.iter().filter_map(our_number).rfind(|it| is_passing(*it)).filter(|_| worn.len() > 1)
 }
 
 /// Makes up the middle groups of these interfaces; some have theirs.
