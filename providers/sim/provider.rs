@@ -6,7 +6,9 @@ use std::time::Duration;
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId};
 use moat_core::policy::Direction;
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step};
+use moat_core::provider::{
+    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept,
+};
 
 use crate::vpc::{Owner, Vpc};
 use crate::{Call, GroupId, Sim};
@@ -135,7 +137,7 @@ impl Sim {
             let GroupKey::Ours(number) = key else { continue };
             for (rule, entry) in &group.rules {
                 let rule = view.rule(rule);
-                if Vpc::is_kept(entry) {
+                if is_kept(&entry.description) {
                     observed.foreign_rules.insert((number, rule.clone()));
                 }
                 observed.rule_ids.insert((number, rule), entry.id.clone());
@@ -172,7 +174,7 @@ impl Sim {
 impl Sim {
     fn create_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
         if !self.memory.unfinished.contains(&number) {
-            let name = format!("moat.{}.{}", self.config.cluster, number.0);
+            let name = number.name(&self.config.cluster);
             if self.memory.groups.contains_key(&number) {
                 return Err(ProviderError::Duplicate { subject: name });
             }
@@ -346,6 +348,7 @@ impl Sim {
             }
             ProviderError::Throttled { .. }
             | ProviderError::Unauthorized { .. }
+            | ProviderError::Credentials { .. }
             | ProviderError::Invalid { .. }
             | ProviderError::Transient { .. } => {}
         }

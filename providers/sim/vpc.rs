@@ -257,11 +257,6 @@ impl Vpc {
         self.interfaces.remove(id);
     }
 
-    /// Whether a description is one that the AWS load balancer controller gives its rules.
-    pub(crate) fn is_kept(entry: &RuleEntry) -> bool {
-        entry.description.contains("elbv2.k8s.aws/targetGroupBinding")
-    }
-
     /// A group with an id of the caller's choice.
     pub(crate) fn put_group(
         &mut self,

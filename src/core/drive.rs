@@ -166,6 +166,7 @@ fn retry_after(error: &ProviderError) -> Option<Duration> {
         | ProviderError::Quota { .. }
         | ProviderError::InUse { .. }
         | ProviderError::Unauthorized { .. }
+        | ProviderError::Credentials { .. }
         | ProviderError::Invalid { .. }
         | ProviderError::Transient { .. } => None,
     }

@@ -34,7 +34,7 @@ pub trait Provider {
     ///
     /// * Guarantees: reads only. The quotas are the account's where the cloud tells them.
     /// * Caveats: where the cloud does not tell a quota, or the role may not ask, it is the cloud's documented default.
-    /// * Errors: `Throttled`, `Unauthorized`, `Transient`.
+    /// * Errors: `Throttled`, `Unauthorized`, `Credentials`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
     /// One consistent picture of every group of ours, every interface of `scope`, every other one that wears a group of ours,
@@ -44,7 +44,7 @@ pub trait Provider {
     ///   Ours is what bears both of our tags, cluster and number, whatever its name. The rules are in canonical form: one
     ///   for each peer, host bits masked, tcp, udp, icmp and icmpv6 by their words.
     /// * Caveats: a picture can lag behind `execute`, for minutes. An absence soon after a step proves nothing.
-    /// * Errors: `Throttled`, `Unauthorized`, `Transient`; the caller keeps its last picture.
+    /// * Errors: `Throttled`, `Unauthorized`, `Credentials`, `Transient`; the caller keeps its last picture.
     fn observe(
         &mut self,
         scope: &Scope,
@@ -97,8 +97,12 @@ pub struct Observed {
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
-    /// Each interface of the scope that exists, and each other one that wears a group of ours. Its prior groups are the groups of others that it wears and, while it wears
-    /// a group of ours, those on its record that still exist: a record that a killed process left behind counts for nothing.
+    /// Rules in groups of ours that a [`Rule`] cannot say, as the cloud spells them. `state` shows each by rules that let
+    /// through no less, with its id in `rule_ids`, so that it is seen and can be revoked.
+    pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,
+    /// Each interface of the scope that exists, and each other one that wears a group of ours. Its prior groups are the groups
+    /// of others that it wears and, while it wears a group of ours, those on its record that still exist: a record that a
+    /// killed process left behind counts for nothing.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
     /// The record of each of these interfaces that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
@@ -143,6 +147,12 @@ pub enum Step {
     },
     /// Delete a group of ours that nobody wears and no rule of another group names.
     DeleteGroup(GroupNumber),
+}
+
+/// Whether a rule's description is one that the AWS load balancer controller gives its own rules: they stay (DESIGN §6.10).
+#[must_use]
+pub fn is_kept(description: &str) -> bool {
+    description.contains("elbv2.k8s.aws/targetGroupBinding")
 }
 
 impl Observed {
@@ -250,6 +260,12 @@ pub enum ProviderError {
         /// The cloud's name of the call.
         action: String,
     },
+    /// Give the process credentials that the cloud accepts, and the right time.
+    #[error("the cloud does not accept the credentials: {message}")]
+    Credentials {
+        /// What is wrong with them.
+        message: String,
+    },
     /// A fault of ours: the step itself is wrong.
     #[error("the cloud refuses the step as invalid: {message}: please report this")]
     Invalid {
@@ -288,6 +304,7 @@ impl ProviderError {
             Self::Quota { .. }
             | Self::InUse { .. }
             | Self::Unauthorized { .. }
+            | Self::Credentials { .. }
             | Self::Invalid { .. } => Remedy::Report,
         }
     }

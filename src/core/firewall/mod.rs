@@ -72,4 +72,10 @@ impl GroupNumber {
         let number = u32::try_from(index).ok().and_then(|index| index.checked_add(1));
         Self(number.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
     }
+
+    /// The name that the group of this number bears in the cloud: `moat.<cluster>.<n>`.
+    #[must_use]
+    pub fn name(self, cluster: &str) -> String {
+        format!("moat.{cluster}.{}", self.0)
+    }
 }

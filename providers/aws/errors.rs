@@ -1,0 +1,193 @@
+//! What EC2's error codes mean. Codes only: messages are for people.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use moat_core::provider::{ProviderError, QuotaKind};
+use moat_core::settings::Quotas;
+
+use crate::call::Call;
+
+/// What a failed call means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It had no effect: too many calls.
+    Throttled,
+    /// It had its effect or not.
+    Unknown,
+    /// It names something that is not there, or not there yet.
+    NotFound,
+    /// It makes something that is there.
+    Duplicate,
+    /// It passes a limit.
+    Quota(QuotaKind),
+    /// It deletes something that is used.
+    InUse,
+    /// The role may not call it.
+    Unauthorized,
+    /// The caller is not known, or its clock is wrong.
+    Credentials,
+    /// It is wrong in itself.
+    Invalid,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The call.
+    pub call: Call,
+    /// What it means.
+    pub meaning: Meaning,
+    /// EC2's code and message, or what happened on the way.
+    pub text: String,
+    /// How long to wait, if the cloud said.
+    pub retry_after: Option<Duration>,
+}
+
+/// EC2's codes ("Error codes", EC2 API reference), those of the SDKs' throttling set, and those of signing (Signature Version 4).
+pub const TABLE: &[(&str, Meaning)] = &[
+    ("RequestLimitExceeded", Meaning::Throttled),
+    ("EC2ThrottledException", Meaning::Throttled),
+    ("Throttling", Meaning::Throttled),
+    ("ThrottlingException", Meaning::Throttled),
+    ("ThrottledException", Meaning::Throttled),
+    ("RequestThrottled", Meaning::Throttled),
+    ("RequestThrottledException", Meaning::Throttled),
+    ("TooManyRequestsException", Meaning::Throttled),
+    ("SlowDown", Meaning::Throttled),
+    ("BandwidthLimitExceeded", Meaning::Throttled),
+    ("LimitExceededException", Meaning::Throttled),
+    ("PriorRequestNotComplete", Meaning::Throttled),
+    ("InternalError", Meaning::Unknown),
+    ("InternalFailure", Meaning::Unknown),
+    ("Unavailable", Meaning::Unknown),
+    ("ServiceUnavailable", Meaning::Unknown),
+    ("RequestTimeout", Meaning::Unknown),
+    ("RequestTimeoutException", Meaning::Unknown),
+    ("InvalidGroup.NotFound", Meaning::NotFound),
+    ("InvalidSecurityGroupID.NotFound", Meaning::NotFound),
+    ("InvalidPermission.NotFound", Meaning::NotFound),
+    ("InvalidSecurityGroupRuleId.NotFound", Meaning::NotFound),
+    ("InvalidNetworkInterfaceID.NotFound", Meaning::NotFound),
+    ("InvalidNetworkInterface.NotFound", Meaning::NotFound),
+    ("InvalidVpcID.NotFound", Meaning::NotFound),
+    ("InvalidPrefixListID.NotFound", Meaning::NotFound),
+    ("InvalidPrefixListId.NotFound", Meaning::NotFound),
+    ("InvalidID", Meaning::NotFound),
+    ("InvalidGroup.Duplicate", Meaning::Duplicate),
+    ("InvalidPermission.Duplicate", Meaning::Duplicate),
+    ("RulesPerSecurityGroupLimitExceeded", Meaning::Quota(QuotaKind::RulesPerGroup)),
+    ("SecurityGroupsPerInterfaceLimitExceeded", Meaning::Quota(QuotaKind::GroupsPerInterface)),
+    ("SecurityGroupsPerInstanceLimitExceeded", Meaning::Quota(QuotaKind::GroupsPerInterface)),
+    ("SecurityGroupLimitExceeded", Meaning::Quota(QuotaKind::Groups)),
+    ("DependencyViolation", Meaning::InUse),
+    ("InvalidGroup.InUse", Meaning::InUse),
+    ("UnauthorizedOperation", Meaning::Unauthorized),
+    ("AccessDenied", Meaning::Unauthorized),
+    ("AccessDeniedException", Meaning::Unauthorized),
+    ("Blocked", Meaning::Unauthorized),
+    ("OptInRequired", Meaning::Unauthorized),
+    ("AuthFailure", Meaning::Credentials),
+    ("ExpiredToken", Meaning::Credentials),
+    ("ExpiredTokenException", Meaning::Credentials),
+    ("IncompleteSignature", Meaning::Credentials),
+    ("InvalidClientTokenId", Meaning::Credentials),
+    ("MissingAuthenticationToken", Meaning::Credentials),
+    ("RequestExpired", Meaning::Credentials),
+    ("RequestTimeTooSkewed", Meaning::Credentials),
+    ("SignatureDoesNotMatch", Meaning::Credentials),
+    ("UnrecognizedClientException", Meaning::Credentials),
+    ("CannotDelete", Meaning::Invalid),
+    ("InvalidGroup.Reserved", Meaning::Invalid),
+    ("InvalidGroupId.Malformed", Meaning::Invalid),
+    ("InvalidNetworkInterfaceId.Malformed", Meaning::Invalid),
+    ("InvalidParameterCombination", Meaning::Invalid),
+    ("InvalidParameterValue", Meaning::Invalid),
+    ("InvalidPermission.Malformed", Meaning::Invalid),
+    ("MissingParameter", Meaning::Invalid),
+    ("OperationNotPermitted", Meaning::Invalid),
+    ("TagLimitExceeded", Meaning::Invalid),
+];
+
+/// What a code and an HTTP status mean: an unknown code goes by its status.
+#[must_use]
+pub fn meaning(code: Option<&str>, status: u16) -> Meaning {
+    let known = TABLE.iter().find(|(name, _)| Some(*name) == code);
+    known.map_or_else(
+        || match status {
+            429 => Meaning::Throttled,
+            401 => Meaning::Credentials,
+            403 => Meaning::Unauthorized,
+            400..=499 => Meaning::Invalid,
+            _ => Meaning::Unknown,
+        },
+        |(_, meaning)| *meaning,
+    )
+}
+
+impl Failure {
+    /// What befell a call.
+    #[must_use]
+    pub fn of<E>(call: Call, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let failure = |meaning, text| Self { call, meaning, text, retry_after: None };
+        match error {
+            SdkError::ServiceError(answer) => {
+                let response = answer.raw();
+                let code = answer.err().code();
+                let message = answer.err().message().unwrap_or("no message");
+                let text = format!("{}: {message}", code.unwrap_or("no code"));
+                let seconds = response.headers().get("retry-after").and_then(|it| it.parse().ok());
+                let meaning = meaning(code, response.status().as_u16());
+                Self { retry_after: seconds.map(Duration::from_secs), ..failure(meaning, text) }
+            }
+            // Nothing was sent: what can be missing is the region or the credentials.
+            SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, context(error)),
+            SdkError::DispatchFailure(broken) if is_about_credentials(broken) => {
+                failure(Meaning::Credentials, context(error))
+            }
+            _ => failure(Meaning::Unknown, context(error)),
+        }
+    }
+
+    /// What the caller of the port is told; `subject` is what the call was about.
+    #[must_use]
+    pub fn about(self, subject: &str, quotas: &Quotas) -> ProviderError {
+        let action = format!("ec2:{}", self.call.as_str());
+        let subject = subject.to_owned();
+        match self.meaning {
+            Meaning::Throttled => {
+                ProviderError::Throttled { action, retry_after: self.retry_after }
+            }
+            Meaning::Unknown => ProviderError::Transient { action },
+            Meaning::NotFound => ProviderError::NotFound { subject },
+            Meaning::Duplicate => ProviderError::Duplicate { subject },
+            Meaning::Quota(quota) => {
+                let limit = match quota {
+                    QuotaKind::RulesPerGroup => quotas.rules_per_group,
+                    QuotaKind::GroupsPerInterface => quotas.groups_per_interface,
+                    QuotaKind::Groups => quotas.groups,
+                };
+                ProviderError::Quota { quota, limit, subject }
+            }
+            Meaning::InUse => ProviderError::InUse { subject },
+            Meaning::Unauthorized => ProviderError::Unauthorized { action },
+            Meaning::Credentials => ProviderError::Credentials { message: self.text },
+            Meaning::Invalid => {
+                ProviderError::Invalid { message: format!("{action} for `{subject}`: {}", self.text) }
+            }
+        }
+    }
+}
+
+fn context<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
+    DisplayErrorContext(error).to_string()
+}
+
+/// Whether a call was never sent because nothing signed it. The SDK tells it by no type of its own that it exports.
+fn is_about_credentials(broken: &aws_sdk_ec2::error::DispatchFailure) -> bool {
+    broken.is_other()
+}

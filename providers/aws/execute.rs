@@ -1,0 +1,250 @@
+//! One step, in its calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::policy::Direction;
+use moat_core::provider::{ProviderError, RuleId, Step};
+
+use crate::errors::{Failure, Meaning};
+use crate::observe::{attachment, worn};
+use crate::{Aws, tags, wire};
+
+impl Aws {
+    pub(crate) async fn take(&mut self, step: &Step) -> Result<(), ProviderError> {
+        match step {
+            Step::CreateGroup(number) => self.create_group(*number).await,
+            Step::Authorize { group, direction, rules } => {
+                self.authorize(*group, *direction, rules).await
+            }
+            Step::Revoke { group, direction, rules } => {
+                self.revoke(*group, *direction, rules).await
+            }
+            Step::SetGroups { interface, groups, record } => {
+                self.set_groups(interface, groups, record).await
+            }
+            Step::DeleteGroup(number) => self.delete_group(*number).await,
+        }
+    }
+
+    /// What a failure means where groups were named: one that was made and not shown yet is not visible yet.
+    fn about_groups(&self, failure: Failure, subject: &str, named: &[&GroupKey]) -> ProviderError {
+        let new = named.iter().find(|key| match key {
+            GroupKey::Ours(number) => self.memory.made.contains(number),
+            GroupKey::Foreign(_) => false,
+        });
+        match (failure.meaning, new) {
+            (Meaning::NotFound, Some(new)) => {
+                ProviderError::NotYetVisible { subject: new.to_string() }
+            }
+            _ => self.told(failure, subject),
+        }
+    }
+
+    fn group_id(&self, number: GroupNumber) -> Result<String, ProviderError> {
+        let id = self.memory.groups.get(&number).cloned();
+        id.ok_or_else(|| ProviderError::NotFound { subject: number.to_string() })
+    }
+
+    fn id_of(&self, key: &GroupKey) -> Option<String> {
+        match key {
+            GroupKey::Ours(number) => self.memory.groups.get(number).cloned(),
+            GroupKey::Foreign(id) => Some(id.0.to_string()),
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ Groups
+
+impl Aws {
+    async fn create_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+        if !self.memory.unfinished.contains(&number) {
+            if self.memory.groups.contains_key(&number) {
+                return Err(ProviderError::Duplicate { subject: number.to_string() });
+            }
+            let cluster = &self.config.cluster;
+            let name = number.name(cluster);
+            let id = match self.create(&name, tags::owner(cluster, number)).await {
+                Ok(id) => id,
+                Err(failure) if failure.meaning == Meaning::Duplicate => {
+                    self.adopt(&name, number).await?
+                }
+                Err(failure) => return Err(self.told(failure, &number.to_string())),
+            };
+            self.memory.groups.insert(number, id);
+            self.memory.made.insert(number);
+            self.memory.unfinished.insert(number);
+        }
+        self.strip(number).await?;
+        self.memory.unfinished.remove(&number);
+        Ok(())
+    }
+
+    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost.
+    async fn adopt(&self, name: &str, number: GroupNumber) -> Result<String, ProviderError> {
+        let subject = number.to_string();
+        let found = self.read_group_by_name(name).await;
+        let found = found.map_err(|failure| self.told(failure, &subject))?;
+        let Some(group) = found else { return Err(ProviderError::Duplicate { subject }) };
+        if tags::number(&self.config.cluster, group.tags()) != Some(number) {
+            let message = format!(
+                "the name `{name}` is taken by a group that does not bear the cluster's tags: rename the cluster, or delete \
+                 the group"
+            );
+            return Err(ProviderError::Invalid { message });
+        }
+        let key = |id: &str| self.key(id);
+        let egress = wire::merged(Direction::Egress, group.ip_permissions_egress(), &key);
+        let default = wire::default_egress(moat_core::net::Family::BOTH);
+        let default = wire::merged(Direction::Egress, &default, &key);
+        let new = group.ip_permissions().is_empty() && egress.is_subset(&default);
+        group.group_id.filter(|_| new).ok_or(ProviderError::Duplicate { subject })
+    }
+
+    /// Takes the default rules from a new group: by what they say, since their ids may not be visible yet.
+    async fn strip(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        let subject = number.to_string();
+        let default = wire::default_egress(self.families().await?);
+        match self.remove_egress(&id, default).await {
+            Ok(()) => return Ok(()),
+            Err(failure) if failure.meaning == Meaning::NotFound => {}
+            Err(failure) => return Err(self.told(failure, &subject)),
+        }
+        // The group is not visible yet, or its rules are others than expected, or gone since an earlier try.
+        let groups = self.read_groups_by_id(&[id.as_str()].into()).await;
+        if groups.map_err(|failure| self.told(failure, &subject))?.is_empty() {
+            return Err(ProviderError::NotYetVisible { subject });
+        }
+        let rules = self.read_rules_of(&[id.as_str()].into()).await;
+        let rules = rules.map_err(|failure| self.told(failure, &subject))?;
+        let egress = rules.iter().filter(|rule| rule.is_egress() == Some(true));
+        let ids = egress.filter_map(|rule| rule.security_group_rule_id());
+        let ids: BTreeSet<RuleId> = ids.map(|id| RuleId(id.into())).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let removed = self.remove(&id, Direction::Egress, ids).await;
+        removed.map_err(|failure| self.about_groups(failure, &subject, &[&GroupKey::Ours(number)]))
+    }
+
+    async fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        let key = GroupKey::Ours(number);
+        loop {
+            let Err(failure) = self.delete(&id).await else { break };
+            let patient = self.time.elapsed() < self.memory.patience;
+            if failure.meaning != Meaning::InUse || !patient {
+                return Err(self.about_groups(failure, &number.to_string(), &[&key]));
+            }
+            self.time.sleep(COOLDOWN_LOOK).await;
+        }
+        self.memory.groups.remove(&number);
+        self.memory.made.remove(&number);
+        self.memory.unfinished.remove(&number);
+        Ok(())
+    }
+}
+
+/// How often the deletion of a group in use is tried.
+const COOLDOWN_LOOK: Duration = Duration::from_secs(10);
+
+// ------------------------------------------------------------------------------------------------- Rules
+
+impl Aws {
+    async fn authorize(
+        &mut self,
+        number: GroupNumber,
+        direction: Direction,
+        rules: &BTreeMap<Rule, String>,
+    ) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        if rules.keys().any(|rule| rule.direction != direction) {
+            return Err(ProviderError::Invalid { message: "a rule of the other direction".into() });
+        }
+        let permissions = wire::permissions(rules, |key| self.id_of(key));
+        let permissions =
+            permissions.map_err(|key| ProviderError::NotFound { subject: key.to_string() })?;
+        let own = GroupKey::Ours(number);
+        let peers = rules.keys().filter_map(|rule| match &rule.peer {
+            Peer::Group(key) => Some(key),
+            Peer::Prefix(_) => None,
+        });
+        let named: Vec<&GroupKey> = peers.chain([&own]).collect();
+        let added = self.add(&id, direction, permissions).await;
+        added.map_err(|failure| self.about_groups(failure, &number.to_string(), &named))
+    }
+
+    async fn revoke(
+        &mut self,
+        number: GroupNumber,
+        direction: Direction,
+        rules: &BTreeSet<Rule>,
+    ) -> Result<(), ProviderError> {
+        let id = self.group_id(number)?;
+        let mut ids = BTreeSet::new();
+        for rule in rules {
+            let Some(known) = self.memory.rules.get(&(number, rule.clone())) else {
+                return Err(ProviderError::NotFound { subject: format!("{rule} of {number}") });
+            };
+            ids.extend(known.iter().cloned());
+        }
+        let removed = self.remove(&id, direction, ids).await;
+        let key = GroupKey::Ours(number);
+        removed.map_err(|failure| self.about_groups(failure, &number.to_string(), &[&key]))
+    }
+}
+
+// -------------------------------------------------------------------------------------------- Interfaces
+
+impl Aws {
+    /// Reads, compares with the last picture, and writes: the record before the groups change, and its removal after.
+    async fn set_groups(
+        &mut self,
+        interface: &InterfaceId,
+        groups: &BTreeSet<GroupKey>,
+        record: &BTreeSet<ForeignGroupId>,
+    ) -> Result<(), ProviderError> {
+        let subject = &*interface.0;
+        let gone = || ProviderError::NotFound { subject: subject.to_owned() };
+        let read = self.read_interfaces(&[subject].into()).await;
+        let read = read.map_err(|failure| self.told(failure, subject))?;
+        let read = read.first().ok_or_else(gone)?;
+        match attachment(read) {
+            Attachment::Exclusive => {}
+            Attachment::Shared | Attachment::Fixed => {
+                let message = format!("`{subject}` is not Moat's to change");
+                return Err(ProviderError::Invalid { message });
+            }
+        }
+        let known = self.memory.interfaces.get(interface).ok_or_else(gone)?;
+        let before: BTreeSet<GroupKey> = worn(read).map(|id| self.key(id)).collect();
+        if *known != before {
+            return Err(ProviderError::Changed { subject: subject.to_owned() });
+        }
+        let missing = |key: &GroupKey| ProviderError::NotFound { subject: key.to_string() };
+        let ids = groups.iter().map(|key| self.id_of(key).ok_or_else(|| missing(key)));
+        let ids = ids.collect::<Result<BTreeSet<String>, ProviderError>>()?;
+
+        let there = tags::record_tags(read.tag_set());
+        let wanted = tags::record(&self.config.cluster, record);
+        let told = |failure| self.told(failure, subject);
+        if wanted.iter().any(|(key, value)| there.get(key) != Some(value)) {
+            self.tag(subject, &wanted).await.map_err(told)?;
+        }
+        if *groups != before {
+            let named: Vec<&GroupKey> = groups.iter().collect();
+            let dressed = self.dress(subject, ids).await;
+            dressed.map_err(|failure| self.about_groups(failure, subject, &named))?;
+            self.memory.interfaces.insert(interface.clone(), groups.clone());
+        }
+        let stale: Vec<&String> = there.keys().filter(|key| !wanted.contains_key(*key)).collect();
+        if !stale.is_empty() {
+            let told = |failure| self.told(failure, subject);
+            self.untag(subject, stale).await.map_err(told)?;
+        }
+        Ok(())
+    }
+}

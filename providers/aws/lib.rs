@@ -1,0 +1,148 @@
+//! A VPC of AWS, through EC2's API: the one crate that knows the SDK.
+//!
+//! [`connect`] gives an [`Aws`], which is a [`Provider`]: [`observe`](Provider::observe) reads one picture in few calls,
+//! [`execute`](Provider::execute) makes the calls of one step. Rules are spelled in [`wire`], ownership and records in [`tags`],
+//! errors in [`errors`], and no call escapes [`pace`].
+
+pub mod call;
+mod connect;
+pub mod errors;
+mod execute;
+mod observe;
+pub mod pace;
+mod request;
+pub mod tags;
+pub mod time;
+pub mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_ec2::Client;
+use moat_core::firewall::{GroupKey, GroupNumber, Rule};
+use moat_core::inventory::InterfaceId;
+use moat_core::net::{Family, Prefix};
+use moat_core::provider::{
+    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step,
+};
+use moat_core::settings::Quotas;
+
+pub use connect::{ConnectError, Login, connect, patient};
+
+use call::{Call, Rate};
+use pace::Pace;
+use time::Time;
+
+/// What is to be managed, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The owner's tag on everything that Moat makes.
+    pub cluster: String,
+    /// The id of the VPC, such as `vpc-0123456789abcdef0`.
+    pub vpc: String,
+    /// The limits of the account.
+    pub quotas: Quotas,
+    /// The rates of calls whose limits the account has had changed.
+    pub rates: BTreeMap<Call, Rate>,
+    /// How many things one page of an answer holds, 5 to 1000.
+    pub page: i32,
+    /// How long a group that is still worn is tried to be deleted, counted from the last picture: a pod's branch interface
+    /// outlives it by 60 s (`branch-eni-cooldown` of the VPC resource controller).
+    pub cooldown: Duration,
+}
+
+/// A VPC of AWS, and a process that calls it.
+#[derive(Debug)]
+pub struct Aws {
+    client: Client,
+    config: Config,
+    time: Time,
+    pace: Pace,
+    memory: Memory,
+}
+
+/// What a process knows: from its last picture, and what it made since.
+#[derive(Debug, Default)]
+struct Memory {
+    groups: BTreeMap<GroupNumber, String>,
+    rules: BTreeMap<(GroupNumber, Rule), BTreeSet<RuleId>>,
+    interfaces: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+    /// Groups that were made and that no picture has shown yet.
+    made: BTreeSet<GroupNumber>,
+    /// Those of them whose default rules are still there.
+    unfinished: BTreeSet<GroupNumber>,
+    /// The address blocks of the VPC.
+    blocks: Vec<Prefix>,
+    /// Until when a group in use is tried to be deleted.
+    patience: Duration,
+}
+
+impl Config {
+    /// A cluster in a VPC, with the defaults of an AWS account.
+    #[must_use]
+    pub fn new(cluster: impl Into<String>, vpc: impl Into<String>) -> Self {
+        Self {
+            cluster: cluster.into(),
+            vpc: vpc.into(),
+            quotas: Quotas::default(),
+            rates: BTreeMap::new(),
+            page: 1_000,
+            cooldown: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Aws {
+    /// A process that calls EC2 through a client. The client's own repetitions are turned off: they would be outside every
+    /// budget, and repeat what may have been done.
+    #[must_use]
+    pub fn new(client: &Client, config: Config, time: Time) -> Self {
+        let client = Client::from_conf(patient(client.config().to_builder()).build());
+        let pace = Pace::new(time.clone(), config.rates.clone());
+        Self { client, config, time, pace, memory: Memory::default() }
+    }
+
+    /// What it manages.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The address blocks of the VPC, read once.
+    async fn blocks(&mut self) -> Result<Vec<Prefix>, ProviderError> {
+        if self.memory.blocks.is_empty() {
+            self.memory.blocks = self.read_blocks().await?;
+        }
+        Ok(self.memory.blocks.clone())
+    }
+
+    async fn families(&mut self) -> Result<BTreeSet<Family>, ProviderError> {
+        let blocks = self.blocks().await?;
+        Ok(blocks.into_iter().map(Prefix::family).chain([Family::V4]).collect())
+    }
+
+    /// The group of an id: ours, if a picture or this process says so.
+    fn key(&self, id: &str) -> GroupKey {
+        let ours = self.memory.groups.iter().find(|(_, known)| *known == id);
+        ours.map_or_else(|| observe::foreign(id), |(number, _)| GroupKey::Ours(*number))
+    }
+}
+
+impl Provider for Aws {
+    async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
+        self.memory.blocks = self.read_blocks().await?;
+        Ok(Capabilities { quotas: self.config.quotas, vpc: self.memory.blocks.clone() })
+    }
+
+    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        self.picture(scope).await
+    }
+
+    async fn execute(&mut self, step: &Step) -> Result<(), ProviderError> {
+        self.take(step).await
+    }
+
+    async fn wait(&mut self, duration: Duration) {
+        self.time.sleep(duration).await;
+    }
+}

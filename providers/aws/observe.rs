@@ -1,0 +1,307 @@
+//! One consistent picture, in few calls.
+//!
+//! Interfaces first, then every group of the VPC, then the rules that bear our tag: in pages, ⌈n/1000⌉ calls each. The groups tell
+//! their rules too, but without ids; where the two accounts of a group differ, because someone added a rule, a tag is missing
+//! or one answer is older, the group's rules are read by its id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceType, SecurityGroup, SecurityGroupRule};
+use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use moat_core::inventory::{Attachment, Interface, InterfaceId};
+use moat_core::net::Prefix;
+use moat_core::policy::{Direction, Word};
+use moat_core::provider::{Observed, ProviderError, RuleId, Scope, is_kept};
+
+use crate::wire::{self, Reading};
+use crate::{Aws, errors::Failure, tags};
+
+/// The answers of EC2 that one picture is made of.
+#[derive(Debug, Default)]
+struct Answers {
+    interfaces: Vec<NetworkInterface>,
+    /// The groups that the picture may need, by id.
+    groups: BTreeMap<String, SecurityGroup>,
+    /// The numbers of ours, by id.
+    numbers: BTreeMap<String, GroupNumber>,
+    /// The rules of ours, by the group's id.
+    rules: BTreeMap<String, Vec<SecurityGroupRule>>,
+    /// The prefix lists that could be read.
+    lists: BTreeMap<Word, BTreeSet<Prefix>>,
+}
+
+/// How often an interface that wears an unknown group is looked at again: the group may be new.
+const LOOKS: usize = 3;
+
+impl Aws {
+    pub(crate) async fn picture(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        let mut looks = 1;
+        let answers = loop {
+            let answers = self.ask(scope).await;
+            let answers = answers.map_err(|failure| self.told(failure, "the VPC"))?;
+            if looks >= LOOKS || answers.worn().all(|id| answers.groups.contains_key(id)) {
+                break answers;
+            }
+            looks += 1;
+            self.time.sleep(Duration::from_secs(1)).await;
+        };
+        let observed = self.develop(&answers);
+        self.memorise(&answers, &observed);
+        Ok(observed)
+    }
+
+    async fn ask(&self, scope: &Scope) -> Result<Answers, Failure> {
+        let cluster = &self.config.cluster;
+        let ids = scope.interfaces.iter().map(|id| &*id.0).collect();
+        let mut answers =
+            Answers { interfaces: self.read_interfaces(&ids).await?, ..Answers::default() };
+        answers.add(self.read_groups().await?);
+        answers.numbers = number(cluster, &answers.groups);
+
+        // A group of another VPC can be worn where it is associated with this one.
+        let recorded: Vec<ForeignGroupId> = answers
+            .interfaces
+            .iter()
+            .flat_map(|it| tags::recorded(cluster, it.tag_set()))
+            .collect();
+        let needed = answers.worn().chain(recorded.iter().map(|id| &*id.0));
+        let missing: BTreeSet<&str> =
+            needed.filter(|id| !answers.groups.contains_key(*id)).collect();
+        let found = self.read_groups_by_id(&missing).await?;
+        answers.add(found);
+
+        for rule in self.read_marked_rules().await? {
+            answers.add_rule(rule);
+        }
+        let doubtful = answers.doubtful();
+        for id in &doubtful {
+            answers.rules.remove(id);
+        }
+        for rule in self.read_rules_of(&doubtful.iter().map(String::as_str).collect()).await? {
+            answers.add_rule(rule);
+        }
+        for list in answers.lists_in_use(cluster) {
+            // A list that may not be read stands for everything.
+            if let Ok(blocks) = self.read_list(&list).await {
+                answers.lists.insert(list, blocks);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn develop(&self, answers: &Answers) -> Observed {
+        let mut observed = Observed::default();
+        for interface in &answers.interfaces {
+            let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
+            let worn: BTreeSet<GroupKey> = worn(interface).map(|id| answers.key(id)).collect();
+            let record = tags::recorded(&self.config.cluster, interface.tag_set());
+            let wears_ours = worn.iter().any(|key| matches!(key, GroupKey::Ours(_)));
+            let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
+            let recorded = record.iter().filter(|_| wears_ours).filter(there).cloned();
+            let others = worn.iter().filter_map(|key| match key {
+                GroupKey::Foreign(id) => Some(id.clone()),
+                GroupKey::Ours(_) => None,
+            });
+            let prior = others.chain(recorded).collect();
+            let attachment = attachment(interface);
+            observed.interfaces.insert(id.clone(), Interface { attachment, prior });
+            observed.state.interfaces.insert(id.clone(), worn);
+            if !record.is_empty() {
+                observed.records.insert(id, record);
+            }
+        }
+        let prior: BTreeSet<ForeignGroupId> =
+            observed.interfaces.values().flat_map(|it| it.prior.iter().cloned()).collect();
+        for id in prior {
+            let rules = answers.foreign_rules(&id);
+            observed.state.groups.insert(GroupKey::Foreign(id), rules);
+        }
+        for (id, number) in &answers.numbers {
+            self.develop_ours(answers, id, *number, &mut observed);
+        }
+        observed
+    }
+
+    fn develop_ours(
+        &self,
+        answers: &Answers,
+        id: &str,
+        number: GroupNumber,
+        observed: &mut Observed,
+    ) {
+        let mut rules = BTreeSet::new();
+        let rows = answers.rules.get(id).into_iter().flatten();
+        let mut read: Vec<_> =
+            rows.map(|row| (wire::rule(row, &|id| answers.key(id)), row)).collect();
+        // Where a rule is also part of a list, its own id tells it.
+        read.sort_by_key(|(reading, _)| !matches!(reading, Reading::Rule(_)));
+        for (reading, row) in read {
+            let rule_id = RuleId(row.security_group_rule_id().unwrap_or_default().into());
+            if let Reading::Unreadable { text, .. } = &reading {
+                observed.unreadable.insert((number, rule_id.clone()), text.clone());
+            }
+            for rule in answers.expand(reading) {
+                if is_kept(row.description().unwrap_or_default()) {
+                    observed.foreign_rules.insert((number, rule.clone()));
+                }
+                let entry = observed.rule_ids.entry((number, rule.clone()));
+                entry.or_insert_with(|| rule_id.clone());
+                rules.insert(rule);
+            }
+        }
+        observed.state.groups.insert(GroupKey::Ours(number), rules);
+    }
+
+    fn memorise(&mut self, answers: &Answers, observed: &Observed) {
+        let memory = &mut self.memory;
+        memory.groups.retain(|number, _| memory.made.contains(number));
+        for (id, number) in &answers.numbers {
+            memory.groups.insert(*number, id.clone());
+            memory.made.remove(number);
+            memory.unfinished.remove(number);
+        }
+        memory.rules.clear();
+        for (id, number) in &answers.numbers {
+            for row in answers.rules.get(id).into_iter().flatten() {
+                let rule_id = RuleId(row.security_group_rule_id().unwrap_or_default().into());
+                for rule in answers.expand(wire::rule(row, &|id| answers.key(id))) {
+                    memory.rules.entry((*number, rule)).or_default().insert(rule_id.clone());
+                }
+            }
+        }
+        memory.interfaces.clone_from(&observed.state.interfaces);
+        memory.patience = self.time.elapsed() + self.config.cooldown;
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- Answers
+
+impl Answers {
+    fn add(&mut self, groups: Vec<SecurityGroup>) {
+        let named = groups.into_iter().filter_map(|group| Some((group.group_id.clone()?, group)));
+        self.groups.extend(named);
+    }
+
+    /// Keeps a rule, if its group is one of ours: other VPCs may have a cluster of the same name.
+    fn add_rule(&mut self, rule: SecurityGroupRule) {
+        if let Some(group) = rule.group_id().filter(|id| self.numbers.contains_key(*id)) {
+            self.rules.entry(group.to_owned()).or_default().push(rule);
+        }
+    }
+
+    fn key(&self, id: &str) -> GroupKey {
+        self.numbers.get(id).map_or_else(|| foreign(id), |number| GroupKey::Ours(*number))
+    }
+
+    fn worn(&self) -> impl Iterator<Item = &str> + '_ {
+        self.interfaces.iter().flat_map(worn)
+    }
+
+    /// What a group itself tells of its rules.
+    fn told_by(&self, group: &SecurityGroup) -> BTreeSet<Reading> {
+        let key = |id: &str| self.key(id);
+        let ingress = wire::merged(Direction::Ingress, group.ip_permissions(), &key);
+        let egress = wire::merged(Direction::Egress, group.ip_permissions_egress(), &key);
+        ingress.into_iter().chain(egress).collect()
+    }
+
+    /// Our groups that tell other rules than bear our tag.
+    fn doubtful(&self) -> BTreeSet<String> {
+        let differs = |id: &&String| {
+            let rows = self.rules.get(*id).into_iter().flatten();
+            let marked: BTreeSet<Reading> =
+                rows.map(|row| wire::rule(row, &|id| self.key(id))).collect();
+            self.groups.get(*id).is_none_or(|group| self.told_by(group) != marked)
+        };
+        self.numbers.keys().filter(differs).cloned().collect()
+    }
+
+    /// The prefix lists that the picture's groups name.
+    fn lists_in_use(&self, cluster: &str) -> BTreeSet<Word> {
+        let recorded = self.interfaces.iter().flat_map(|it| tags::recorded(cluster, it.tag_set()));
+        let recorded: BTreeSet<ForeignGroupId> = recorded.collect();
+        let ours = self.numbers.keys().map(String::as_str);
+        let used: BTreeSet<&str> =
+            ours.chain(self.worn()).chain(recorded.iter().map(|id| &*id.0)).collect();
+        let groups = used.into_iter().filter_map(|id| self.groups.get(id));
+        let told = groups.flat_map(|group| self.told_by(group));
+        let rows = self.rules.values().flatten();
+        let read = rows.map(|row| wire::rule(row, &|id| self.key(id)));
+        let lists = told.chain(read).filter_map(|reading| match reading {
+            Reading::List { list, .. } => Some(list),
+            Reading::Rule(_) | Reading::Unreadable { .. } => None,
+        });
+        lists.collect()
+    }
+
+    /// The rules of a group of others. One that cannot be read lets everything through: nothing relies on less.
+    fn foreign_rules(&self, id: &ForeignGroupId) -> BTreeSet<Rule> {
+        let everything = || {
+            let both = Direction::BOTH.into_iter();
+            both.flat_map(|direction| wire::anyone(direction, moat_core::net::Shape::All)).collect()
+        };
+        self.groups.get(&*id.0).map_or_else(everything, |group| {
+            self.told_by(group).into_iter().flat_map(|reading| self.expand(reading)).collect()
+        })
+    }
+
+    /// The rules that let through what was read, or no less.
+    fn expand(&self, reading: Reading) -> BTreeSet<Rule> {
+        match reading {
+            Reading::Rule(rule) => [rule].into(),
+            Reading::Unreadable { within, .. } => within,
+            Reading::List { list, direction, shape } => match self.lists.get(&list) {
+                None => wire::anyone(direction, shape),
+                Some(blocks) => {
+                    let peers = blocks.iter().map(|block| Peer::Prefix(*block));
+                    peers.map(|peer| Rule { direction, peer, shape }).collect()
+                }
+            },
+        }
+    }
+}
+
+/// The numbers of the cluster's groups, by id. Of several groups with one number, one is ours: the one with its name, else
+/// the first.
+fn number(
+    cluster: &str,
+    groups: &BTreeMap<String, SecurityGroup>,
+) -> BTreeMap<String, GroupNumber> {
+    let mut ids: BTreeMap<GroupNumber, &String> = BTreeMap::new();
+    for (id, group) in groups {
+        let Some(number) = tags::number(cluster, group.tags()) else { continue };
+        let named = group.group_name() == Some(&number.name(cluster));
+        if named || !ids.contains_key(&number) {
+            ids.insert(number, id);
+        }
+    }
+    ids.into_iter().map(|(number, id)| (id.clone(), number)).collect()
+}
+
+// -------------------------------------------------------------------------------------------- Interfaces
+
+pub(crate) fn foreign(id: &str) -> GroupKey {
+    GroupKey::Foreign(ForeignGroupId(id.into()))
+}
+
+/// The ids of the groups that an interface wears.
+pub(crate) fn worn(interface: &NetworkInterface) -> impl Iterator<Item = &str> + '_ {
+    interface.groups().iter().filter_map(|group| group.group_id())
+}
+
+/// Whose an interface is. Only what the VPC resource controller marks as a pod's branch interface is exclusive; what another
+/// service of AWS requested, as Fargate does, is fixed.
+pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
+    let branch = interface.interface_type() == Some(&NetworkInterfaceType::Branch);
+    if branch || tags::value(interface.tag_set(), BRANCH).is_some() {
+        Attachment::Exclusive
+    } else if interface.requester_managed() == Some(true) {
+        Attachment::Fixed
+    } else {
+        Attachment::Shared
+    }
+}
+
+/// The tag that the VPC resource controller gives branch interfaces.
+pub const BRANCH: &str = "vpcresources.k8s.aws/vlan-id";

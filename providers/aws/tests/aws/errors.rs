@@ -1,0 +1,85 @@
+//! What error codes mean.
+
+use std::collections::BTreeSet;
+
+use moat_aws::call::Call;
+use moat_aws::errors::{Failure, Meaning, TABLE, meaning};
+use moat_core::provider::{ProviderError, QuotaKind, Remedy};
+use moat_core::settings::Quotas;
+use proptest::prelude::*;
+
+#[test]
+fn each_code_stands_in_the_table_once() {
+    let codes: BTreeSet<&str> = TABLE.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes.len(), TABLE.len());
+}
+
+#[test]
+fn the_codes_that_matter_most_mean_what_ec2_documents() {
+    let quota = Meaning::Quota;
+    for (code, wanted) in [
+        ("RequestLimitExceeded", Meaning::Throttled),
+        ("InternalError", Meaning::Unknown),
+        ("InvalidGroup.NotFound", Meaning::NotFound),
+        ("InvalidGroup.Duplicate", Meaning::Duplicate),
+        ("InvalidPermission.Duplicate", Meaning::Duplicate),
+        ("InvalidPermission.NotFound", Meaning::NotFound),
+        ("RulesPerSecurityGroupLimitExceeded", quota(QuotaKind::RulesPerGroup)),
+        ("SecurityGroupsPerInterfaceLimitExceeded", quota(QuotaKind::GroupsPerInterface)),
+        ("SecurityGroupLimitExceeded", quota(QuotaKind::Groups)),
+        ("DependencyViolation", Meaning::InUse),
+        ("UnauthorizedOperation", Meaning::Unauthorized),
+        ("RequestExpired", Meaning::Credentials),
+        ("InvalidParameterValue", Meaning::Invalid),
+    ] {
+        // A code goes before a status.
+        for status in [400, 500, 503] {
+            assert_eq!(meaning(Some(code), status), wanted, "{code}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_unknown_code_goes_by_its_status(status in 100..600_u16) {
+        let wanted = match status {
+            429 => Meaning::Throttled,
+            401 => Meaning::Credentials,
+            403 => Meaning::Unauthorized,
+            400..=499 => Meaning::Invalid,
+            _ => Meaning::Unknown,
+        };
+        prop_assert_eq!(meaning(Some("Brand.New"), status), wanted);
+        prop_assert_eq!(meaning(None, status), wanted);
+    }
+}
+
+/// Whoever sees an error knows which permission, quota or object it is about.
+#[test]
+fn every_error_names_what_it_is_about() {
+    let quotas = Quotas::default();
+    for (code, meaning) in TABLE {
+        let call = Call::AuthorizeSecurityGroupEgress;
+        let text = format!("{code}: said EC2");
+        let error = Failure { call, meaning: *meaning, text, retry_after: None }.about("moat.3", &quotas);
+        let (named, remedy) = match meaning {
+            Meaning::Throttled => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Wait),
+            Meaning::Unknown => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe),
+            Meaning::NotFound | Meaning::Duplicate => ("moat.3", Remedy::Observe),
+            Meaning::Quota(_) | Meaning::InUse => ("moat.3", Remedy::Report),
+            Meaning::Unauthorized => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Report),
+            Meaning::Credentials | Meaning::Invalid => (*code, Remedy::Report),
+        };
+        assert!(error.to_string().contains(named), "{error}");
+        assert_eq!(error.remedy(), remedy, "{error}");
+    }
+    let failure = Failure {
+        call: Call::CreateSecurityGroup,
+        meaning: Meaning::Quota(QuotaKind::Groups),
+        text: String::new(),
+        retry_after: None,
+    };
+    let wanted =
+        ProviderError::Quota { quota: QuotaKind::Groups, limit: 2_500, subject: "moat.3".into() };
+    assert_eq!(failure.about("moat.3", &quotas), wanted);
+}

@@ -1,0 +1,197 @@
+//! Token buckets, repetitions and their budget, on a simulated clock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use moat_aws::call::{Call, Effect, Rate};
+use moat_aws::errors::{Failure, Meaning};
+use moat_aws::pace::Pace;
+use moat_aws::time::Time;
+
+use crate::localstack::run;
+
+const CALL: Call = Call::AuthorizeSecurityGroupIngress;
+
+fn failure(call: Call, meaning: Meaning) -> Failure {
+    Failure { call, meaning, text: String::new(), retry_after: None }
+}
+
+/// A cloud with a token bucket, written without the library that the pace uses.
+struct Cloud {
+    time: Time,
+    rate: Rate,
+    level: Cell<f64>,
+    at: Cell<Duration>,
+    calls: Cell<u32>,
+}
+
+impl Cloud {
+    fn new(time: &Time, burst: u32, per_second: u32) -> Self {
+        let rate = Rate::of(burst, per_second);
+        let level = Cell::new(burst.into());
+        Self { time: time.clone(), rate, level, at: Cell::default(), calls: Cell::new(0) }
+    }
+
+    async fn answer(&self) -> Result<(), Failure> {
+        self.calls.set(self.calls.get() + 1);
+        let now = self.time.elapsed();
+        let flowed = (now - self.at.get()).as_secs_f64() * f64::from(self.rate.per_second.get());
+        let level = (self.level.get() + flowed).min(self.rate.burst.get().into());
+        self.at.set(now);
+        // A rounding error is no call too many.
+        if level + 1e-6 < 1.0 {
+            self.level.set(level);
+            return Err(failure(CALL, Meaning::Throttled));
+        }
+        self.level.set(level - 1.0);
+        Ok(())
+    }
+
+    fn send_all(&self, calls: u32) -> Vec<Result<(), Failure>> {
+        let pace = Pace::new(self.time.clone(), BTreeMap::new());
+        run(async {
+            let mut answers = Vec::new();
+            for _ in 0..calls {
+                answers.push(pace.send(CALL, || self.answer()).await);
+            }
+            answers
+        })
+    }
+}
+
+#[test]
+fn a_thousand_calls_take_what_the_bucket_sets_and_none_is_throttled() {
+    let time = Time::simulated();
+    let cloud = Cloud::new(&time, 50, 5);
+    let answers = cloud.send_all(1_000);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(cloud.calls.get(), 1_000);
+    let (taken, bound) = (time.elapsed(), Duration::from_secs((1_000 - 50) / 5));
+    assert!(taken >= bound && taken <= bound.mul_f64(1.01), "{taken:?}");
+}
+
+/// Others use the account, or its limits are lower: what is learned keeps the repetitions few and the time short.
+#[test]
+fn a_slower_account_is_learned_from_its_throttling() {
+    let time = Time::simulated();
+    let cloud = Cloud::new(&time, 20, 2);
+    let answers = cloud.send_all(400);
+    assert!(answers.iter().all(Result::is_ok));
+    assert!(cloud.calls.get() <= 460, "{} calls", cloud.calls.get());
+    let (taken, bound) = (time.elapsed(), Duration::from_secs((400 - 20) / 2));
+    assert!(taken <= bound.mul_f64(1.5), "{taken:?}");
+}
+
+#[test]
+fn a_tenth_of_calls_throttled_at_random_costs_a_tenth_more() {
+    let time = Time::simulated();
+    let pace = Pace::new(time, BTreeMap::new());
+    let (calls, seed) = (Cell::new(0_u32), Cell::new(7_u64));
+    let answer = || async {
+        calls.set(calls.get() + 1);
+        seed.set(seed.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        if (seed.get() >> 33).is_multiple_of(10) {
+            return Err(failure(CALL, Meaning::Throttled));
+        }
+        Ok(())
+    };
+    run(async {
+        for _ in 0..500 {
+            pace.send(CALL, answer).await.unwrap();
+        }
+    });
+    assert!((500..=575).contains(&calls.get()), "{} calls", calls.get());
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_by_reads_alone() {
+    for call in Call::ALL {
+        let pace = Pace::new(Time::simulated(), BTreeMap::new());
+        let attempts = Cell::new(0);
+        let answer = run(pace.send(*call, || async {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() == 1 { Err(failure(*call, Meaning::Unknown)) } else { Ok(()) }
+        }));
+        match call.effect() {
+            Effect::Reads => assert_eq!((answer, attempts.get()), (Ok(()), 2), "{call:?}"),
+            Effect::Changes => {
+                let unknown = Err(failure(*call, Meaning::Unknown));
+                assert_eq!((answer, attempts.get()), (unknown, 1), "{call:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_will_fail_again_is_tried_once() {
+    let pace = Pace::new(Time::simulated(), BTreeMap::new());
+    for meaning in [
+        Meaning::NotFound,
+        Meaning::Duplicate,
+        Meaning::InUse,
+        Meaning::Unauthorized,
+        Meaning::Credentials,
+        Meaning::Invalid,
+    ] {
+        let attempts = Cell::new(0);
+        let answer: Result<(), Failure> = run(pace.send(Call::DescribeVpcs, || async {
+            attempts.set(attempts.get() + 1);
+            Err(failure(Call::DescribeVpcs, meaning))
+        }));
+        let wanted = failure(Call::DescribeVpcs, meaning);
+        assert_eq!((answer, attempts.get()), (Err(wanted), 1));
+    }
+}
+
+/// A cloud that throttles everything sees few calls, and whoever waits for it is told within about a minute.
+#[test]
+fn repetitions_end() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::new());
+    let attempts = Cell::new(0);
+    let refused = || async {
+        attempts.set(attempts.get() + 1);
+        Err::<(), Failure>(failure(CALL, Meaning::Throttled))
+    };
+    let answer = run(pace.send(CALL, refused));
+    assert_eq!(answer, Err(failure(CALL, Meaning::Throttled)));
+    assert!(time.elapsed() <= Duration::from_secs(70), "{:?}", time.elapsed());
+    for _ in 0..100 {
+        let _ = run(pace.send(CALL, refused));
+    }
+    assert!(attempts.get() <= 100 + 1 + 50, "{} attempts", attempts.get());
+}
+
+#[test]
+fn the_cloud_may_say_how_long_to_wait() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::new());
+    let moments = RefCell::new(Vec::new());
+    let asked = Duration::from_secs(17);
+    run(pace.send(CALL, || async {
+        moments.borrow_mut().push(time.elapsed());
+        if moments.borrow().len() > 1 {
+            return Ok(());
+        }
+        Err(Failure { retry_after: Some(asked), ..failure(CALL, Meaning::Throttled) })
+    }))
+    .unwrap();
+    let moments = moments.into_inner();
+    assert!(moments[1] - moments[0] >= asked, "{moments:?}");
+}
+
+#[test]
+fn each_call_has_a_bucket_of_its_own_and_the_configuration_may_widen_it() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::from([(CALL, Rate::of(200, 5))]));
+    run(async {
+        for _ in 0..200 {
+            pace.send(CALL, || async { Ok(()) }).await.unwrap();
+        }
+        for _ in 0..50 {
+            pace.send(Call::CreateSecurityGroup, || async { Ok(()) }).await.unwrap();
+        }
+    });
+    assert_eq!(time.elapsed(), Duration::ZERO);
+}

@@ -1,0 +1,54 @@
+//! Ownership and records.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::Tag;
+use moat_aws::tags::{CLUSTER, NUMBER, number, owner, record, recorded, tag};
+use moat_core::firewall::{ForeignGroupId, GroupNumber};
+use proptest::collection::btree_set;
+use proptest::prelude::*;
+
+fn groups() -> impl Strategy<Value = BTreeSet<ForeignGroupId>> {
+    let id = prop_oneof!["sg-[0-9a-f]{17}", "sg-[0-9a-f]{8}"];
+    btree_set(id.prop_map(|id| ForeignGroupId(id.into())), 0..40)
+}
+
+proptest! {
+    #[test]
+    fn a_record_of_any_length_comes_back_and_each_tag_is_short_enough(groups in groups()) {
+        let record = record("prod", &groups);
+        prop_assert!(record.values().all(|value| value.chars().count() <= 256));
+        prop_assert_eq!(record.is_empty(), groups.is_empty());
+        let tags: Vec<Tag> = record.iter().map(|(key, value)| tag(key, value)).collect();
+        prop_assert_eq!(recorded("prod", &tags), groups);
+        prop_assert_eq!(recorded("test", &tags), BTreeSet::new(), "another cluster's is not ours");
+    }
+
+    #[test]
+    fn a_group_is_ours_by_both_of_its_tags(index in 0..5_000_usize) {
+        let wanted = GroupNumber::nth(index);
+        let tags = owner("prod", wanted);
+        prop_assert_eq!(number("prod", &tags), Some(wanted));
+        prop_assert_eq!(number("test", &tags), None);
+        for missing in 0..tags.len() {
+            let mut rest = tags.clone();
+            rest.remove(missing);
+            prop_assert_eq!(number("prod", &rest), None);
+        }
+    }
+}
+
+/// Sixteen groups are the most that an interface can wear.
+#[test]
+fn the_longest_record_takes_two_tags_and_the_cluster() {
+    let groups = (0..16).map(|index| ForeignGroupId(format!("sg-{index:017x}").into())).collect();
+    let keys: Vec<String> = record("prod", &groups).into_keys().collect();
+    assert_eq!(keys, ["moat.dev/cluster", "moat.dev/prior-1", "moat.dev/prior-2"]);
+}
+
+#[test]
+fn a_number_in_another_spelling_is_nobodys() {
+    for text in ["01", "+1", "0", "", "x", "4294967296"] {
+        assert_eq!(number("prod", &[tag(CLUSTER, "prod"), tag(NUMBER, text)]), None, "{text}");
+    }
+}
