@@ -56,7 +56,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// The VPC is not there.
-    #[error("there is no VPC `{vpc}` in the region `{region}` of this account: check `vpc` and the region")]
+    #[error(
+        "there is no VPC `{vpc}` in the region `{region}` of this account: check `vpc` and the region"
+    )]
     Vpc {
         /// The VPC's id.
         vpc: String,

@@ -146,7 +146,7 @@ impl Failure {
             }
             // Nothing was sent: what can be missing is the region or the credentials.
             SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, context(error)),
-            SdkError::DispatchFailure(broken) if is_about_credentials(broken) => {
+            SdkError::DispatchFailure(broken) if broken.is_other() => {
                 failure(Meaning::Credentials, context(error))
             }
             _ => failure(Meaning::Unknown, context(error)),
@@ -176,18 +176,13 @@ impl Failure {
             Meaning::InUse => ProviderError::InUse { subject },
             Meaning::Unauthorized => ProviderError::Unauthorized { action },
             Meaning::Credentials => ProviderError::Credentials { message: self.text },
-            Meaning::Invalid => {
-                ProviderError::Invalid { message: format!("{action} for `{subject}`: {}", self.text) }
-            }
+            Meaning::Invalid => ProviderError::Invalid {
+                message: format!("{action} for `{subject}`: {}", self.text),
+            },
         }
     }
 }
 
 fn context<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
     DisplayErrorContext(error).to_string()
-}
-
-/// Whether a call was never sent because nothing signed it. The SDK tells it by no type of its own that it exports.
-fn is_about_credentials(broken: &aws_sdk_ec2::error::DispatchFailure) -> bool {
-    broken.is_other()
 }

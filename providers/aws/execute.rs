@@ -114,20 +114,19 @@ impl Aws {
             Err(failure) => return Err(self.told(failure, &subject)),
         }
         // The group is not visible yet, or its rules are others than expected, or gone since an earlier try.
-        let groups = self.read_groups_by_id(&[id.as_str()].into()).await;
-        if groups.map_err(|failure| self.told(failure, &subject))?.is_empty() {
+        let key = GroupKey::Ours(number);
+        let told = |failure| self.about_groups(failure, &subject, &[&key]);
+        if self.read_groups_by_id(&[id.as_str()].into()).await.map_err(told)?.is_empty() {
             return Err(ProviderError::NotYetVisible { subject });
         }
-        let rules = self.read_rules_of(&[id.as_str()].into()).await;
-        let rules = rules.map_err(|failure| self.told(failure, &subject))?;
+        let rules = self.read_rules_of(&[id.as_str()].into()).await.map_err(told)?;
         let egress = rules.iter().filter(|rule| rule.is_egress() == Some(true));
         let ids = egress.filter_map(|rule| rule.security_group_rule_id());
         let ids: BTreeSet<RuleId> = ids.map(|id| RuleId(id.into())).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let removed = self.remove(&id, Direction::Egress, ids).await;
-        removed.map_err(|failure| self.about_groups(failure, &subject, &[&GroupKey::Ours(number)]))
+        self.remove(&id, Direction::Egress, ids).await.map_err(told)
     }
 
     async fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {

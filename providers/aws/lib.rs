@@ -22,9 +22,7 @@ use aws_sdk_ec2::Client;
 use moat_core::firewall::{GroupKey, GroupNumber, Rule};
 use moat_core::inventory::InterfaceId;
 use moat_core::net::{Family, Prefix};
-use moat_core::provider::{
-    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step,
-};
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step};
 use moat_core::settings::Quotas;
 
 pub use connect::{ConnectError, Login, connect, patient};

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceType, SecurityGroup, SecurityGroupRule};
+use aws_sdk_ec2::types::{
+    NetworkInterface, NetworkInterfaceType, SecurityGroup, SecurityGroupRule,
+};
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId};
 use moat_core::net::Prefix;
@@ -294,7 +296,7 @@ pub(crate) fn worn(interface: &NetworkInterface) -> impl Iterator<Item = &str> +
 /// service of AWS requested, as Fargate does, is fixed.
 pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
     let branch = interface.interface_type() == Some(&NetworkInterfaceType::Branch);
-    if branch || tags::value(interface.tag_set(), BRANCH).is_some() {
+    if branch || tags::value(interface.tag_set(), tags::BRANCH).is_some() {
         Attachment::Exclusive
     } else if interface.requester_managed() == Some(true) {
         Attachment::Fixed
@@ -302,6 +304,3 @@ pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
         Attachment::Shared
     }
 }
-
-/// The tag that the VPC resource controller gives branch interfaces.
-pub const BRANCH: &str = "vpcresources.k8s.aws/vlan-id";

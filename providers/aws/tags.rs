@@ -11,6 +11,8 @@ pub const CLUSTER: &str = "moat.dev/cluster";
 pub const NUMBER: &str = "moat.dev/number";
 /// The start of the tags that record an interface's prior groups: `moat.dev/prior-1` and so on.
 pub const PRIOR: &str = "moat.dev/prior-";
+/// The tag that the VPC resource controller gives each branch interface.
+pub const BRANCH: &str = "vpcresources.k8s.aws/vlan-id";
 
 /// The longest value of a tag, in characters (`Tag`, EC2 API reference).
 const LONGEST: usize = 256;

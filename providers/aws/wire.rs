@@ -279,9 +279,9 @@ pub fn merged(
         let others = blocks
             .chain(lists.map(|id| id.map(Other::List)))
             .chain(groups.map(|id| id.map(Other::Group)));
-        readings.extend(others.map(|other| {
-            read(direction, spelling, &other.unwrap_or(Other::Unknown), key)
-        }));
+        readings.extend(
+            others.map(|other| read(direction, spelling, &other.unwrap_or(Other::Unknown), key)),
+        );
     }
     readings
 }

@@ -61,7 +61,8 @@ fn every_error_names_what_it_is_about() {
     for (code, meaning) in TABLE {
         let call = Call::AuthorizeSecurityGroupEgress;
         let text = format!("{code}: said EC2");
-        let error = Failure { call, meaning: *meaning, text, retry_after: None }.about("moat.3", &quotas);
+        let error =
+            Failure { call, meaning: *meaning, text, retry_after: None }.about("moat.3", &quotas);
         let (named, remedy) = match meaning {
             Meaning::Throttled => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Wait),
             Meaning::Unknown => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe),

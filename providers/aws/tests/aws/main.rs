@@ -1,9 +1,11 @@
 //! The provider for AWS: its parts by themselves, and the whole against EC2's API as LocalStack speaks it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod calls;
 mod connect;
 mod contract;
 mod errors;
+mod faults;
 mod icmp;
 mod localstack;
 mod pace;

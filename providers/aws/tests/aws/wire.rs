@@ -255,9 +255,8 @@ fn nothing_is_lost() {
     let row = || SecurityGroupRule::builder().is_egress(false).from_port(7).to_port(300);
     let v4: Peer = "10.0.0.0/8".parse().unwrap();
     let direction = Direction::Ingress;
-    let all_of = |peer: &Peer| {
-        BTreeSet::from([Rule { direction, peer: peer.clone(), shape: Shape::All }])
-    };
+    let all_of =
+        |peer: &Peer| BTreeSet::from([Rule { direction, peer: peer.clone(), shape: Shape::All }]);
     let cases = [
         (row().ip_protocol("icmp").cidr_ipv4("10.0.0.0/8"), all_of(&v4), "10.0.0.0/8 icmp 7..300"),
         (row().ip_protocol("esp").cidr_ipv4("10.0.0.0/8"), all_of(&v4), "10.0.0.0/8 esp 7..300"),

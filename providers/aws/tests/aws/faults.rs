@@ -1,0 +1,180 @@
+//! Faults at EC2's side of the wire: throttling, lost answers, lag, denied permissions, wrong credentials.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use moat_core::drive::{Ending, drive};
+use moat_core::policy::Direction;
+use moat_core::provider::{Provider, ProviderError, Scope, Step};
+use serde_json::{Value, json};
+
+use crate::calls::{World, authorize, counted, group, plan};
+use crate::contract::Cloud;
+use crate::localstack::{ask, run};
+
+fn inject(cloud: &Cloud, table: &Value) {
+    ask("PUT", &format!("/_faults/{}", cloud.account), &table.to_string());
+}
+
+#[test]
+fn a_tenth_of_calls_throttled_costs_little_more() {
+    let cloud = Cloud::new(1_000);
+    run(async {
+        let mut world = World::new(cloud).await;
+        let build = world.build();
+        let throttle = json!({"op": "*", "code": "RequestLimitExceeded", "status": 503, "every": 10, "times": -1});
+        counted(&world.cloud);
+        inject(&world.cloud, &json!({"rules": [throttle]}));
+        world.drive(&build).await;
+        let calls = counted(&world.cloud);
+        println!("a tenth throttled: {calls:?}");
+        let writes: u64 =
+            calls.iter().filter(|(name, _)| !name.starts_with("Describe")).map(|(_, it)| it).sum();
+        assert!(writes * 100 <= 72 * 115, "{writes} calls");
+    });
+}
+
+/// What EC2 says it does not know yet is waited for, and nothing is made twice.
+#[test]
+fn new_groups_that_are_not_visible_yet_are_waited_for() {
+    let cloud = Cloud::new(1_000);
+    run(async {
+        let mut world = World::new(cloud).await;
+        inject(&world.cloud, &json!({"lag": {"unseen": 3, "stale": 2}}));
+        let build = world.build();
+        let observed = world.drive(&build).await;
+        assert_eq!(observed.rule_ids.len(), World::GROUPS * 20);
+        let calls = counted(&world.cloud);
+        println!("with lag: {calls:?}");
+        assert_eq!(calls["CreateSecurityGroup"], 12);
+    });
+}
+
+/// A lost answer, before or after the call took effect, at each call in turn: the step is shown after all, or planned again.
+#[test]
+fn a_lost_answer_leaves_one_group_and_all_of_its_rules() {
+    let direction = Direction::Ingress;
+    let steps = [vec![Step::CreateGroup(group(0))], vec![authorize(0, direction, 80..90)]];
+    let plan = plan(steps.to_vec());
+    for after in [false, true] {
+        for skip in 0..3 {
+            let mut cloud = Cloud::new(1_000);
+            let lose = json!({"op": "writes", "drop": true, "after": after, "skip": skip});
+            inject(&cloud, &json!({"rules": [lose]}));
+            run(async {
+                let nothing = Scope::default();
+                let mut tries = 0;
+                loop {
+                    tries += 1;
+                    let observed = cloud.aws.observe(&nothing).await.unwrap();
+                    let mut rest = plan.clone();
+                    for stage in &mut rest.stages {
+                        stage.steps.retain(|step| !observed.shows(step));
+                    }
+                    // What a planner does with the default rules of a group whose creation lost its answer.
+                    let there = observed.state.groups.values().flatten().cloned();
+                    let unwanted: BTreeSet<_> =
+                        there.filter(|it| it.direction == Direction::Egress).collect();
+                    if !unwanted.is_empty() {
+                        let (group, direction) = (group(0), Direction::Egress);
+                        let revoke = Step::Revoke { group, direction, rules: unwanted };
+                        drive(&mut cloud.aws, &crate::calls::plan(vec![vec![revoke]]), &nothing)
+                            .await;
+                        continue;
+                    }
+                    if observed.state.groups.len() == 1 {
+                        rest.stages.remove(0);
+                    }
+                    let outcome = drive(&mut cloud.aws, &rest, &nothing).await;
+                    if outcome.ending == Ending::Done {
+                        break;
+                    }
+                    assert_eq!(outcome.ending, Ending::PlanAgain, "{:?}", outcome.attempts);
+                    assert!(tries < 5);
+                }
+                let observed = cloud.aws.observe(&nothing).await.unwrap();
+                assert_eq!(observed.state.groups.len(), 1);
+                assert_eq!(observed.rule_ids.len(), 10, "after {after}, skip {skip}");
+            });
+        }
+    }
+}
+
+/// The answer to a creation is lost, and no picture shows the group: the next try adopts it by its name and tags.
+#[test]
+fn a_group_whose_creation_lost_its_answer_is_adopted() {
+    let mut cloud = Cloud::new(1_000);
+    let lose = json!({"op": "CreateSecurityGroup", "drop": true, "after": true});
+    inject(&cloud, &json!({"rules": [lose]}));
+    run(async {
+        let create = Step::CreateGroup(group(0));
+        let answer = cloud.aws.execute(&create).await;
+        assert!(matches!(answer, Err(ProviderError::Transient { .. })), "{answer:?}");
+        cloud.aws.execute(&create).await.unwrap();
+        let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
+        assert_eq!(
+            observed.state.groups,
+            [(moat_core::firewall::GroupKey::Ours(group(0)), BTreeSet::new())].into()
+        );
+    });
+}
+
+#[test]
+fn a_group_of_someone_else_with_our_name_is_left_alone() {
+    let mut cloud = Cloud::new(1_000);
+    run(async {
+        let vpc = cloud.aws.config().vpc.clone();
+        let request = cloud.client.create_security_group().group_name("moat.test.1").vpc_id(vpc);
+        request.description("theirs").send().await.unwrap();
+        let answer = cloud.aws.execute(&Step::CreateGroup(group(0))).await;
+        assert!(matches!(answer, Err(ProviderError::Invalid { .. })), "{answer:?}");
+        let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
+        assert!(observed.state.groups.is_empty());
+    });
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_said_by_its_name() {
+    let mut cloud = Cloud::new(1_000);
+    run(async {
+        let action = "ec2:CreateSecurityGroup".to_owned();
+        for (code, wanted) in [
+            ("UnauthorizedOperation", ProviderError::Unauthorized { action }),
+            (
+                "RequestExpired",
+                ProviderError::Credentials { message: "RequestExpired: Injected fault.".into() },
+            ),
+            (
+                "AuthFailure",
+                ProviderError::Credentials { message: "AuthFailure: Injected fault.".into() },
+            ),
+        ] {
+            let fault = json!({"op": "CreateSecurityGroup", "code": code, "status": 403});
+            inject(&cloud, &json!({"rules": [fault]}));
+            assert_eq!(cloud.aws.execute(&Step::CreateGroup(group(0))).await, Err(wanted));
+        }
+    });
+}
+
+/// A pod's interface outlives it for a while: the group is deleted once it is gone, or given up after the cooldown.
+#[test]
+fn a_group_that_is_still_worn_is_given_time() {
+    let mut cloud = Cloud::new(1_000);
+    run(async {
+        cloud.aws.execute(&Step::CreateGroup(group(0))).await.unwrap();
+        cloud.aws.observe(&Scope::default()).await.unwrap();
+        let fault = |times| json!({"rules": [{"op": "DeleteSecurityGroup", "code": "DependencyViolation", "times": times}]});
+        inject(&cloud, &fault(-1));
+        let before = cloud.time.elapsed();
+        let answer = cloud.aws.execute(&Step::DeleteGroup(group(0))).await;
+        assert!(matches!(answer, Err(ProviderError::InUse { .. })), "{answer:?}");
+        let waited = cloud.time.elapsed() - before;
+        assert!(
+            waited >= Duration::from_secs(30) && waited <= Duration::from_secs(40),
+            "{waited:?}"
+        );
+        cloud.aws.observe(&Scope::default()).await.unwrap();
+        inject(&cloud, &fault(2));
+        cloud.aws.execute(&Step::DeleteGroup(group(0))).await.unwrap();
+    });
+}
