@@ -208,9 +208,9 @@ impl Aws {
     ) -> Result<(), ProviderError> {
         let subject = &*interface.0;
         let gone = || ProviderError::NotFound { subject: subject.to_owned() };
-        let read = self.read_interfaces(&[subject].into()).await;
+        let read = self.read_interface(subject).await;
         let read = read.map_err(|failure| self.told(failure, subject))?;
-        let read = read.first().ok_or_else(gone)?;
+        let read = read.as_ref().ok_or_else(gone)?;
         match attachment(read) {
             Attachment::Exclusive => {}
             Attachment::Shared | Attachment::Fixed => {

@@ -55,11 +55,15 @@ impl Aws {
 
     async fn ask(&self, scope: &Scope) -> Result<Answers, Failure> {
         let cluster = &self.config.cluster;
-        let ids = scope.interfaces.iter().map(|id| &*id.0).collect();
-        let mut answers =
-            Answers { interfaces: self.read_interfaces(&ids).await?, ..Answers::default() };
+        let mut answers = Answers::default();
+        let interfaces = self.read_interfaces().await?;
         answers.add(self.read_groups().await?);
         answers.numbers = number(cluster, &answers.groups);
+        let shown = |it: &NetworkInterface| {
+            let id = InterfaceId(it.network_interface_id().unwrap_or_default().into());
+            scope.interfaces.contains(&id) || worn(it).any(|id| answers.numbers.contains_key(id))
+        };
+        answers.interfaces = interfaces.into_iter().filter(shown).collect();
 
         // A group of another VPC can be worn where it is associated with this one.
         let recorded: Vec<ForeignGroupId> = answers

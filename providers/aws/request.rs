@@ -81,23 +81,25 @@ impl Aws {
         Ok(blocks.into_iter().collect())
     }
 
-    /// The interfaces of these ids that are in the VPC: by id if they are few, else all of the VPC.
-    pub(crate) async fn read_interfaces(
-        &self,
-        ids: &BTreeSet<&str>,
-    ) -> Result<Vec<NetworkInterface>, Failure> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut request = self.client.describe_network_interfaces();
-        request = request.filters(filter("vpc-id", [&self.config.vpc]));
-        if ids.len() <= VALUES {
-            request = request.filters(filter("network-interface-id", ids.iter().copied()));
-        }
+    /// Every interface of the VPC.
+    pub(crate) async fn read_interfaces(&self) -> Result<Vec<NetworkInterface>, Failure> {
+        let request = self.client.describe_network_interfaces();
+        let request = request.filters(filter("vpc-id", [&self.config.vpc]));
         let call = Call::DescribeNetworkInterfaces;
-        let mut all = all_pages!(self, call, request.clone(), network_interfaces);
-        all.retain(|it| it.network_interface_id().is_some_and(|id| ids.contains(id)));
-        Ok(all)
+        Ok(all_pages!(self, call, request.clone(), network_interfaces))
+    }
+
+    /// The interface of this id, if it is in the VPC.
+    pub(crate) async fn read_interface(
+        &self,
+        id: &str,
+    ) -> Result<Option<NetworkInterface>, Failure> {
+        let request = self.client.describe_network_interfaces();
+        let request = request.filters(filter("network-interface-id", [id]));
+        let request = request.filters(filter("vpc-id", [&self.config.vpc]));
+        let call = Call::DescribeNetworkInterfaces;
+        let found = all_pages!(self, call, request.clone(), network_interfaces);
+        Ok(found.into_iter().find(|it| it.network_interface_id() == Some(id)))
     }
 
     /// Every group of the VPC.
