@@ -33,8 +33,10 @@ def serve(chain, context, response):
     if (context.service_request or {}).get("DryRun"):
         dry_run()
     if act:
+        # A new account is made under a lock of the emulation's own, and making it calls replaced methods: take that one first.
+        backend = get_ec2_backend(context.account_id, context.region)
         with LOCK:
-            answer = attempt(act, get_ec2_backend(context.account_id, context.region), context.service_request or {})
+            answer = attempt(act, backend, context.service_request or {})
         rewrite(context, response, answer)
         chain.stop()
 

@@ -40,6 +40,7 @@ fn new_groups_that_are_not_visible_yet_are_waited_for() {
     let cloud = Cloud::new(1_000);
     run(async {
         let mut world = World::new(cloud).await;
+        counted(&world.cloud);
         inject(&world.cloud, &json!({"lag": {"unseen": 3, "stale": 2}}));
         let build = world.build();
         let observed = world.drive(&build).await;
