@@ -149,7 +149,10 @@ impl Failure {
             SdkError::DispatchFailure(broken) if broken.is_other() => {
                 failure(Meaning::Credentials, context(error))
             }
-            _ => failure(Meaning::Unknown, context(error)),
+            SdkError::TimeoutError(_)
+            | SdkError::DispatchFailure(_)
+            | SdkError::ResponseError(_)
+            | _ => failure(Meaning::Unknown, context(error)),
         }
     }
 

@@ -82,10 +82,10 @@ pub fn spell(shape: Shape) -> (String, i32, i32) {
 ///
 /// # Errors
 /// The first group without an id.
-pub fn permissions<'a>(
-    rules: &'a BTreeMap<Rule, String>,
+pub fn permissions(
+    rules: &BTreeMap<Rule, String>,
     id: impl Fn(&GroupKey) -> Option<String>,
-) -> Result<Vec<IpPermission>, &'a GroupKey> {
+) -> Result<Vec<IpPermission>, &GroupKey> {
     let mut permissions: BTreeMap<Shape, IpPermissionBuilder> = BTreeMap::new();
     for (rule, description) in rules {
         let builder = permissions.remove(&rule.shape).unwrap_or_else(|| {

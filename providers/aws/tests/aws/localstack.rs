@@ -49,7 +49,8 @@ fn start() -> (String, Option<Child>) {
             return (url, Some(child));
         }
     }
-    panic!("`localstack/up` ended before it was ready: see what it says above");
+    let status = child.wait();
+    panic!("`localstack/up` ended before it was ready, with {status:?}: see what it says above");
 }
 
 /// The id of an account that nobody else uses: an access key of twelve digits is one.

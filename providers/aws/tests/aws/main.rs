@@ -1,5 +1,10 @@
 //! The provider for AWS: its parts by themselves, and the whole against EC2's API as LocalStack speaks it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod calls;
 mod connect;
