@@ -62,7 +62,9 @@ fn carry_out(
             let paint = Paint { on: io.terminal.colour };
             report.groups(&applied.stages, io)?;
             report.stages(&applied.stages, "done", io)?;
-            report.summary(io)?;
+            if !session.sources.is_empty() {
+                report.summary(io)?;
+            }
             report.read_back(&applied.observed, paint, io)?;
         }
     }

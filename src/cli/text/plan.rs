@@ -187,12 +187,16 @@ impl Report<'_> {
         }
     }
 
-    /// The moves of a stage: pods that wear the same groups in the end, together.
+    /// The moves of a stage: pods that wear the same groups in the end, together; interfaces where no pod of them is known.
     fn moves(&self, steps: &[Step]) -> Vec<String> {
         let mut moves: BTreeMap<&BTreeSet<GroupKey>, BTreeSet<String>> = BTreeMap::new();
         for step in steps {
             if let Step::SetGroups { interface, groups, record: _ } = step {
-                moves.entry(groups).or_default().extend(self.writer.carried_by(interface));
+                let mut carried = self.writer.carried_by(interface);
+                if carried.is_empty() {
+                    carried.push(interface.0.to_string());
+                }
+                moves.entry(groups).or_default().extend(carried);
             }
         }
         let line = |(groups, pods): (&BTreeSet<GroupKey>, BTreeSet<String>)| {
