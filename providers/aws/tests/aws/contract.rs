@@ -53,7 +53,7 @@ impl Cloud {
     }
 
     /// The id of a group of ours, read past the provider.
-    async fn id(&self, number: GroupNumber) -> String {
+    pub(crate) async fn id(&self, number: GroupNumber) -> String {
         let filter = Filter::builder().name("tag:moat.dev/number").values(number.0.to_string());
         let groups = self.client.describe_security_groups().filters(filter.build());
         let groups = groups.send().await.unwrap();
