@@ -48,7 +48,7 @@ impl Aws {
         id.ok_or_else(|| ProviderError::NotFound { subject: number.to_string() })
     }
 
-    fn id_of(&self, key: &GroupKey) -> Option<String> {
+    pub(crate) fn id_of(&self, key: &GroupKey) -> Option<String> {
         match key {
             GroupKey::Ours(number) => self.memory.groups.get(number).cloned(),
             GroupKey::Foreign(id) => Some(id.0.to_string()),

@@ -10,6 +10,7 @@ pub mod errors;
 mod execute;
 mod observe;
 pub mod pace;
+mod permit;
 mod request;
 pub mod tags;
 pub mod time;

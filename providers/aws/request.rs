@@ -44,7 +44,11 @@ fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Fi
 
 impl Aws {
     /// The one way out to EC2.
-    async fn send<T, E, F>(&self, call: Call, request: impl Fn() -> F + Send) -> Result<T, Failure>
+    pub(crate) async fn send<T, E, F>(
+        &self,
+        call: Call,
+        request: impl Fn() -> F + Send,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
         E: ProvideErrorMetadata + std::error::Error + 'static,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use moat_aws::call::{Call, Effect};
 use moat_core::drive::{Ending, drive};
 use moat_core::policy::Direction;
 use moat_core::provider::{Provider, ProviderError, Scope, Step};
@@ -177,5 +178,25 @@ fn a_group_that_is_still_worn_is_given_time() {
         cloud.aws.observe(&Scope::default()).await.unwrap();
         inject(&cloud, &fault(2));
         cloud.aws.execute(&Step::DeleteGroup(group(0))).await.unwrap();
+    });
+}
+
+/// A dry run tells what the role may not do, before anything is half done, and changes nothing.
+#[test]
+fn missing_permissions_are_named_before_they_are_needed() {
+    let cloud = Cloud::new(1_000);
+    run(async {
+        let mut world = World::new(cloud).await;
+        let build = world.build();
+        let before = world.drive(&build).await;
+        assert_eq!(world.cloud.aws.forbidden().await, BTreeSet::new());
+        let changes = Call::ALL.iter().copied().filter(|call| call.effect() == Effect::Changes);
+        for call in changes {
+            let fault =
+                json!({"op": call.as_str(), "code": "UnauthorizedOperation", "status": 403});
+            inject(&world.cloud, &json!({"rules": [fault]}));
+            assert_eq!(world.cloud.aws.forbidden().await, BTreeSet::from([call]));
+        }
+        assert_eq!(world.cloud.aws.observe(&world.scope).await.unwrap(), before);
     });
 }
