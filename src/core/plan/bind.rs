@@ -23,9 +23,9 @@ const ROUNDS: usize = 3;
 pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNumber>) -> Binding {
     // How alike two groups are can only be told once references are bound: what one round binds, the next compares.
     let named = [Named::new(desired), Named::new(observed)];
-    let mut binding = by_wearers(desired, observed, banned, &named, None);
-    for _ in 0..ROUNDS {
-        let next = by_wearers(desired, observed, banned, &named, Some(&binding));
+    let mut binding = Binding::new();
+    for _ in 0..=ROUNDS {
+        let next = by_wearers(desired, observed, banned, &named, &binding);
         if std::mem::replace(&mut binding, next) == binding {
             break;
         }
@@ -77,7 +77,7 @@ fn by_wearers(
     observed: &State,
     banned: &BTreeSet<GroupNumber>,
     [named_wanted, named_there]: &[Named; 2],
-    known: Option<&Binding>,
+    known: &Binding,
 ) -> Binding {
     let mut common: BTreeMap<(GroupNumber, GroupNumber), usize> = BTreeMap::new();
     let mut sizes: BTreeMap<GroupNumber, usize> = BTreeMap::new();
@@ -93,8 +93,7 @@ fn by_wearers(
             }
         }
     }
-    let bound: BTreeSet<GroupNumber> =
-        known.into_iter().flat_map(Binding::values).copied().collect();
+    let bound: BTreeSet<GroupNumber> = known.values().copied().collect();
     let (mut of_group, mut of_number) = (BTreeMap::new(), BTreeMap::new());
     for (group, number) in common.keys() {
         *of_group.entry(*group).or_insert(0) += 1;
@@ -108,10 +107,9 @@ fn by_wearers(
                 return (Reverse(wearers), 0, 0, number, group);
             }
             let (wanted, there) = (rules(desired, group), rules(observed, number));
-            let asked =
-                named_wanted.of(group, |namer| known.and_then(|it| it.get(&namer).copied()));
+            let asked = named_wanted.of(group, |namer| known.get(&namer).copied());
             let told = named_there.of(number, |namer| bound.contains(&namer).then_some(namer));
-            let alike = alike(wanted, there, known) + asked.intersection(&told).count();
+            let alike = alike(wanted, there, known, &bound) + asked.intersection(&told).count();
             // Each step towards a binding makes it the more likely one, so that planning again does not change its mind.
             let different = wanted.len() + asked.len() + there.len() + told.len() - 2 * alike;
             let others = sizes.get(&number).copied().unwrap_or(0) - wearers;
@@ -159,27 +157,31 @@ impl Named {
     }
 }
 
-/// The number of rules that two groups share; while nothing is known of references, any two are taken for equal.
-fn alike(wanted: &BTreeSet<Rule>, there: &BTreeSet<Rule>, known: Option<&Binding>) -> usize {
-    if let Some(known) = known {
-        let bound = |rule: &&Rule| names(rule).is_none_or(|it| known.contains_key(&it));
-        let bound = wanted.iter().filter(bound);
-        return bound.filter(|rule| there.contains(&rename_rule(rule, known))).count();
-    }
-    let count = |rules: &BTreeSet<Rule>| {
-        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+/// The number of rules that two groups share; a reference to a group that is not bound is taken for equal to any other such one.
+fn alike(
+    wanted: &BTreeSet<Rule>,
+    there: &BTreeSet<Rule>,
+    known: &Binding,
+    bound: &BTreeSet<GroupNumber>,
+) -> usize {
+    type Counts = BTreeMap<(Direction, Option<Peer>, Shape), usize>;
+    fn count(rules: &BTreeSet<Rule>, peer: impl Fn(&Rule) -> Option<Peer>) -> Counts {
+        let mut counts = Counts::new();
         for rule in rules {
-            let peer = match &rule.peer {
-                Peer::Prefix(prefix) => Some(*prefix),
-                Peer::Group(_) => None,
-            };
-            *counts.entry((rule.direction, peer, rule.shape)).or_default() += 1;
+            *counts.entry((rule.direction, peer(rule), rule.shape)).or_default() += 1;
         }
         counts
-    };
-    let there = count(there);
+    }
+    let there = count(there, |rule| {
+        let unbound = names(rule).is_some_and(|it| !bound.contains(&it));
+        (!unbound).then(|| rule.peer.clone())
+    });
+    let wanted = count(wanted, |rule| {
+        let unbound = names(rule).is_some_and(|it| !known.contains_key(&it));
+        (!unbound).then(|| rename_rule(rule, known).peer)
+    });
     let shared = |(rule, count): (_, usize)| there.get(&rule).copied().unwrap_or(0).min(count);
-    count(wanted).into_iter().map(shared).sum()
+    wanted.into_iter().map(shared).sum()
 }
 
 /// Binds groups that nobody wears, but that bound ones name, to those that are named alike.
@@ -190,11 +192,12 @@ fn by_references(
     binding: &mut Binding,
 ) {
     let (worn, _) = in_use(observed);
-    let free = |number: &GroupNumber, binding: &Binding| {
+    let mut bound: BTreeSet<GroupNumber> = binding.values().copied().collect();
+    let free = |number: &GroupNumber, bound: &BTreeSet<GroupNumber>| {
         !worn.contains(number)
             && !is_passing(*number)
             && !banned.contains(number)
-            && !binding.values().any(|taken| taken == number)
+            && !bound.contains(number)
     };
     let mut queue: VecDeque<_> = binding.iter().map(|(group, number)| (*group, *number)).collect();
     while let Some((group, number)) = queue.pop_front() {
@@ -206,13 +209,15 @@ fn by_references(
                 .iter()
                 .filter(|other| (other.direction, other.shape) == (rule.direction, rule.shape))
                 .filter_map(names)
-                .filter(|other| free(other, binding));
+                .filter(|other| free(other, &bound));
             let likeness = |other: &GroupNumber| {
-                let shared = alike(rules(desired, named), rules(observed, *other), Some(binding));
+                let (wanted, there) = (rules(desired, named), rules(observed, *other));
+                let shared = alike(wanted, there, binding, &bound);
                 (shared, Reverse(*other))
             };
             if let Some(there) = named_there.max_by_key(likeness) {
                 binding.insert(named, there);
+                bound.insert(there);
                 queue.push_back((named, there));
             }
         }

@@ -25,7 +25,7 @@ pub(super) fn known<'a>(passages: &BTreeSet<Passage<'a>>) -> BTreeMap<Passage<'a
     let mut like: BTreeMap<(BTreeSet<GroupKey>, &BTreeSet<GroupKey>), GroupNumber> =
         BTreeMap::new();
     for (old, new) in passages {
-        if let Some(last) = begun_for(old) {
+        if let Some(last) = begun_for(old, new) {
             let rest = old.iter().filter(|key| **key != GroupKey::Ours(last)).cloned().collect();
             known.insert((*old, *new), last);
             like.insert((rest, new), last);
@@ -60,7 +60,7 @@ pub(super) fn resume(
     let mut rest = BTreeMap::new();
     for (interface, (old, new)) in movers {
         let mut old = (*old).clone();
-        if let Some(middle) = begun_for(&old) {
+        if let Some(middle) = begun_for(&old, new) {
             old.remove(&GroupKey::Ours(middle));
             begun.insert(interface.clone(), middle);
         }
@@ -95,9 +95,13 @@ pub(super) fn is_passing(group: GroupNumber) -> bool {
     group >= GroupNumber::nth(FIRST)
 }
 
-/// The middle group that an interrupted plan has given to an interface beside others.
-fn begun_for(worn: &BTreeSet<GroupKey>) -> Option<GroupNumber> {
-    worn.iter().filter_map(our_number).rfind(|it| is_passing(*it)).filter(|_| worn.len() > 1)
+/// The middle group that an interrupted plan has given to an interface beside what it wore; one that wears it beside what it
+/// will wear has passed.
+fn begun_for(worn: &BTreeSet<GroupKey>, new: &BTreeSet<GroupKey>) -> Option<GroupNumber> {
+    let last = worn.iter().filter_map(our_number).rfind(|group| is_passing(*group))?;
+    let rest = worn.iter().filter(|key| our_number(key) != Some(last));
+    let passed = worn.len() == 1 || rest.eq(new);
+    (!passed).then_some(last)
 }
 
 /// Makes up the middle groups of these interfaces; some have theirs.
