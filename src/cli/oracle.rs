@@ -56,6 +56,7 @@ impl<'a> Oracle<'a> {
     ) -> Self {
         let explainer = Explainer::new(Evidence {
             policies: &session.policies,
+            cluster: session.cluster(),
             inventory: &session.inventory,
             settings: &session.settings,
             desired,

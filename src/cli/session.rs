@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use moat_core::compile::{self, Desired};
 use moat_core::drive::Ending;
 use moat_core::finding::{Finding, Location};
+use moat_core::firewall::Naming;
 use moat_core::inventory::Inventory;
 use moat_core::plan::{self, Plan, Stage};
 use moat_core::policy::{ObjectRef, Policy};
@@ -175,8 +176,10 @@ impl Session {
                 format!("carrying out {}", text::count(steps, "call"))
             })?;
             let outcome = self.cloud.drive(&plan, &self.inventory);
-            let failures: Vec<String> =
-                outcome.failures().map(|(step, error)| format!("{step}: {error}")).collect();
+            let failures: Vec<String> = outcome
+                .failures()
+                .map(|(step, error)| format!("{}: {error}", step.named(&self.cluster)))
+                .collect();
             match outcome.ending {
                 Ending::Done | Ending::PlanAgain => {}
                 Ending::Failed => return Err(Failure::NotApplied(failures.join("; "))),
@@ -203,6 +206,11 @@ impl Session {
         let files =
             findings.iter().filter_map(|finding| Some(finding.location.as_ref()?.file.clone()));
         Lines::of(&self.sources, &files.collect::<BTreeSet<_>>())
+    }
+
+    /// The owner tag of the groups.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     pub(crate) fn writer(&self) -> Writer<'_> {

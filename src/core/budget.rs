@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::firewall::{GroupKey, GroupNumber, Named, Naming, Peer, Rule, State};
 use crate::inventory::InterfaceId;
 use crate::net::Family;
 use crate::policy::Direction;
@@ -128,10 +128,11 @@ pub fn breaches(state: &State, quotas: &Quotas) -> Vec<Breach> {
         .collect()
 }
 
-impl fmt::Display for Breach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Naming for Breach {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RulesPerGroup { group, direction, family, needs, limit } => {
+                let group = Named(group, cluster);
                 write!(f, "{group} needs {needs} {family} {direction} rules, the quota is {limit}")
             }
             Self::GroupsPerInterface { interface, needs, limit } => {

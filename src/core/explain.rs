@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use crate::compile::{Desired, RuleReason};
 use crate::finding::{Effect, Finding, Reason};
-use crate::firewall::{self, Cloud, GroupKey, Peer, Rule, State, Unfiltered};
+use crate::firewall::{self, Cloud, GroupKey, Naming, Peer, Rule, State, Unfiltered};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Family;
@@ -28,6 +28,8 @@ use causes::Causes;
 pub struct Evidence<'a> {
     /// What is asked for.
     pub policies: &'a [Policy],
+    /// The owner tag of the groups, which is in their names.
+    pub cluster: &'a str,
     /// Whom it is about.
     pub inventory: &'a Inventory,
     /// What the operator decides.
@@ -196,8 +198,7 @@ impl<'a> Explainer<'a> {
     /// Indexes what there is to explain with.
     #[must_use]
     pub fn new(evidence: Evidence<'a>) -> Self {
-        let Evidence { policies, inventory, settings, held, target, findings, desired: _ } =
-            evidence;
+        let Evidence { policies, inventory, settings, held, target, findings, .. } = evidence;
         Self {
             evidence,
             semantics: Semantics::new(policies, inventory, settings),
@@ -260,6 +261,7 @@ impl<'a> Explainer<'a> {
             Direction::Egress => (flow.source, flow.destination),
             Direction::Ingress => (flow.destination, flow.source),
         };
+        let cluster = self.evidence.cluster;
         match end {
             firewall::End::Carried { group, rule } => {
                 let reason = self.reason(rule, here, there);
@@ -270,11 +272,11 @@ impl<'a> Explainer<'a> {
                     (GroupKey::Ours(_), Some(_)) if serves.is_empty() => Asker::Defaults,
                     (GroupKey::Ours(_), Some(_)) => Asker::Policies,
                 };
-                let (group, rule) = (group.to_string(), rule.to_string());
+                let (group, rule) = (group.named(cluster), rule.named(cluster));
                 Filtered::Rule { group, rule, asker, serves }
             }
             firewall::End::Closed => Filtered::Nothing {
-                groups: self.held.worn_by(here).map(ToString::to_string).collect(),
+                groups: self.held.worn_by(here).map(|group| group.named(cluster)).collect(),
             },
             firewall::End::Unfiltered(why) => Filtered::Unfiltered { why },
         }

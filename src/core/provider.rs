@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Rule, State};
+use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Named, Naming, Rule, State};
 use crate::inventory::{Interface, InterfaceId};
 use crate::net::Prefix;
 use crate::policy::{Direction, Word};
@@ -179,24 +179,25 @@ impl Observed {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Naming for Step {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |count| if count == 1 { "" } else { "s" };
         match self {
-            Self::CreateGroup(group) => write!(f, "create group {group}"),
+            Self::CreateGroup(group) => write!(f, "create group {}", Named(group, cluster)),
             Self::Authorize { group, direction, rules } => {
-                let count = rules.len();
+                let (count, group) = (rules.len(), Named(group, cluster));
                 write!(f, "authorize {count} {direction} rule{} in {group}", plural(count))
             }
             Self::Revoke { group, direction, rules } => {
-                let count = rules.len();
+                let (count, group) = (rules.len(), Named(group, cluster));
                 write!(f, "revoke {count} {direction} rule{} from {group}", plural(count))
             }
             Self::SetGroups { interface, groups, .. } => {
-                let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+                let groups: Vec<String> =
+                    groups.iter().map(|group| Named(group, cluster).to_string()).collect();
                 write!(f, "let {} wear {}", interface.0, groups.join(", "))
             }
-            Self::DeleteGroup(group) => write!(f, "delete group {group}"),
+            Self::DeleteGroup(group) => write!(f, "delete group {}", Named(group, cluster)),
         }
     }
 }

@@ -208,10 +208,8 @@ pub(crate) enum Verdict {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Group {
-    /// As rules and steps call it, such as `moat.3`.
+    /// Its name in the cloud, such as `moat.production.3`; rules and steps call it so, too.
     pub(crate) group: String,
-    /// As the cloud calls it, such as `moat.production.3`.
-    pub(crate) name: String,
     /// The pods that wear it: `namespace/name`.
     pub(crate) pods: Vec<String>,
     /// What it lets in.

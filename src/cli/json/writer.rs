@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use moat_core::compile::Desired;
-use moat_core::firewall::{self, GroupKey, GroupNumber, Peer};
+use moat_core::firewall::{self, GroupKey, GroupNumber, Naming, Peer};
 use moat_core::flow::Endpoint;
 use moat_core::inventory::{InterfaceId, Inventory, PodIndex};
 use moat_core::plan;
@@ -31,8 +31,13 @@ impl<'a> Writer<'a> {
         Self { cluster, inventory, carried }
     }
 
-    fn rule_form(rule: &firewall::Rule) -> RuleForm {
-        RuleForm { peer: rule.peer.to_string(), service: rule.shape.to_string() }
+    /// What mentions groups, as the cloud names them.
+    pub(crate) fn name(&self, it: &impl Naming) -> String {
+        it.named(self.cluster)
+    }
+
+    fn rule_form(&self, rule: &firewall::Rule) -> RuleForm {
+        RuleForm { peer: self.name(&rule.peer), service: rule.shape.to_string() }
     }
 
     /// The groups at the end of a plan, with the reasons that the compile gave.
@@ -57,8 +62,7 @@ impl<'a> Writer<'a> {
             let mut pods = wearers.remove(key).unwrap_or_default();
             pods.sort_unstable();
             Group {
-                group: number.to_string(),
-                name: format!("moat.{}.{}", self.cluster, number.0),
+                group: self.name(&number),
                 pods,
                 ingress: rules_of(Direction::Ingress),
                 egress: rules_of(Direction::Egress),
@@ -84,7 +88,7 @@ impl<'a> Writer<'a> {
         let reason = numbers.get(&group).zip(desired_peer).and_then(|(group, peer)| {
             desired.reasons.get(&(*group, firewall::Rule { peer, ..rule.clone() }))
         });
-        let RuleForm { peer, service } = Self::rule_form(rule);
+        let RuleForm { peer, service } = self.rule_form(rule);
         Rule {
             peer,
             service,
@@ -97,9 +101,9 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn held(&self, held: &plan::Held) -> Held {
         Held {
-            groups: held.groups.iter().map(ToString::to_string).collect(),
+            groups: held.groups.iter().map(|group| self.name(group)).collect(),
             pods: held.interfaces.iter().flat_map(|it| self.carried_by(it)).collect(),
-            limits: held.breaches.iter().map(ToString::to_string).collect(),
+            limits: held.breaches.iter().map(|breach| self.name(breach)).collect(),
         }
     }
 
@@ -113,24 +117,24 @@ impl<'a> Writer<'a> {
 
     fn step(&self, step: &Step) -> StepForm {
         match step {
-            Step::CreateGroup(number) => StepForm::CreateGroup { group: number.to_string() },
+            Step::CreateGroup(number) => StepForm::CreateGroup { group: self.name(number) },
             Step::Authorize { group, direction, rules } => StepForm::Authorize {
-                group: group.to_string(),
+                group: self.name(group),
                 direction: DirectionForm::of(*direction),
-                rules: rules.keys().map(Self::rule_form).collect(),
+                rules: rules.keys().map(|rule| self.rule_form(rule)).collect(),
             },
             Step::Revoke { group, direction, rules } => StepForm::Revoke {
-                group: group.to_string(),
+                group: self.name(group),
                 direction: DirectionForm::of(*direction),
-                rules: rules.iter().map(Self::rule_form).collect(),
+                rules: rules.iter().map(|rule| self.rule_form(rule)).collect(),
             },
             Step::SetGroups { interface, groups, record } => StepForm::SetGroups {
                 interface: interface.0.to_string(),
                 pods: self.carried_by(interface),
-                groups: groups.iter().map(|key| key.to_string()).collect(),
+                groups: groups.iter().map(|key| self.name(key)).collect(),
                 record: record.iter().map(|id| id.0.to_string()).collect(),
             },
-            Step::DeleteGroup(number) => StepForm::DeleteGroup { group: number.to_string() },
+            Step::DeleteGroup(number) => StepForm::DeleteGroup { group: self.name(number) },
         }
     }
 

@@ -73,7 +73,7 @@ impl Report<'_> {
 
     /// The groups that the stages touch: who wears them in the end, and what they let through.
     pub(crate) fn groups(&self, stages: &[Stage], io: &mut Io<'_>) -> Result<(), Failure> {
-        let touched = touched(stages);
+        let touched = self.touched(stages);
         let (groups, others): (Vec<_>, Vec<_>) = self
             .writer
             .groups(self.desired, self.plan)
@@ -119,7 +119,7 @@ impl Report<'_> {
             let title = paint.bold(format!("stage {number}: {}", stage.purpose.describe()));
             writeln!(io.stdout, "{title} ({calls} {what})")?;
             let mut lines: Vec<String> =
-                stage.steps.iter().flat_map(|step| Self::step(step, paint)).collect();
+                stage.steps.iter().flat_map(|step| self.step(step, paint)).collect();
             lines.extend(self.moves(&stage.steps));
             for line in lines.iter().take(left) {
                 writeln!(io.stdout, "  {line}")?;
@@ -146,26 +146,24 @@ impl Report<'_> {
     }
 
     /// A step: one line, or one for each of its rules; none for a move.
-    fn step(step: &Step, paint: Paint) -> Vec<String> {
+    fn step(&self, step: &Step, paint: Paint) -> Vec<String> {
         let toward = |direction: &Direction| match direction {
             Direction::Ingress => "from",
             Direction::Egress => "to",
         };
+        let (name, peer) = (|group| self.writer.name(group), |peer| self.writer.name(peer));
         match step {
-            Step::CreateGroup(number) => {
-                vec![paint.green(format!("+ group {}", number))]
-            }
-            Step::DeleteGroup(number) => {
-                vec![paint.yellow(format!("- group {}", number))]
-            }
+            Step::CreateGroup(group) => vec![paint.green(format!("+ group {}", name(group)))],
+            Step::DeleteGroup(group) => vec![paint.yellow(format!("- group {}", name(group)))],
             Step::Authorize { group, direction, rules } => rules
                 .iter()
                 .map(|(rule, serves)| {
-                    let peer = &rule.peer;
                     let line = format!(
-                        "+ {group} {direction} {} {} {peer}",
+                        "+ {} {direction} {} {} {}",
+                        name(group),
                         rule.shape,
-                        toward(direction)
+                        toward(direction),
+                        peer(&rule.peer)
                     );
                     let serves =
                         if serves.is_empty() { String::new() } else { format!("  ({serves})") };
@@ -175,11 +173,12 @@ impl Report<'_> {
             Step::Revoke { group, direction, rules } => rules
                 .iter()
                 .map(|rule| {
-                    let peer = &rule.peer;
                     paint.yellow(format!(
-                        "- {group} {direction} {} {} {peer}",
+                        "- {} {direction} {} {} {}",
+                        name(group),
                         rule.shape,
-                        toward(direction)
+                        toward(direction),
+                        peer(&rule.peer)
                     ))
                 })
                 .collect(),
@@ -201,7 +200,7 @@ impl Report<'_> {
         }
         let line = |(groups, pods): (&BTreeSet<GroupKey>, BTreeSet<String>)| {
             let verb = if pods.len() == 1 { "wears" } else { "wear" };
-            let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            let groups: Vec<String> = groups.iter().map(|group| self.writer.name(group)).collect();
             format!("~ {} {verb} {}", few(pods, 3, ", "), groups.join(", "))
         };
         moves.into_iter().map(line).collect()
@@ -261,17 +260,19 @@ impl Report<'_> {
         );
         Ok(writeln!(io.stdout, "{}", paint.green(held))?)
     }
-}
 
-/// The groups of ours that stages make, change or delete, or that interfaces begin to wear.
-fn touched(stages: &[Stage]) -> BTreeSet<String> {
-    let steps = stages.iter().flat_map(|stage| &stage.steps);
-    let groups = steps.flat_map(|step| match step {
-        Step::CreateGroup(group)
-        | Step::DeleteGroup(group)
-        | Step::Authorize { group, .. }
-        | Step::Revoke { group, .. } => vec![group.to_string()],
-        Step::SetGroups { groups, .. } => groups.iter().map(ToString::to_string).collect(),
-    });
-    groups.collect()
+    /// The groups of ours that stages make, change or delete, or that interfaces begin to wear.
+    fn touched(&self, stages: &[Stage]) -> BTreeSet<String> {
+        let steps = stages.iter().flat_map(|stage| &stage.steps);
+        let groups = steps.flat_map(|step| match step {
+            Step::CreateGroup(group)
+            | Step::DeleteGroup(group)
+            | Step::Authorize { group, .. }
+            | Step::Revoke { group, .. } => vec![self.writer.name(group)],
+            Step::SetGroups { groups, .. } => {
+                groups.iter().map(|group| self.writer.name(group)).collect()
+            }
+        });
+        groups.collect()
+    }
 }

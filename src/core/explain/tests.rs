@@ -102,6 +102,7 @@ fn explain(
     let target = renumbered(&desired.state);
     let explainer = Explainer::new(Evidence {
         policies: &cluster.policies,
+        cluster: "blue",
         inventory: &cluster.inventory,
         settings: &cluster.settings,
         desired,
@@ -125,11 +126,11 @@ x/a to y/a, tcp/80, IPv4
   cloud:    allow
 leaving x/a
   policies: allow, no rule decides
-  cloud:    allow, by moat.11: egress 0.0.0.0/0 all
+  cloud:    allow, by moat.blue.11: egress 0.0.0.0/0 all
             open by default or by a setting
 reaching y/a
   policies: allow, by NetworkPolicy y/web, spec.ingress[0]
-  cloud:    allow, by moat.12: ingress moat.11 tcp/80
+  cloud:    allow, by moat.blue.12: ingress moat.blue.11 tcp/80
             for NetworkPolicy y/web
 "
     );
@@ -151,7 +152,7 @@ leaving z/b
   cloud:    allow, the pod has no interface in the cloud
 reaching y/a
   policies: deny, NetworkPolicy y/web selects the pod, and no rule of it accepts this
-  cloud:    deny, no rule of moat.12 lets it through
+  cloud:    deny, no rule of moat.blue.12 lets it through
 "
     );
 }
@@ -172,7 +173,7 @@ leaving 192.168.0.1
   cloud:    allow, not a pod with groups of its own
 reaching y/a
   policies: allow, by the setting nodeTraffic: it comes from a node
-  cloud:    allow, by moat.12: ingress 192.168.0.1/32 tcp/8080
+  cloud:    allow, by moat.blue.12: ingress 192.168.0.1/32 tcp/8080
             open by default or by a setting
 "
     );
@@ -280,10 +281,10 @@ fn the_json_form_is_stable() {
         concat!(
             r#"{{"from":"x/a","to":"y/a","service":"tcp/80","family":4,"policies":"allow","cloud":"allow","#,
             r#""egress":{{"policies":"allow","decided":{{"by":"Default"}},"cloud":"allow","filtered":"#,
-            r#"{{"by":"Rule","group":"moat.11","rule":"egress 0.0.0.0/0 all","asker":"Defaults","serves":[]}}}},"#,
+            r#"{{"by":"Rule","group":"moat.blue.11","rule":"egress 0.0.0.0/0 all","asker":"Defaults","serves":[]}}}},"#,
             r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","priority":null,"#,
             r#""path":"spec.ingress[0]","name":null,"action":"Accept","failedClosed":false}},"cloud":"allow","#,
-            r#""filtered":{{"by":"Rule","group":"moat.12","rule":"ingress moat.11 tcp/80","asker":"Policies","#,
+            r#""filtered":{{"by":"Rule","group":"moat.blue.12","rule":"ingress moat.blue.11 tcp/80","asker":"Policies","#,
             r#""serves":[{web}]}}}},"findings":[]}}"#,
         ),
         web = web

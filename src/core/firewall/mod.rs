@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 pub use cloud::{Cloud, End, Unfiltered, Verdict, never_filtered};
-pub use notation::ParseRuleError;
+pub(crate) use notation::Named;
+pub use notation::{Naming, ParseRuleError};
 
 use crate::inventory::InterfaceId;
 use crate::net::{Prefix, Shape};

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use crate::budget::Breach;
 use crate::net::ParseNetError;
 use crate::policy::Direction;
+use crate::provider::Step;
 
 /// A text that is no rule of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -35,11 +37,53 @@ pub enum ParseRuleError {
     Net(#[from] ParseNetError),
 }
 
+// ------------------------------------------------------------------------------------------------- Names
+
+/// What mentions groups of ours. Its `Display` calls them `moat.3`; people who look at a cloud read the name that they have
+/// there, `moat.production.3` in the cluster `production`.
+pub trait Naming: Sized {
+    /// Writes it, with a cluster as the cloud calls the groups.
+    ///
+    /// # Errors
+    /// Those of the formatter.
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// Its text, in which groups of ours bear the names that they have in the cloud.
+    #[must_use]
+    fn named(&self, cluster: &str) -> String {
+        Named(self, Some(cluster)).to_string()
+    }
+}
+
+/// Something as a cluster names it.
+pub(crate) struct Named<'a, T>(pub(crate) &'a T, pub(crate) Option<&'a str>);
+
+impl<T: Naming> fmt::Display for Named<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(self.1, f)
+    }
+}
+
+macro_rules! short_names {
+    ($($type:ty),*) => {
+        $(impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.write(None, f)
+            }
+        })*
+    };
+}
+
+short_names!(GroupNumber, GroupKey, Peer, Rule, Step, Breach);
+
 // ------------------------------------------------------------------------------------------------ Groups
 
-impl fmt::Display for GroupNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "moat.{}", self.0)
+impl Naming for GroupNumber {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match cluster {
+            Some(cluster) => f.write_str(&self.name(cluster)),
+            None => write!(f, "moat.{}", self.0),
+        }
     }
 }
 
@@ -53,10 +97,10 @@ impl FromStr for GroupNumber {
     }
 }
 
-impl fmt::Display for GroupKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Naming for GroupKey {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ours(number) => number.fmt(f),
+            Self::Ours(number) => number.write(cluster, f),
             Self::Foreign(id) => f.write_str(&id.0),
         }
     }
@@ -78,11 +122,11 @@ impl FromStr for GroupKey {
 
 // ------------------------------------------------------------------------------------------------- Rules
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Naming for Peer {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Prefix(prefix) => prefix.fmt(f),
-            Self::Group(group) => group.fmt(f),
+            Self::Prefix(prefix) => fmt::Display::fmt(prefix, f),
+            Self::Group(group) => group.write(cluster, f),
         }
     }
 }
@@ -99,9 +143,9 @@ impl FromStr for Peer {
     }
 }
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.direction, self.peer, self.shape)
+impl Naming for Rule {
+    fn write(&self, cluster: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.direction, Named(&self.peer, cluster), self.shape)
     }
 }
 
