@@ -4,6 +4,8 @@
 //! interfaces gain groups, interfaces lose groups, worn groups lose rules. At the end what is left over goes. How much care
 //! each group and each interface takes decides in which rounds it changes.
 
+mod sweep;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::care::{Care, Manners, Stuck};
@@ -288,90 +290,6 @@ impl<'a> Draft<'a> {
                     Step::SetGroups { interface, groups, record },
                 );
             }
-        }
-    }
-
-    /// Where the quota of groups is too small for old and new side by side, unworn groups go first.
-    fn sweep(&mut self) -> Result<(), Stuck> {
-        let made = self.slots.get(&Slot::Create).map_or(0, Vec::len);
-        let there = ours(self.now()).count();
-        if made == 0 || budget::of_groups(there + made, self.quotas).is_none() {
-            return Ok(());
-        }
-        let (worn, _) = in_use(self.now());
-        let named = goal::named_by_others(self.now(), &ours(self.now()).collect());
-        let doomed = goal::doomed(self.now(), self.target);
-        let idle = doomed.into_iter().filter(|it| !worn.contains(it) && !named.contains(it));
-        let idle: Vec<GroupNumber> = idle.filter(|it| !self.passing.contains_key(it)).collect();
-        match budget::of_groups(there + made - idle.len(), self.quotas) {
-            None => {
-                for group in idle {
-                    self.push(Slot::Sweep, Step::DeleteGroup(group));
-                }
-                Ok(())
-            }
-            Some(breach) => {
-                let created = self.slots.remove(&Slot::Create).unwrap_or_default();
-                let last = created.iter().rev().find_map(|step| match step {
-                    Step::CreateGroup(group) => Some(*group),
-                    Step::Authorize { .. }
-                    | Step::Revoke { .. }
-                    | Step::SetGroups { .. }
-                    | Step::DeleteGroup(_) => None,
-                });
-                Err(Stuck { created: last, ..Stuck::new(breach) })
-            }
-        }
-    }
-
-    /// Deletes what nobody wears any more. A group that another one names waits for that one; where two name each other, the
-    /// rules go first.
-    fn leftovers(&mut self) {
-        const LAYERS: usize = 3;
-        let mut then = State::default();
-        let mut left = goal::doomed(self.now(), self.target);
-        let swept: BTreeSet<GroupNumber> =
-            self.slots.get(&Slot::Sweep).map_or_else(BTreeSet::new, |steps| {
-                let deleted = steps.iter().filter_map(|step| match step {
-                    Step::DeleteGroup(group) => Some(*group),
-                    Step::CreateGroup(_)
-                    | Step::Authorize { .. }
-                    | Step::Revoke { .. }
-                    | Step::SetGroups { .. } => None,
-                });
-                deleted.collect()
-            });
-        left = &left - &swept;
-        for group in &left {
-            then.groups.insert(GroupKey::Ours(*group), rules(self.now(), *group).clone());
-        }
-        for (group, rules) in &self.passing {
-            left.insert(*group);
-            then.groups.insert(GroupKey::Ours(*group), rules.clone());
-        }
-        for layer in 0.. {
-            if left.is_empty() {
-                return;
-            }
-            let mut named = goal::named_by_others(&then, &left);
-            if layer + 1 >= LAYERS || named.len() == left.len() {
-                for group in &left {
-                    for direction in Direction::BOTH {
-                        let naming = rules(&then, *group).iter().filter(|rule| {
-                            let other = super::state::names(rule);
-                            rule.direction == direction
-                                && other.is_some_and(|it| it != *group && left.contains(&it))
-                        });
-                        let naming = naming.cloned().collect();
-                        self.revoke(Slot::After(layer, Purpose::Clean), *group, direction, naming);
-                    }
-                }
-                named.clear();
-            }
-            for group in &left - &named {
-                self.push(Slot::After(layer, Purpose::Delete), Step::DeleteGroup(group));
-            }
-            left = named;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::function::Function;
 use super::intern::Interner;
 use crate::firewall::{GroupKey, Peer, Rule, State};
 use crate::inventory::InterfaceId;
@@ -60,12 +61,6 @@ struct Towards {
     addresses: FunctionId,
     /// By the group that the other end wears, sorted.
     references: Vec<(GroupId, SetId)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Function {
-    V4(StepFunction<u32, SetId>),
-    V6(StepFunction<u128, SetId>),
 }
 
 const fn of_direction(direction: Direction) -> usize {
@@ -182,7 +177,7 @@ impl Desk {
             return *known;
         }
         let towards = self.at(end, direction, family);
-        let mut all = self.value(towards.addresses, address);
+        let mut all = self.functions.get(towards.addresses).at(address);
         let worn = self.worn.get(worn).iter();
         let by_reference: Vec<SetId> = worn
             .filter_map(|group| {
@@ -200,29 +195,14 @@ impl Desk {
     /// Where the values of all address functions of an end change.
     pub(super) fn boundaries(&self, end: EndId, family: Family, into: &mut BTreeSet<u128>) {
         for direction in Direction::BOTH {
-            match self.functions.get(self.function(end, direction, family)) {
-                Function::V4(steps) => {
-                    into.extend(steps.pieces().map(|(piece, _)| u128::from(piece.low())));
-                }
-                Function::V6(steps) => into.extend(steps.pieces().map(|(piece, _)| piece.low())),
-            }
+            self.functions.get(self.function(end, direction, family)).boundaries(into);
         }
     }
 
     /// The addresses with each pair of values that two address functions have.
     pub(super) fn pieces(&self, functions: [FunctionId; 2]) -> Vec<(AddressSet, [SetId; 2])> {
-        fn of<T: Address>(
-            a: &StepFunction<T, SetId>,
-            b: &StepFunction<T, SetId>,
-        ) -> Vec<(AddressSet, [SetId; 2])> {
-            let pairs = a.map2(b, |a, b| [*a, *b]);
-            pairs.pieces().map(|(piece, pair)| (T::set(piece.into()), *pair)).collect()
-        }
-        match functions.map(|id| self.functions.get(id)) {
-            [Function::V4(a), Function::V4(b)] => of(a, b),
-            [Function::V6(a), Function::V6(b)] => of(a, b),
-            [Function::V4(_) | Function::V6(_), _] => Vec::new(),
-        }
+        let [a, b] = functions.map(|id| self.functions.get(id));
+        a.pieces(b)
     }
 
     /// The services of a set.
@@ -242,11 +222,7 @@ impl Desk {
     /// The triples of values that three address functions have anywhere.
     pub(super) fn triples(&self, functions: [FunctionId; 3]) -> BTreeSet<[SetId; 3]> {
         let [a, b, c] = functions.map(|id| self.functions.get(id));
-        match (a, b, c) {
-            (Function::V4(a), Function::V4(b), Function::V4(c)) => values(a, b, c),
-            (Function::V6(a), Function::V6(b), Function::V6(c)) => values(a, b, c),
-            (Function::V4(_) | Function::V6(_), _, _) => BTreeSet::new(),
-        }
+        a.triples(b, c)
     }
 
     /// The union of two sets.
@@ -293,15 +269,6 @@ impl Desk {
     #[expect(clippy::indexing_slicing, reason = "an end is joined when it gets its number")]
     fn at(&self, end: EndId, direction: Direction, family: Family) -> &Towards {
         &self.joined[end as usize][of_direction(direction)][of_family(family)]
-    }
-
-    fn value(&self, function: FunctionId, address: u128) -> SetId {
-        match self.functions.get(function) {
-            Function::V4(steps) => {
-                u32::try_from(address).map_or(NOTHING, |address| *steps.at(address))
-            }
-            Function::V6(steps) => *steps.at(address),
-        }
     }
 
     fn compile(&mut self, rules: &BTreeSet<Rule>, direction: Direction, family: Family) -> Towards {
@@ -354,15 +321,8 @@ impl Desk {
         if let Some(known) = self.sums.get(&key) {
             return *known;
         }
-        let sum = match (self.functions.get(a).clone(), self.functions.get(b).clone()) {
-            (Function::V4(a), Function::V4(b)) => {
-                Function::V4(a.map2(&b, |a, b| self.union(*a, *b)))
-            }
-            (Function::V6(a), Function::V6(b)) => {
-                Function::V6(a.map2(&b, |a, b| self.union(*a, *b)))
-            }
-            (other, Function::V4(_) | Function::V6(_)) => other,
-        };
+        let (first, second) = (self.functions.get(a).clone(), self.functions.get(b).clone());
+        let sum = first.sum(&second, |a, b| self.union(a, b));
         let (id, _) = self.functions.intern(sum);
         self.sums.insert(key, id);
         id
@@ -397,14 +357,4 @@ impl Desk {
         }
         Towards { addresses, references: references.into_iter().collect() }
     }
-}
-
-fn values<T: Address>(
-    a: &StepFunction<T, SetId>,
-    b: &StepFunction<T, SetId>,
-    c: &StepFunction<T, SetId>,
-) -> BTreeSet<[SetId; 3]> {
-    let pairs = a.map2(b, |a, b| (*a, *b));
-    let triples = pairs.map2(c, |(a, b), c| [*a, *b, *c]);
-    triples.pieces().map(|(_, values)| *values).collect()
 }
