@@ -1,9 +1,17 @@
 //! `moat`: wires one provider into one command.
 
+#[cfg(feature = "aws")]
+mod account;
+
 use std::io::{self, BufWriter, IsTerminal};
 use std::process::ExitCode;
 
 use moat_cli::{Io, Terminal};
+
+#[cfg(feature = "aws")]
+use account::connect;
+#[cfg(not(feature = "aws"))]
+use moat_cli::unreachable as connect;
 
 fn main() -> ExitCode {
     let (mut stdout, mut stderr) = (BufWriter::new(io::stdout()), io::stderr());
@@ -20,7 +28,7 @@ fn main() -> ExitCode {
         stdout: &mut stdout,
         stderr: &mut stderr,
         terminal,
-        connect: &moat_cli::unreachable,
+        connect: &connect,
     };
     moat_cli::run(std::env::args_os(), &mut io).into()
 }

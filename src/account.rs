@@ -1,0 +1,38 @@
+//! The account of `--provider aws`: each call is waited for.
+
+use moat_aws::{Aws, Config, Login};
+use moat_cli::{Account, Target};
+use moat_core::drive::{self, Outcome};
+use moat_core::plan::Plan;
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
+use tokio::runtime::{Builder, Runtime};
+
+/// A VPC of AWS, and what waits for its answers.
+struct Waiting {
+    runtime: Runtime,
+    aws: Aws,
+}
+
+/// Reaches the VPC of a target with the credentials and the region of the environment.
+pub(crate) fn connect(target: &Target) -> Result<Box<dyn Account>, String> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let config = Config { quotas: target.quotas, ..Config::new(&*target.cluster, &*target.vpc) };
+    let aws = runtime.block_on(moat_aws::connect(&Login::default(), config));
+    let aws = aws.map_err(|error| error.to_string())?;
+    Ok(Box::new(Waiting { runtime, aws }))
+}
+
+impl Account for Waiting {
+    fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
+        self.runtime.block_on(self.aws.capabilities())
+    }
+
+    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        self.runtime.block_on(drive::observe(&mut self.aws, scope))
+    }
+
+    fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan> {
+        self.runtime.block_on(drive::drive(&mut self.aws, plan, scope))
+    }
+}
