@@ -1,6 +1,6 @@
 //! A VPC of AWS, through EC2's API: the one crate that knows the SDK.
 //!
-//! [`connect`] gives an [`Aws`], which is a [`Provider`]: [`observe`](Provider::observe) reads one picture in few calls,
+//! [`connect()`] gives an [`Aws`], which is a [`Provider`]: [`observe`](Provider::observe) reads one picture in few calls,
 //! [`execute`](Provider::execute) makes the calls of one step. Rules are spelled in [`wire`], ownership and records in [`tags`],
 //! errors in [`errors`], and no call escapes [`pace`].
 
