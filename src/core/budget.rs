@@ -139,7 +139,8 @@ impl Naming for Breach {
                 write!(f, "{} needs {needs} groups, the quota is {limit}", interface.0)
             }
             Self::Groups { needs, limit } => {
-                write!(f, "{needs} groups are needed, the quota is {limit}")
+                let are = if *needs == 1 { "group is" } else { "groups are" };
+                write!(f, "{needs} {are} needed, the quota is {limit}")
             }
             Self::RulesPerInterface { needs, limit } => write!(
                 f,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::class::{Classes, worn_foreign};
-use super::cohort::Concession;
+use super::concession::Concession;
 use super::layout::{Layout, LinePeer};
 use super::meaning::Meaning;
 use super::served::Served;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::HashMap;
-use super::cohort::{Carrier, Cohort, CohortId, Shortage};
+use super::cohort::{Carrier, Cohort, CohortId};
+use super::concession::{Rung, Shortage};
 use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
@@ -125,13 +126,12 @@ impl<'m, 'a> Blame<'m, 'a> {
                 blamed.push((told, Reason::SctpPort, explained.clone()));
             }
         }
-        let conceded = &cohort.concession;
-        let quota = conceded.only_ports || conceded.closed || !conceded.without.is_empty();
+        let given_up = cohort.concession.of(direction);
         let carved = self.meaning.granted(id, direction).map(|(_, grant)| &grant.carved);
         let reason = match remote {
             Remote::Pods { nameless: true, .. } => Reason::QuotaExceeded,
             Remote::Pods { disputed: true, .. } => Reason::DuplicateAddress,
-            _ if quota => Reason::QuotaExceeded,
+            _ if given_up.rung != Rung::Exact => Reason::QuotaExceeded,
             Remote::Addresses { addresses, .. }
                 if carved.is_some_and(|carved| carved.contains_all(addresses)) =>
             {
@@ -142,7 +142,8 @@ impl<'m, 'a> Blame<'m, 'a> {
             }
             Remote::Addresses { .. } | Remote::Pods { .. } => Reason::QuotaExceeded,
         };
-        let left_out = |index: &&u32| !conceded.closed && conceded.without.contains(index);
+        let left_out =
+            |index: &&u32| given_up.rung == Rung::Accepts && given_up.without.contains(index);
         let left_out: Vec<u32> = governing.iter().filter(left_out).copied().collect();
         let responsible = if left_out.is_empty() { governing } else { &left_out };
         blamed.extend(policies(responsible, reason, &rest));
@@ -216,19 +217,40 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
     found.map_or(reason.describe().trim(), |(_, advice)| advice)
 }
 
-/// What to tell the reader about a quota, with the numbers.
-pub(crate) fn out_of_quota(shortage: Option<Shortage>, quotas: Quotas) -> String {
-    match shortage {
+/// What to tell the reader about a quota, with the numbers: how far down the ladder it leads, and what to do.
+pub(crate) fn out_of_quota(rung: Rung, shortage: Option<Shortage>, quotas: Quotas) -> String {
+    let short = match shortage {
         Some(Shortage { needs, room }) => format!(
-            "the exact rules need {needs} groups of {} rules on an interface that has room for {room}, so these flows stay closed; \
-             raise the quotas or ask for less",
+            "the exact rules need {needs} groups of {} rules on an interface that has room for {room}",
             quotas.rules_per_group
         ),
-        None => format!(
-            "more than {} groups are needed, so these flows stay closed; raise the quota of groups or tell fewer pods apart",
-            quotas.groups
+        None => format!("more than {} groups are needed", quotas.groups),
+    };
+    let (closed, instead) = match rung {
+        Rung::OtherProtocols => (
+            "where everything but something is asked, protocols other than tcp, udp and ICMP stay closed",
+            "accept what is needed instead of denying what is not",
         ),
-    }
+        Rung::UnnamedTypes => (
+            "where everything but some ICMP is asked, ICMP types without a name stay closed, and protocols other than tcp and udp",
+            "deny all of ICMP or none of it",
+        ),
+        Rung::CutTypes => (
+            "where everything but some ICMP is asked, ICMP types of which a code is denied stay closed whole, as do types \
+             without a name and protocols other than tcp and udp",
+            "deny whole ICMP types",
+        ),
+        Rung::CutIcmp => (
+            "where everything but some ICMP is asked, all of ICMP stays closed, and protocols other than tcp and udp",
+            "deny none of ICMP",
+        ),
+        Rung::Accepts => ("Accept rules of the policy are left out", "ask for less"),
+        Rung::Exact | Rung::Everything => (
+            "these flows stay closed",
+            if shortage.is_some() { "ask for less" } else { "tell fewer pods apart" },
+        ),
+    };
+    format!("{short}, so {closed}; raise the quotas or {instead}")
 }
 
 /// The groups of others on a cohort, as an object to tell about.

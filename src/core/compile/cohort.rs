@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::HashMap;
+use super::concession::{Concession, Concessions};
 use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
 use crate::inventory::{Attachment, Interface, Inventory, NamedPort, PodIndex};
@@ -66,33 +67,6 @@ pub(crate) enum Carrier {
     /// No interface is known: the cloud does not filter it.
     Unknown,
 }
-
-/// What pods give up to fit the quotas (DESIGN §6.6); never anything that would open more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Concession {
-    /// Protocols other than tcp, udp and ICMP, where everything but something is asked.
-    pub(crate) only_ports: bool,
-    /// The Accept rules of these policies, by their places.
-    pub(crate) without: BTreeSet<u32>,
-    /// Everything, in the directions that policies govern.
-    pub(crate) closed: bool,
-    /// Everything in both directions: what prior groups allow where no policy governs is not copied.
-    pub(crate) sealed: bool,
-    /// Being named by the rules of others.
-    pub(crate) nameless: bool,
-    /// What was short when it could not have all; none if the account's groups have run out.
-    pub(crate) shortage: Option<Shortage>,
-}
-
-/// How many groups the exact rules need on one interface, and how many there is room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Shortage {
-    pub(crate) needs: usize,
-    pub(crate) room: usize,
-}
-
-/// Concessions by pod; most pods make none.
-pub(crate) type Concessions = BTreeMap<PodIndex, Arc<Concession>>;
 
 /// Every pod that policies see, by cohort, with the indexes that selectors need.
 #[derive(Debug)]

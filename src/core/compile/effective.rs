@@ -241,9 +241,12 @@ impl ByAddress {
         Self { v4: self.v4.map2(&other.v4, &join), v6: self.v6.map2(&other.v6, &join) }
     }
 
-    /// The function of the services.
-    pub(crate) fn map(&self, change: impl Fn(&ServiceSet) -> ServiceSet) -> Self {
-        Self { v4: self.v4.map(&change), v6: self.v6.map(&change) }
+    /// The function of the services, by family.
+    pub(crate) fn map(&self, change: impl Fn(Family, &ServiceSet) -> ServiceSet) -> Self {
+        Self {
+            v4: self.v4.map(|services| change(Family::V4, services)),
+            v6: self.v6.map(|services| change(Family::V6, services)),
+        }
     }
 
     /// Nothing in the families that the owner has no address of.

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 
 use super::HashMap;
 use super::cohort::{CohortId, Cohorts, Families, has};
+use super::concession::Rung;
 use super::effective::{ByAddress, Function, Reach};
 use super::shared::{Pools, Shared};
 use crate::inventory::Inventory;
-use crate::net::{AddressSet, Family, Intervals, Prefix, ServiceSet, Shape};
+use crate::net::{AddressSet, Family, Prefix, ServiceSet, Shape};
 use crate::settings::Settings;
 
 /// What the rules of one direction say for pods of one program.
@@ -38,16 +39,13 @@ pub(crate) struct Granting<'x, 'a> {
     pub(crate) settings: &'a Settings,
     /// What functions and grants share.
     pub(crate) pools: &'x mut Pools,
-    said: HashMap<(Shared<ByAddress>, Families, OnlyPorts), Said<ByAddress>>,
-    named: HashMap<(Shared<ServiceSet>, OnlyPorts), Said<ServiceSet>>,
+    said: HashMap<(Shared<ByAddress>, Families, Rung), Said<ByAddress>>,
+    named: HashMap<(Shared<ServiceSet>, Rung), Said<ServiceSet>>,
     missing: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), Shared<ServiceSet>>,
 }
 
 /// What of something rules can say, and whether that is all of it.
 type Said<T> = (Shared<T>, bool);
-
-/// Whether protocols other than tcp, udp and ICMP are given up, where everything but something is asked, to fit a quota.
-pub(crate) type OnlyPorts = bool;
 
 impl<'x, 'a> Granting<'x, 'a> {
     /// For these pods.
@@ -72,13 +70,8 @@ impl<'x, 'a> Granting<'x, 'a> {
         }
     }
 
-    /// Translates a function for an owner with addresses of these families.
-    pub(crate) fn grant(
-        &mut self,
-        function: &Function,
-        families: Families,
-        only_ports: OnlyPorts,
-    ) -> Grant {
+    /// Translates a function for an owner with addresses of these families who is on this rung of the ladder.
+    pub(crate) fn grant(&mut self, function: &Function, families: Families, rung: Rung) -> Grant {
         let cohorts = self.cohorts;
         let conflicts = conflicts(function, cohorts);
         let carved =
@@ -93,7 +86,7 @@ impl<'x, 'a> Granting<'x, 'a> {
         if let Some(more) = more {
             addresses = self.pools.addresses.share(more);
         }
-        let (addresses, all_said) = self.say(addresses, families, only_ports);
+        let (addresses, all_said) = self.say(addresses, families, rung);
         let mut exact = carved.is_empty() && all_put_back && all_said;
         let mut references = Vec::new();
         let mut name = |id, reach: Option<&Reach>| {
@@ -104,7 +97,7 @@ impl<'x, 'a> Granting<'x, 'a> {
                     self.pools.services.share(services)
                 }
             };
-            let (services, all_said) = self.name(services, only_ports);
+            let (services, all_said) = self.name(services, rung);
             exact &= all_said;
             let services = self.missing(services, &addresses, families);
             if !services.is_empty() {
@@ -129,25 +122,25 @@ impl<'x, 'a> Granting<'x, 'a> {
         &mut self,
         addresses: Shared<ByAddress>,
         families: Families,
-        only_ports: OnlyPorts,
+        rung: Rung,
     ) -> Said<ByAddress> {
-        let key = (addresses, families, only_ports);
+        let key = (addresses, families, rung);
         if let Some(known) = self.said.get(&key) {
             return known.clone();
         }
-        let said = key.0.map(|services| sayable(services, only_ports));
+        let said = key.0.map(|family, services| rung.sayable(services, &[family]));
         let all = said == *key.0;
         let said = (self.pools.addresses.share(said.of_families(families)), all);
         self.said.entry(key).or_insert(said).clone()
     }
 
     /// What of it a reference can say.
-    fn name(&mut self, services: Shared<ServiceSet>, only_ports: OnlyPorts) -> Said<ServiceSet> {
-        let key = (services, only_ports);
+    fn name(&mut self, services: Shared<ServiceSet>, rung: Rung) -> Said<ServiceSet> {
+        let key = (services, rung);
         if let Some(known) = self.named.get(&key) {
             return known.clone();
         }
-        let said = self.pools.services.share(sayable(&key.0, only_ports));
+        let said = self.pools.services.share(rung.sayable(&key.0, &Family::BOTH));
         let said = (said.clone(), said == key.0);
         self.named.entry(key).or_insert(said).clone()
     }
@@ -210,21 +203,6 @@ pub(crate) fn conflicts(function: &Function, cohorts: &Cohorts<'_>) -> AddressSe
         }
     }
     found.into_iter().collect()
-}
-
-/// The part of a service set that rules can say: sctp only as a whole (EC2 has ports for tcp and udp only).
-fn sayable(services: &ServiceSet, only_ports: OnlyPorts) -> ServiceSet {
-    let mut said = services.clone();
-    if !said.sctp.is_full() {
-        said.sctp = Intervals::empty();
-    }
-    let everything = said.contains_all(&ServiceSet::line(Family::V4))
-        || said.contains_all(&ServiceSet::line(Family::V6));
-    if only_ports && !everything && said.asks_for_every_other() {
-        said = said.without_other();
-        said.sctp = Intervals::empty();
-    }
-    said
 }
 
 /// What address peers get is what passes at their addresses; none if it is that already. An address that several pods

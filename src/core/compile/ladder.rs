@@ -1,61 +1,100 @@
 //! What to give up when the exact rules do not fit the quotas (DESIGN §6.6): a fixed ladder, never wider.
 //!
-//! 1. Protocols other than tcp, udp and ICMP, where everything but something is asked: "all but one port" is 257 rules.
-//! 2. The Accept rules of whole policies, costliest first, until the rest fits.
-//! 3. Everything in the directions that policies govern.
-//! 4. Everything in both directions: one closed group for all who are left.
+//! Where everything but something is asked, single rules have to say the rest. A direction that does not fit gives up:
 //!
-//! When groups run out, classes are served by namespace in turn; the pods of the others are closed, and nobody can name them.
+//! 1. Protocols other than tcp, udp and ICMP: 252 of the 256 rules of "all but one port".
+//! 2. The ICMP types without a name: 238 of the other 512 rules of "all but ping", for types that nobody uses.
+//! 3. The ICMP types of which some codes are cut out: 255 of the rest.
+//! 4. ICMP, if something of it is cut out.
+//!
+//! Where that is not enough, whatever is asked:
+//!
+//! 5. The Accept rules of whole policies, costliest first, until the rest fits.
+//! 6. Everything.
+//!
+//! A direction that fits gives up nothing. When groups run out, whoever takes several goes down to the fourth rung. Then classes
+//! are served by namespace in turn; the pods of the others are closed in the directions that policies govern, and nobody can
+//! name them. In the end they are closed both ways: one group for all who are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::class::{Class, ClassId, Classes};
-use super::cohort::{Cohort, CohortId, Concession, Concessions};
+use super::cohort::{Cohort, CohortId};
+use super::concession::{Concession, Concessions, GivenUp, Rung};
 use super::layout::Layout;
-use super::meaning::Meaning;
+use super::meaning::{ByDirection, Meaning};
 use super::program::node_addresses;
 use crate::net::{Family, ServiceSet};
 use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services};
 
-/// The concessions with one more rung for whoever does not fit; none if everybody fits, or nothing is left to give up.
+/// The concessions with one more step for whoever does not fit; none if everybody fits, or nothing is left to give up.
 pub(crate) fn climb(
     meaning: &Meaning<'_>,
     classes: &Classes,
     layout: &Layout,
 ) -> Option<Concessions> {
-    let rungs = [too_large, out_of_groups, sealed];
-    rungs.into_iter().find_map(|rung| applied(meaning, rung(meaning, classes, layout)))
+    let steps = [too_large, too_many, out_of_groups, sealed];
+    steps.into_iter().find_map(|step| applied(meaning, step(meaning, classes, layout)))
 }
 
 /// More concessions, by cohort.
-type Rung = BTreeMap<CohortId, Concession>;
+type Step = BTreeMap<CohortId, Concession>;
 
-/// One more rung for classes whose rules do not fit on their interfaces.
-fn too_large(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Rung {
-    let mut more = Rung::new();
+/// One more rung for classes whose rules do not fit on their interfaces, in the directions that do not.
+fn too_large(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
+    let mut more = Step::new();
     for (class, (shortage, excess)) in &layout.too_large {
         let Some(class) = classes.list.get(*class) else { continue };
-        for id in &class.cohorts {
-            let Some(cohort) = meaning.cohorts.get(*id) else { continue };
-            let mut next = next_rung(meaning, classes, class, *id, cohort, *excess);
+        for (id, cohort) in cohorts(meaning, class) {
+            let mut next = (*cohort.concession).clone();
+            if class.grants == [None, None] {
+                next.nameless = true;
+            }
+            for (direction, excess) in exceeded(*excess) {
+                let given_up = next_rung(meaning, classes, id, cohort, direction, excess);
+                next = next.with(direction, given_up);
+            }
             next.shortage = next.shortage.or(Some(*shortage));
-            more.insert(*id, next);
+            more.insert(id, next);
         }
     }
     more
 }
 
-/// Where groups run out: nothing for those who are not served.
-fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Rung {
+/// Where groups run out: one more of the fine rungs for classes that take several groups.
+fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
+    let mut more = Step::new();
+    if layout.count <= meaning.settings.quotas.groups {
+        return more;
+    }
+    for (class, place) in classes.list.iter().zip(0..) {
+        for (id, cohort) in cohorts(meaning, class) {
+            let mut next = (*cohort.concession).clone();
+            for (direction, _) in exceeded(layout.beyond_first(place)) {
+                let given_up = cohort.concession.of(direction);
+                if let Some(rung) = fine_rung(meaning, id, direction, given_up.rung) {
+                    next = next.with(direction, GivenUp { rung, ..given_up.clone() });
+                }
+            }
+            more.insert(id, next);
+        }
+    }
+    more
+}
+
+/// Where they still do: nothing for those who are not served.
+fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
     let allowed = meaning.settings.quotas.groups;
-    let mut more = Rung::new();
+    let mut more = Step::new();
     if layout.count > allowed {
         for class in unserved(meaning, classes, layout, allowed) {
-            for id in &class.cohorts {
-                let Some(cohort) = meaning.cohorts.get(*id) else { continue };
-                let last = (*cohort.concession).clone();
-                more.insert(*id, Concession { closed: true, nameless: true, ..last });
+            let directions = Direction::BOTH.into_iter().zip(class.grants);
+            let governed = directions.filter_map(|(direction, grant)| grant.map(|_| direction));
+            let governed: Vec<Direction> = governed.collect();
+            for (id, cohort) in cohorts(meaning, class) {
+                let closed = closed(cohort, governed.iter().copied());
+                more.insert(id, Concession { nameless: true, ..closed });
             }
         }
     }
@@ -63,17 +102,37 @@ fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> R
 }
 
 /// Where even a closed group for each pattern of isolation is too many: one group, closed both ways.
-fn sealed(meaning: &Meaning<'_>, _: &Classes, layout: &Layout) -> Rung {
+fn sealed(meaning: &Meaning<'_>, _: &Classes, layout: &Layout) -> Step {
     if layout.count <= meaning.settings.quotas.groups {
-        return Rung::new();
+        return Step::new();
     }
-    let closed = meaning.cohorts.iter().filter(|(_, cohort)| cohort.concession.closed);
-    let seal = |cohort: &Cohort| Concession { sealed: true, ..(*cohort.concession).clone() };
-    closed.map(|(id, cohort)| (id, seal(cohort))).collect()
+    let unserved = meaning.cohorts.iter().filter(|(_, cohort)| cohort.concession.nameless);
+    unserved.map(|(id, cohort)| (id, closed(cohort, Direction::BOTH))).collect()
 }
 
-/// All concessions with those of a rung; none if the rung changes nothing.
-fn applied(meaning: &Meaning<'_>, mut more: Rung) -> Option<Concessions> {
+fn cohorts<'m>(
+    meaning: &'m Meaning<'_>,
+    class: &'m Class,
+) -> impl Iterator<Item = (CohortId, &'m Cohort)> {
+    class.cohorts.iter().filter_map(|id| Some((*id, meaning.cohorts.get(*id)?)))
+}
+
+/// The directions with rules that do not fit, and how many.
+fn exceeded(excess: ByDirection<usize>) -> impl Iterator<Item = (Direction, usize)> {
+    Direction::BOTH.into_iter().zip(excess).filter(|(_, excess)| *excess > 0)
+}
+
+/// What a cohort concedes, closed in some directions besides.
+fn closed(cohort: &Cohort, directions: impl IntoIterator<Item = Direction>) -> Concession {
+    let now = (*cohort.concession).clone();
+    directions.into_iter().fold(now, |now, direction| {
+        let without = now.of(direction).without.clone();
+        now.with(direction, GivenUp { rung: Rung::Everything, without })
+    })
+}
+
+/// All concessions with those of a step; none if the step changes nothing.
+fn applied(meaning: &Meaning<'_>, mut more: Step) -> Option<Concessions> {
     let mut concessions = Concessions::new();
     let mut changed = false;
     for (id, cohort) in meaning.cohorts.iter() {
@@ -91,69 +150,72 @@ fn applied(meaning: &Meaning<'_>, mut more: Rung) -> Option<Concessions> {
     changed.then_some(concessions)
 }
 
-/// What a cohort gives up next.
+/// What a cohort gives up next in a direction.
 fn next_rung(
     meaning: &Meaning<'_>,
     classes: &Classes,
-    class: &Class,
     id: CohortId,
     cohort: &Cohort,
+    direction: Direction,
     excess: usize,
-) -> Concession {
-    let mut next = (*cohort.concession).clone();
-    if class.grants == [None, None] {
-        next.nameless = true;
-    } else if !next.only_ports && asks_for_all_but_something(meaning, class) {
-        next.only_ports = true;
-    } else {
-        let mut costs = costs(meaning, classes, id, &next.without);
-        costs.sort_by_key(|(index, cost)| (std::cmp::Reverse(*cost), *index));
-        if costs.is_empty() {
-            next.sealed |= next.closed;
-            next.closed = true;
-        }
-        let mut saved = 0;
-        for (index, cost) in costs {
-            if saved < excess.max(1) {
-                next.without.insert(index);
-                saved += cost;
-            }
+) -> GivenUp {
+    let mut next = cohort.concession.of(direction).clone();
+    if let Some(rung) = fine_rung(meaning, id, direction, next.rung) {
+        next.rung = rung;
+        return next;
+    }
+    let mut costs = costs(meaning, classes, id, direction, &next.without);
+    costs.sort_by_key(|(index, cost)| (std::cmp::Reverse(*cost), *index));
+    next.rung = next.rung.max(if costs.is_empty() { Rung::Everything } else { Rung::Accepts });
+    let mut saved = 0;
+    for (index, cost) in costs {
+        if saved < excess {
+            next.without.insert(index);
+            saved += cost;
         }
     }
     next
 }
 
-fn asks_for_all_but_something(meaning: &Meaning<'_>, class: &Class) -> bool {
-    let part = |services: &ServiceSet| {
-        services.asks_for_every_other()
-            && Family::BOTH.iter().all(|family| !services.contains_all(&ServiceSet::line(*family)))
+/// The next of the fine rungs on which something of what is asked is given up.
+fn fine_rung(
+    meaning: &Meaning<'_>,
+    id: CohortId,
+    direction: Direction,
+    rung: Rung,
+) -> Option<Rung> {
+    let asked = meaning.asked(id, direction)?;
+    let [v4, v6] = Family::BOTH.map(|family| [family]);
+    let reaches = || asked.singled_out().map(|(_, reach)| reach);
+    let differs = |next: Rung| {
+        let differs = |services: &ServiceSet, families: &[Family]| {
+            next.sayable(services, families) != rung.sayable(services, families)
+        };
+        let by_address = reaches().filter_map(|reach| reach.exact.as_ref());
+        by_address.chain([&*asked.addresses]).any(|by_address| {
+            by_address.v4.pieces().any(|(_, services)| differs(services, &v4))
+                || by_address.v6.pieces().any(|(_, services)| differs(services, &v6))
+        }) || reaches().any(|reach| differs(&reach.selected, &Family::BOTH))
     };
-    class.grants.iter().flatten().filter_map(|grant| meaning.grants.get(*grant)).any(|grant| {
-        !grant.addresses.addresses_where(part).is_empty()
-            || grant.references.iter().any(|(_, services)| part(services))
-    })
+    Rung::FINE.into_iter().find(|next| *next > rung && differs(*next))
 }
 
-/// What the Accept rules of each policy cost a cohort, about: addresses and classes times shapes.
+/// What the Accept rules of each policy cost a cohort in a direction, about: addresses and classes times shapes.
 fn costs(
     meaning: &Meaning<'_>,
     classes: &Classes,
     id: CohortId,
+    direction: Direction,
     without: &BTreeSet<u32>,
 ) -> Vec<(u32, usize)> {
-    let mut costs: BTreeMap<u32, usize> = BTreeMap::new();
-    for direction in Direction::BOTH {
-        for index in meaning.programs.governing(id, direction) {
-            let Some(policy) = meaning.policies.get(*index as usize) else { continue };
-            let accepts = accepts(policy, direction)
-                .map(|rule| names(meaning, classes, &rule.peers) * shapes(&rule.services));
-            let cost: usize = accepts.sum();
-            if cost > 0 && !without.contains(index) {
-                *costs.entry(*index).or_default() += cost;
-            }
-        }
-    }
-    costs.into_iter().collect()
+    let left = meaning.programs.governing(id, direction).iter().filter(|it| !without.contains(it));
+    let costs = left.filter_map(|index| {
+        let policy = meaning.policies.get(*index as usize)?;
+        let accepts = accepts(policy, direction)
+            .map(|rule| names(meaning, classes, &rule.peers) * shapes(&rule.services));
+        Some((*index, accepts.sum()))
+    });
+    costs.filter(|(_, cost)| *cost > 0).collect()
 }
 
 fn accepts(policy: &Policy, direction: Direction) -> impl Iterator<Item = &Rule> {

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::HashMap;
 use super::class::{Class, ClassId, Classes};
-use super::cohort::Shortage;
+use super::concession::Shortage;
 use super::cover::{CoverRule, cover};
 use super::effective::ByAddress;
 use super::grant::Grant;
-use super::meaning::Meaning;
+use super::meaning::{ByDirection, Meaning};
 use super::shared::Shared;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::net::{Family, Prefix, Service, ServiceSet, Shape};
@@ -52,8 +52,8 @@ pub(crate) struct Layout {
     pub(crate) groups: Vec<Vec<(GroupNumber, Lines)>>,
     /// The membership groups.
     pub(crate) memberships: BTreeMap<BTreeSet<ClassId>, GroupNumber>,
-    /// The classes whose rules do not fit, with what is short, and about how many rules there are too many.
-    pub(crate) too_large: BTreeMap<ClassId, (Shortage, usize)>,
+    /// The classes whose rules do not fit, with what is short, and how many rules there are too many in each direction.
+    pub(crate) too_large: BTreeMap<ClassId, (Shortage, ByDirection<usize>)>,
     /// How many groups there are.
     pub(crate) count: usize,
 }
@@ -79,7 +79,7 @@ impl Layout {
             let shards = spread(lines, quotas);
             let free = quotas.groups_per_interface.saturating_sub(slots.used(id));
             if shards.len().max(1) > free {
-                let excess = shards.iter().skip(free).map(Vec::len).sum();
+                let excess = by_direction(shards.iter().skip(free));
                 let shortage = Shortage { needs: shards.len().max(1), room: free };
                 layout.too_large.insert(id, (shortage, excess));
             }
@@ -98,6 +98,12 @@ impl Layout {
     fn next(&mut self) -> GroupNumber {
         self.count += 1;
         GroupNumber::nth(self.count - 1)
+    }
+
+    /// How many rules of a class do not fit its first group, in each direction.
+    pub(crate) fn beyond_first(&self, id: ClassId) -> ByDirection<usize> {
+        let groups = self.groups.get(id).into_iter().flatten();
+        by_direction(groups.skip(1).map(|(_, lines)| lines))
     }
 
     /// The groups of ours that a class wears.
@@ -248,8 +254,14 @@ fn compress(prefixes: usize, references: &mut References, quotas: Quotas, slots:
     }
 }
 
+/// How many lines there are in each direction.
+fn by_direction<'l>(groups: impl Iterator<Item = &'l Lines>) -> ByDirection<usize> {
+    let directions: Vec<Direction> = groups.flatten().map(|(direction, _)| *direction).collect();
+    Direction::BOTH.map(|direction| directions.iter().filter(|it| **it == direction).count())
+}
+
 /// Spreads lines over as few groups as the quota allows: for each direction and family no more rules than it says, a
-/// rule that names a group counting in both families.
+/// rule that names a group counting in both families. The directions do not mind each other.
 fn spread(lines: Lines, quotas: Quotas) -> Vec<Lines> {
     let mut groups: Vec<Lines> = Vec::new();
     let mut room: Vec<BTreeMap<(Direction, Family), usize>> = Vec::new();

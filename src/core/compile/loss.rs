@@ -9,7 +9,8 @@ use std::rc::Rc;
 use super::HashMap;
 use super::blame::{Blame, Remote, Told, advice, out_of_quota};
 use super::class::Classes;
-use super::cohort::{Cohort, CohortId, Concession, Families, Shortage, has};
+use super::cohort::{Cohort, CohortId, Families, has};
+use super::concession::{Concession, Rung, Shortage};
 use super::draw::{Drawn, Extent, Pen, Region, RegionId};
 use super::effective::{ByAddress, Function};
 use super::meaning::Meaning;
@@ -38,7 +39,7 @@ pub(crate) fn findings(meaning: &Meaning<'_>, classes: &Classes) -> Vec<Finding>
         regions: Vec::new(),
         places: HashMap::default(),
         found: BTreeMap::new(),
-        shortages: HashMap::default(),
+        conceded: HashMap::default(),
         declared: meaning.settings.pod_subnets.iter().copied().collect(),
     };
     for (id, cohort) in meaning.cohorts.iter() {
@@ -60,8 +61,8 @@ struct Losses<'m, 'a> {
     regions: Vec<Rc<Region>>,
     places: HashMap<Rc<Region>, RegionId>,
     found: BTreeMap<Key, Extent>,
-    /// What was short for the pods of those who are told.
-    shortages: HashMap<Told, Shortage>,
+    /// How far down the ladder the pods are of those who are told, and what was short for them.
+    conceded: HashMap<Told, (Rung, Option<Shortage>)>,
     declared: AddressSet,
 }
 
@@ -108,9 +109,10 @@ impl Losses<'_, '_> {
                 } else {
                     self.place(Region { services: explained, ..(**region).clone() })
                 };
-                if let Some(shortage) = cohort.concession.shortage {
-                    let known = self.shortages.entry(told.clone()).or_insert(shortage);
-                    *known = shortage.max(*known);
+                if conceded {
+                    let rung = cohort.concession.of(direction).rung;
+                    let known = self.conceded.entry(told.clone()).or_default();
+                    *known = (rung.max(known.0), cohort.concession.shortage.max(known.1));
                 }
                 let extent = self.found.entry((told, reason, effect)).or_default();
                 extent.entry(place).or_default().push(id);
@@ -278,7 +280,8 @@ impl Losses<'_, '_> {
                 }
             };
             let message = if reason == Reason::QuotaExceeded {
-                out_of_quota(self.shortages.get(&told).copied(), meaning.settings.quotas).into()
+                let (rung, shortage) = self.conceded.get(&told).copied().unwrap_or_default();
+                out_of_quota(rung, shortage, meaning.settings.quotas).into()
             } else {
                 advice(reason).into()
             };

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::HashMap;
-use super::cohort::{CohortId, Cohorts, Concession, Concessions, Families};
+use super::cohort::{CohortId, Cohorts, Families};
+use super::concession::{Concession, Concessions, Rung};
 use super::effective::{ByAddress, Function};
-use super::grant::{Grant, Granting, OnlyPorts, conflicts};
+use super::grant::{Grant, Granting, conflicts};
 use super::program::{Program, Programs, Resolver};
 use super::shared::{Pools, Shared};
 use crate::inventory::Inventory;
@@ -87,21 +88,23 @@ impl<'a> Meaning<'a> {
     fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>], pools: &mut Pools) {
         let mut granting = Granting::new(&self.cohorts, self.inventory, self.settings, pools);
         let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::default();
-        let mut done: HashMap<(Option<*const Function>, Families, OnlyPorts), GrantId> =
+        let mut done: HashMap<(Option<*const Function>, Families, Rung), GrantId> =
             HashMap::default();
         for ((_, cohort), functions) in self.cohorts.iter().zip(conceded) {
             let mut granted = [None, None];
-            let sealed = cohort.concession.sealed && functions.iter().any(Option::is_some);
-            for (slot, function) in granted.iter_mut().zip(functions) {
-                let Concession { closed, only_ports, .. } = *cohort.concession;
-                if !cohort.programmable() || function.is_none() && !sealed {
+            let governed = functions.iter().any(Option::is_some);
+            let given_up = &cohort.concession.given_up;
+            for ((slot, function), given_up) in granted.iter_mut().zip(functions).zip(given_up) {
+                let rung = given_up.rung;
+                let closed = governed && rung == Rung::Everything;
+                if !cohort.programmable() || function.is_none() && !closed {
                     continue;
                 }
                 let function = function.as_ref().filter(|_| !closed);
-                let key = (function.map(Rc::as_ptr), cohort.families, only_ports);
+                let key = (function.map(Rc::as_ptr), cohort.families, rung);
                 let id = *done.entry(key).or_insert_with(|| {
                     let grant = Rc::new(match function {
-                        Some(function) => granting.grant(function, cohort.families, only_ports),
+                        Some(function) => granting.grant(function, cohort.families, rung),
                         None => granting.nothing(),
                     });
                     *known.entry(grant.clone()).or_insert_with(|| {
@@ -162,14 +165,16 @@ impl Folded {
         let owners: Vec<_> =
             cohorts.iter().map(|(id, cohort)| (id, cohort.concession.clone())).collect();
         let mut resolver = Resolver::new(policies, inventory, settings, cohorts);
-        let nothing = BTreeSet::new();
+        let none = Concession::default();
         let mut resolved = Vec::with_capacity(owners.len());
         for (id, concession) in owners {
-            let mut both = |without| {
-                Direction::BOTH.map(|direction| resolver.program(programs, id, direction, without))
+            let mut both = |concession: &Concession| {
+                Direction::BOTH.map(|direction| {
+                    resolver.program(programs, id, direction, &concession.of(direction).without)
+                })
             };
-            let without = &concession.without;
-            resolved.push((both(&nothing), (!without.is_empty()).then(|| both(without))));
+            let conceded = concession.given_up.iter().any(|given_up| !given_up.without.is_empty());
+            resolved.push((both(&none), conceded.then(|| both(&concession))));
         }
         let mut folder = Folder::new(programs, cohorts, settings.icmp, pools);
         let mut folded = Self::default();

@@ -13,6 +13,7 @@ mod assemble;
 mod blame;
 mod class;
 mod cohort;
+mod concession;
 pub mod cover;
 mod draw;
 mod effective;
@@ -41,7 +42,7 @@ use crate::inventory::{InterfaceId, Inventory, PodIndex};
 use crate::policy::{ObjectRef, Policy};
 use crate::settings::Settings;
 use class::Classes;
-use cohort::Concessions;
+use concession::Concessions;
 use layout::Layout;
 use meaning::Meaning;
 

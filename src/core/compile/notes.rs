@@ -127,9 +127,7 @@ impl<'m> Notes<'m, '_> {
         self.names(policy, direction, rule, subjects);
         if let Services::AnyOf(list) = &rule.services {
             let untracked = |one: &ServiceMatch| match one {
-                ServiceMatch::Set(set) => {
-                    set.sctp.is_full() || !set.difference(&set.clone().without_other()).is_empty()
-                }
+                ServiceMatch::Set(set) => set.sctp.is_full() || !set.other().is_empty(),
                 ServiceMatch::Named { .. } => false,
             };
             if rule.action == Action::Accept && list.iter().any(untracked) {

@@ -1,6 +1,8 @@
 //! ICMP and ICMPv6 messages: type and code, and the names of types.
 
-use super::{Family, Interval};
+use std::sync::LazyLock;
+
+use super::{Family, Interval, Intervals};
 
 /// Type and code of an ICMP or ICMPv6 message. Both are values from 0 to 255; "unset" is another shape, not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +105,23 @@ impl Message {
     #[must_use]
     pub fn type_named(family: Family, name: &str) -> Option<u8> {
         types(family).iter().find(|(_, word)| *word == name).map(|(number, _)| *number)
+    }
+
+    /// The messages of every type that has no name, as `type * 256 + code`.
+    #[must_use]
+    pub fn unnamed(family: Family) -> Intervals<u16> {
+        static UNNAMED: LazyLock<[Intervals<u16>; 2]> = LazyLock::new(|| {
+            Family::BOTH.map(|family| {
+                let types = 0..=u8::MAX;
+                let unnamed = types.filter(|kind| Message::type_name(family, *kind).is_none());
+                unnamed.map(|kind| Messages::Type(kind).points()).collect()
+            })
+        });
+        let [v4, v6] = &*UNNAMED;
+        match family {
+            Family::V4 => v4.clone(),
+            Family::V6 => v6.clone(),
+        }
     }
 }
 

@@ -146,10 +146,30 @@ impl ServiceSet {
         set
     }
 
+    /// Messages of a family's ICMP, as `type * 256 + code`.
+    #[must_use]
+    pub fn of_messages(family: Family, messages: Intervals<u16>) -> Self {
+        let mut set = Self::empty();
+        match family {
+            Family::V4 => set.icmp = messages,
+            Family::V6 => set.icmpv6 = messages,
+        }
+        set
+    }
+
     /// One other protocol.
     #[must_use]
     pub fn protocol(protocol: Protocol) -> Self {
         Self { other: Intervals::single(protocol.0), ..Self::empty() }
+    }
+
+    /// The messages of a family's ICMP, as `type * 256 + code`.
+    #[must_use]
+    pub const fn messages(&self, family: Family) -> &Intervals<u16> {
+        match family {
+            Family::V4 => &self.icmp,
+            Family::V6 => &self.icmpv6,
+        }
     }
 
     /// The numbers of other protocols.
@@ -219,18 +239,6 @@ impl ServiceSet {
             && self.icmp.contains_all(&other.icmp)
             && self.icmpv6.contains_all(&other.icmpv6)
             && self.other.contains_all(&other.other)
-    }
-
-    /// Whether it holds every protocol without a word of its own.
-    #[must_use]
-    pub fn asks_for_every_other(&self) -> bool {
-        self.other == Self::all_other()
-    }
-
-    /// The set without the protocols that have no word of their own.
-    #[must_use]
-    pub fn without_other(self) -> Self {
-        Self { other: Intervals::empty(), ..self }
     }
 
     /// The services of either set.

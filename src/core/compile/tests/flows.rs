@@ -26,7 +26,10 @@ const SERVICES: &[&str] = &[
     "icmp/3/4",
     "icmp/4/3",
     "icmp/8/0",
+    "icmp/8/1",
+    "icmp/77/0",
     "icmpv6/2/0",
+    "icmpv6/77/0",
     "icmpv6/128/0",
     "proto/47",
 ];
