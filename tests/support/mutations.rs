@@ -129,9 +129,9 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         mistake: "open all of sctp for one port",
-        file: "src/core/compile/grant.rs",
-        right: "            said.sctp = Intervals::empty();\n        }\n        let everything",
-        wrong: "            said.sctp = Intervals::full();\n        }\n        let everything",
+        file: "src/core/compile/concession.rs",
+        right: "said.sctp = Intervals::empty();",
+        wrong: "said.sctp = Intervals::full();",
         test: "traps trap_13",
     },
     Mutation {
