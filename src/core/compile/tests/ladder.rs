@@ -237,7 +237,6 @@ fn references_give_up_what_addresses_do() {
         moat.1: x/a
           ingress moat.2 tcp
           ingress moat.2 udp
-          ingress moat.2 icmpv6
           egress 0.0.0.0/0 all
         moat.2: y/b
         sg-base: y/b
