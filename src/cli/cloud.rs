@@ -45,7 +45,7 @@ pub struct Target {
     pub cluster: String,
     /// The VPC, such as `vpc-0123456789abcdef0`.
     pub vpc: String,
-    /// The limits that the configuration tells; others are the account's.
+    /// The limits that the configuration tells, and AWS's defaults for others.
     pub quotas: Quotas,
 }
 
@@ -104,7 +104,7 @@ impl Cloud {
                 let config = sim.config();
                 // The embedded VPC keeps its pods in subnets of their own.
                 let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
-                Ok(Place { quotas, pod_subnets, absent: Vec::new() })
+                Ok(Place { quotas, pod_subnets, absent: Vec::new(), picture: None })
             }
             Self::Account(account, _) => {
                 let Capabilities { quotas, vpc } =
@@ -112,9 +112,9 @@ impl Cloud {
                 let absent = take_absent(inventory);
                 let observed = account.observe(&scope(inventory)).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
-                inventory.interfaces = observed.interfaces;
-                inventory.foreign = observed.state.groups.into_iter().filter_map(others).collect();
-                Ok(Place { quotas, pod_subnets: Vec::new(), absent })
+                inventory.interfaces.clone_from(&observed.interfaces);
+                inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
+                Ok(Place { quotas, pod_subnets: Vec::new(), absent, picture: Some(observed) })
             }
         }
     }
@@ -172,6 +172,8 @@ pub(crate) struct Place {
     pub(crate) pod_subnets: Vec<Prefix>,
     /// The pods that are not there for policies.
     pub(crate) absent: Vec<Finding>,
+    /// What the account was read from: plans start from the same picture.
+    pub(crate) picture: Option<Observed>,
 }
 
 /// Takes out the pods without an address: an account has none to give.
@@ -206,9 +208,9 @@ fn scope(inventory: &Inventory) -> Scope {
     Scope { interfaces: interfaces.collect() }
 }
 
-fn others((key, rules): (GroupKey, BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
+fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
     match key {
-        GroupKey::Foreign(id) => Some((id, rules)),
+        GroupKey::Foreign(id) => Some((id.clone(), rules.clone())),
         GroupKey::Ours(_) => None,
     }
 }

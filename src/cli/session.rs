@@ -36,6 +36,8 @@ pub(crate) struct Session {
     places: Places,
     cluster: String,
     cloud: Cloud,
+    /// The picture that the pods' places were read from, until it is asked for.
+    picture: Option<Observed>,
 }
 
 /// What came of applying.
@@ -84,6 +86,7 @@ impl Session {
             configuration,
             cluster,
             cloud,
+            picture: place.picture,
         })
     }
 
@@ -103,6 +106,7 @@ impl Session {
             workloads: Workloads::default(),
             findings: Vec::new(),
             places: Places::default(),
+            picture: None,
         })
     }
 
@@ -141,9 +145,20 @@ impl Session {
         findings
     }
 
-    /// A picture of the cloud.
+    /// A picture of the cloud: the one that the inventory was read from, and later ones.
     pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
-        self.cloud.observe(&self.inventory)
+        self.picture.take().map_or_else(|| self.cloud.observe(&self.inventory), Ok)
+    }
+
+    /// Whether the configuration lets the cloud be changed.
+    pub(crate) fn may_apply(&self) -> Result<(), Failure> {
+        match self.configuration.mode {
+            Mode::Enforce => Ok(()),
+            Mode::Observe => Err(Failure::NotApplied(
+                "the configuration says `mode: Observe`; use `moat plan`, or set `Enforce`"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// The plan from a picture to what is desired.
@@ -160,11 +175,7 @@ impl Session {
     ) -> Result<Applied, Failure> {
         /// A plan is carried out whole unless the cloud changes beneath it, or is slow to show what was done.
         const ROUNDS: usize = 16;
-        if self.configuration.mode == Mode::Observe {
-            let message =
-                "the configuration says `mode: Observe`; use `moat plan`, or set `Enforce`";
-            return Err(Failure::NotApplied(message.to_owned()));
-        }
+        self.may_apply()?;
         let mut stages = Vec::new();
         for _ in 0..ROUNDS {
             let plan = self.plan(desired, &observed);
@@ -185,8 +196,12 @@ impl Session {
                 Ending::Failed => return Err(Failure::NotApplied(failures.join("; "))),
                 Ending::Unread(error) => return Err(Failure::Unread(error)),
             }
+            // What was read back last is what the next plan starts from.
+            observed = match outcome.observed {
+                Some(observed) => observed,
+                None => self.observe()?,
+            };
             stages.extend(plan.stages);
-            observed = self.observe()?;
         }
         Err(Failure::NotApplied(format!("the cloud still differs after {ROUNDS} plans")))
     }

@@ -11,22 +11,23 @@
 //! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
 //! is worse than a refusal.
 
-use std::fmt;
-use std::net::IpAddr;
+mod values;
+
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use thiserror::Error;
 
-use moat_core::firewall::ForeignGroupId;
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
 use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
-use crate::reader::{Node, Reader};
+pub(crate) use values::cloud_id;
+pub use values::{
+    AddressBlock, ClusterName, GroupId, NamespaceSelector, Percentage, QuotaOverrides, VpcId,
+};
 
 /// What an operator decides for one installation: one cluster in one VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -89,48 +90,6 @@ pub enum Mode {
     #[default]
     Enforce,
 }
-
-/// Limits that the configuration knows better than the provider. A missing one is the provider's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct QuotaOverrides {
-    /// Rules of one group for each direction and family; at least 1.
-    pub rules_per_group: Option<usize>,
-    /// Groups that one interface can wear; at least 1. Times `rulesPerGroup` at most 1,000.
-    pub groups_per_interface: Option<usize>,
-    /// Groups of the region that are free for this cluster.
-    pub groups: Option<usize>,
-}
-
-/// Namespaces by their labels, as everywhere in Kubernetes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Value")]
-pub struct NamespaceSelector(pub Selector);
-
-/// A cluster's name: a DNS label (RFC 1123), since it becomes part of the groups' names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct ClusterName(Word);
-
-/// The cloud's id of a VPC.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct VpcId(Word);
-
-/// The cloud's id of a security group of others.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct GroupId(Word);
-
-/// An address block without host bits: what is written is what holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct AddressBlock(Prefix);
-
-/// A whole number of hundredths, from 0 to 100, written like `20%`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Percentage(u8);
 
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -256,188 +215,6 @@ impl LimitedTo for Policy {
             }
         }
         Some(self)
-    }
-}
-
-// -------------------------------------------------------------------------------------------- its values
-
-impl QuotaOverrides {
-    /// These limits, and the provider's where there is none.
-    #[must_use]
-    pub fn over(&self, provider: Quotas) -> Quotas {
-        Quotas {
-            rules_per_group: self.rules_per_group.unwrap_or(provider.rules_per_group),
-            groups_per_interface: self
-                .groups_per_interface
-                .unwrap_or(provider.groups_per_interface),
-            groups: self.groups.unwrap_or(provider.groups),
-        }
-    }
-
-    /// Amazon VPC quotas: rules for a group times groups for an interface is at most 1,000.
-    fn check(&self) -> Result<(), String> {
-        let Quotas { rules_per_group: rules, groups_per_interface: groups, .. } =
-            self.over(Quotas::default());
-        let limit = Quotas::RULES_PER_INTERFACE;
-        if rules == 0 || groups == 0 {
-            return Err("`quotas`: `rulesPerGroup` and `groupsPerInterface` are at least 1".into());
-        }
-        if rules.saturating_mul(groups) > limit {
-            return Err(format!(
-                "`quotas`: {rules} rules for a group times {groups} groups for an interface is more than the {limit} \
-                 that EC2 ever allows: lower `rulesPerGroup` or `groupsPerInterface`"
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl ClusterName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for ClusterName {
-    fn default() -> Self {
-        Self("default".into())
-    }
-}
-
-impl fmt::Display for ClusterName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for ClusterName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let fits = (1..=63).contains(&name.len())
-            && name.chars().all(|c| label(c) || c == '-')
-            && name.starts_with(label)
-            && name.ends_with(label);
-        if !fits {
-            return Err(format!(
-                "`{name}` is not a cluster name: use 1 to 63 lower-case letters, digits and inner hyphens"
-            ));
-        }
-        Ok(Self(name.into()))
-    }
-}
-
-impl FromStr for ClusterName {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        name.to_owned().try_into()
-    }
-}
-
-impl VpcId {
-    /// The id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for VpcId {
-    type Err = String;
-
-    fn from_str(id: &str) -> Result<Self, String> {
-        id.to_owned().try_into()
-    }
-}
-
-impl TryFrom<String> for VpcId {
-    type Error = String;
-
-    fn try_from(id: String) -> Result<Self, String> {
-        cloud_id(id, "vpc-", "a VPC").map(Self)
-    }
-}
-
-impl GroupId {
-    fn to_foreign(&self) -> ForeignGroupId {
-        ForeignGroupId(self.0.clone())
-    }
-}
-
-impl TryFrom<String> for GroupId {
-    type Error = String;
-
-    fn try_from(id: String) -> Result<Self, String> {
-        cloud_id(id, "sg-", "a security group").map(Self)
-    }
-}
-
-fn cloud_id(id: String, prefix: &str, what: &str) -> Result<Word, String> {
-    let rest = id.strip_prefix(prefix).unwrap_or_default();
-    if rest.is_empty() || !rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-        return Err(format!("`{id}` is not the id of {what}, such as `{prefix}0123456789abcdef0`"));
-    }
-    Ok(id.into())
-}
-
-impl Percentage {
-    /// How many of `total` it is, rounded up.
-    #[must_use]
-    pub fn of(self, total: usize) -> usize {
-        total.saturating_mul(self.0.into()).div_ceil(100)
-    }
-}
-
-impl Default for Percentage {
-    fn default() -> Self {
-        Self(20)
-    }
-}
-
-impl TryFrom<String> for Percentage {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.strip_suffix('%').filter(digits);
-        let number = number.and_then(|number| number.parse().ok());
-        let number = number.filter(|number| *number <= 100);
-        number.map(Self).ok_or_else(|| format!("`{text}` is not a share between `0%` and `100%`"))
-    }
-}
-
-impl TryFrom<Value> for NamespaceSelector {
-    type Error = String;
-
-    /// As the selectors of policies are read, but refused whole.
-    fn try_from(selector: Value) -> Result<Self, String> {
-        let mut reader = Reader::new();
-        let selector = reader.selector(&Node::root(&selector));
-        match reader.findings.first() {
-            None => Ok(Self(selector)),
-            Some(finding) if finding.path.is_empty() => Err(finding.message.to_string()),
-            Some(finding) => Err(format!("`{}`: {}", finding.path, finding.message)),
-        }
-    }
-}
-
-impl TryFrom<String> for AddressBlock {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let prefix: Prefix = text.parse().map_err(|error| format!("{error}"))?;
-        let address = text.split('/').next().and_then(|address| address.parse().ok());
-        if address != Some(prefix.first()) {
-            return Err(format!("`{text}` has host bits set: write `{prefix}`"));
-        }
-        if address != address.map(|address: IpAddr| address.to_canonical()) {
-            return Err(format!("`{text}` wraps IPv4 addresses: write those"));
-        }
-        Ok(Self(prefix))
     }
 }
 

@@ -33,6 +33,7 @@ fn carry_out(
     yes: bool,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
+    session.may_apply()?;
     let findings = session.all_findings(desired);
     let observed = session.observe()?;
     if let Some(place) = session.asks_before().filter(|_| !yes) {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
 use std::rc::Rc;
@@ -33,9 +33,9 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 "#;
 
-/// One VPC, which commands reach one after the other.
+/// One VPC, which commands reach one after the other, and how often they looked at it besides what plans read back.
 #[derive(Clone)]
-struct Shared(Rc<RefCell<Sim>>);
+struct Shared(Rc<RefCell<Sim>>, Rc<Cell<usize>>);
 
 impl Account for Shared {
     fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
@@ -43,6 +43,7 @@ impl Account for Shared {
     }
 
     fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+        self.1.set(self.1.get() + 1);
         block_on(drive::observe(&mut *self.0.borrow_mut(), scope))
     }
 
@@ -65,7 +66,7 @@ impl Fixture {
         read.inventory.pods.retain(|pod| !pod.addresses.is_empty());
         let mut sim = Sim::new(Config::default());
         sim.place(&mut read.inventory).unwrap();
-        Self { vpc: Shared(Rc::new(RefCell::new(sim))), folder }
+        Self { vpc: Shared(Rc::new(RefCell::new(sim)), Rc::default()), folder }
     }
 
     fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
@@ -113,6 +114,29 @@ fn an_account_is_changed_only_after_a_yes() {
 }
 
 #[test]
+fn a_command_looks_at_an_account_once_and_goes_on_from_what_was_read_back() {
+    for command in [&["plan", "FOLDER"][..], &["apply", "FOLDER", "--yes"]] {
+        let fixture = Fixture::new();
+        fixture.run(command, "");
+        assert_eq!(fixture.vpc.1.get(), 1, "{command:?}");
+    }
+}
+
+#[test]
+fn nobody_is_asked_about_what_the_configuration_forbids() {
+    let fixture = Fixture::new();
+    let observe = fixture.folder.path().join("observe.yaml");
+    fs::write(&observe, "apiVersion: moat.dev/v1alpha1\nkind: Configuration\nmode: Observe\n")
+        .unwrap();
+    for command in [&["apply", "FOLDER"][..], &["uninstall"]] {
+        let configured = [command, &["--config", observe.to_str().unwrap()]].concat();
+        let (exit, text) = fixture.run(&configured, "y\n");
+        assert_eq!(exit, Exit::Failed, "{text}");
+        assert!(text.contains("`mode: Observe`") && !text.contains("[y/N]"), "{text}");
+    }
+}
+
+#[test]
 fn a_pod_without_an_address_is_reported_and_not_there() {
     let (_, text) = Fixture::new().run(&["plan", "FOLDER"], "");
     assert!(text.contains("NotRunning"), "{text}");
@@ -143,7 +167,8 @@ fn uninstalling_gives_back_what_was_found_even_when_the_manifests_are_gone() {
     let (exit, text) = fixture.run(&["uninstall", "--yes"], "");
     assert_eq!(exit, Exit::Clean, "{text}");
     assert_eq!(held(&fixture), found);
-    let (_, text) = fixture.run(&["uninstall"], "");
+    let (exit, text) = fixture.run(&["uninstall"], "");
+    assert_eq!(exit, Exit::Clean, "{text}");
     assert!(!text.contains("[y/N]"), "nothing is left to do: {text}");
 }
 

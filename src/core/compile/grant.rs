@@ -31,14 +31,10 @@ pub(crate) struct Grant {
 /// Translates functions into grants, doing once what many of them have in common.
 #[derive(Debug)]
 pub(crate) struct Granting<'x, 'a> {
-    /// The pods by cohort.
-    pub(crate) cohorts: &'x Cohorts<'a>,
-    /// Where pods are.
-    pub(crate) inventory: &'a Inventory,
-    /// The declared pod subnets.
-    pub(crate) settings: &'a Settings,
-    /// What functions and grants share.
-    pub(crate) pools: &'x mut Pools,
+    cohorts: &'x Cohorts<'a>,
+    inventory: &'a Inventory,
+    settings: &'a Settings,
+    pools: &'x mut Pools,
     said: HashMap<(Shared<ByAddress>, Families, Rung), Said<ByAddress>>,
     named: HashMap<(Shared<ServiceSet>, Rung), Said<ServiceSet>>,
     missing: HashMap<(Shared<ServiceSet>, Shared<ByAddress>, Families), Shared<ServiceSet>>,

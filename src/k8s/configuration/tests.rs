@@ -1,5 +1,7 @@
 //! What a configuration says, and what a mistake in it gets.
 
+use moat_core::firewall::ForeignGroupId;
+
 use super::*;
 
 const HEAD: &str = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\n";

@@ -11,6 +11,7 @@ use moat_core::policy::Word;
 use serde_json::{Map, Value};
 
 use super::one_of_each_family;
+use crate::configuration::cloud_id;
 use crate::reader::{Node, Reader};
 
 /// The annotation that names a pod's branch interface on EKS.
@@ -53,9 +54,7 @@ impl Reader {
         }
         let id = first.flatten().and_then(|first| {
             let id = first.get("eniId")?.as_str()?;
-            let digits = id.strip_prefix("eni-")?;
-            let is_id = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_alphanumeric());
-            is_id.then(|| InterfaceId(self.word(id)))
+            cloud_id(id.to_owned(), "eni-", "an interface").ok().map(InterfaceId)
         });
         if id.is_none() {
             let message = format!(
