@@ -10,6 +10,7 @@ use moat_core::provider::{ProviderError, RuleId, Step};
 
 use crate::errors::{Failure, Meaning};
 use crate::observe::{attachment, worn};
+use crate::request::Run;
 use crate::{Aws, tags, wire};
 
 impl Aws {
@@ -66,7 +67,7 @@ impl Aws {
             }
             let cluster = &self.config.cluster;
             let name = number.name(cluster);
-            let id = match self.create(&name, tags::owner(cluster, number)).await {
+            let id = match self.create(Run::Real, &name, tags::owner(cluster, number)).await {
                 Ok(id) => id,
                 Err(failure) if failure.meaning == Meaning::Duplicate => {
                     self.adopt(&name, number).await?
@@ -108,7 +109,7 @@ impl Aws {
         let id = self.group_id(number)?;
         let subject = number.to_string();
         let default = wire::default_egress(self.families().await?);
-        match self.remove_egress(&id, default).await {
+        match self.remove_egress(Run::Real, &id, default).await {
             Ok(()) => return Ok(()),
             Err(failure) if failure.meaning == Meaning::NotFound => {}
             Err(failure) => return Err(self.told(failure, &subject)),
@@ -126,14 +127,14 @@ impl Aws {
         if ids.is_empty() {
             return Ok(());
         }
-        self.remove(&id, Direction::Egress, ids).await.map_err(told)
+        self.remove(Run::Real, &id, Direction::Egress, ids).await.map_err(told)
     }
 
     async fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
         let id = self.group_id(number)?;
         let key = GroupKey::Ours(number);
         loop {
-            let Err(failure) = self.delete(&id).await else { break };
+            let Err(failure) = self.delete(Run::Real, &id).await else { break };
             let patient = self.time.elapsed() < self.memory.patience;
             if failure.meaning != Meaning::InUse || !patient {
                 return Err(self.about_groups(failure, &number.to_string(), &[&key]));
@@ -172,7 +173,7 @@ impl Aws {
             Peer::Prefix(_) => None,
         });
         let named: Vec<&GroupKey> = peers.chain([&own]).collect();
-        let added = self.add(&id, direction, permissions).await;
+        let added = self.add(Run::Real, &id, direction, permissions).await;
         added.map_err(|failure| self.about_groups(failure, &number.to_string(), &named))
     }
 
@@ -190,7 +191,7 @@ impl Aws {
             };
             ids.extend(known.iter().cloned());
         }
-        let removed = self.remove(&id, direction, ids).await;
+        let removed = self.remove(Run::Real, &id, direction, ids).await;
         let key = GroupKey::Ours(number);
         removed.map_err(|failure| self.about_groups(failure, &number.to_string(), &[&key]))
     }
@@ -231,18 +232,18 @@ impl Aws {
         let wanted = tags::record(&self.config.cluster, record);
         let told = |failure| self.told(failure, subject);
         if wanted.iter().any(|(key, value)| there.get(key) != Some(value)) {
-            self.tag(subject, &wanted).await.map_err(told)?;
+            self.tag(Run::Real, subject, &wanted).await.map_err(told)?;
         }
         if *groups != before {
             let named: Vec<&GroupKey> = groups.iter().collect();
-            let dressed = self.dress(subject, ids).await;
+            let dressed = self.dress(Run::Real, subject, ids).await;
             dressed.map_err(|failure| self.about_groups(failure, subject, &named))?;
             self.memory.interfaces.insert(interface.clone(), groups.clone());
         }
         let stale: Vec<&String> = there.keys().filter(|key| !wanted.contains_key(*key)).collect();
         if !stale.is_empty() {
             let told = |failure| self.told(failure, subject);
-            self.untag(subject, stale).await.map_err(told)?;
+            self.untag(Run::Real, subject, stale).await.map_err(told)?;
         }
         Ok(())
     }

@@ -185,13 +185,34 @@ impl Aws {
 
 // ---------------------------------------------------------------------------------------------- Changing
 
+/// Whether a call is made, or EC2 is only asked whether it may be made (`DryRun`, EC2 API reference).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// It takes effect.
+    Real,
+    /// It has none.
+    Dry,
+}
+
+impl Run {
+    const fn is_dry(self) -> bool {
+        matches!(self, Self::Dry)
+    }
+}
+
 impl Aws {
     /// Makes a group; gives its id.
-    pub(crate) async fn create(&self, name: &str, tags: Vec<Tag>) -> Result<String, Failure> {
+    pub(crate) async fn create(
+        &self,
+        run: Run,
+        name: &str,
+        tags: Vec<Tag>,
+    ) -> Result<String, Failure> {
         let specification = TagSpecification::builder().resource_type(ResourceType::SecurityGroup);
         let request = self
             .client
             .create_security_group()
+            .dry_run(run.is_dry())
             .group_name(name)
             .description(format!("Moat, cluster {}", self.config.cluster))
             .vpc_id(&self.config.vpc)
@@ -203,6 +224,7 @@ impl Aws {
     /// Adds rules to a group, all with the cluster's tag.
     pub(crate) async fn add(
         &self,
+        run: Run,
         group: &str,
         direction: Direction,
         permissions: Vec<IpPermission>,
@@ -212,13 +234,21 @@ impl Aws {
         let permissions = Some(permissions);
         match direction {
             Direction::Ingress => {
-                let request = self.client.authorize_security_group_ingress().group_id(group);
+                let request = self
+                    .client
+                    .authorize_security_group_ingress()
+                    .dry_run(run.is_dry())
+                    .group_id(group);
                 let request = request.set_ip_permissions(permissions).tag_specifications(mark);
                 let call = Call::AuthorizeSecurityGroupIngress;
                 self.send(call, || request.clone().send()).await.map(|_| ())
             }
             Direction::Egress => {
-                let request = self.client.authorize_security_group_egress().group_id(group);
+                let request = self
+                    .client
+                    .authorize_security_group_egress()
+                    .dry_run(run.is_dry())
+                    .group_id(group);
                 let request = request.set_ip_permissions(permissions).tag_specifications(mark);
                 let call = Call::AuthorizeSecurityGroupEgress;
                 self.send(call, || request.clone().send()).await.map(|_| ())
@@ -229,6 +259,7 @@ impl Aws {
     /// Removes rules of a group by their ids.
     pub(crate) async fn remove(
         &self,
+        run: Run,
         group: &str,
         direction: Direction,
         rules: BTreeSet<RuleId>,
@@ -236,13 +267,21 @@ impl Aws {
         let ids = Some(rules.into_iter().map(|id| id.0.to_string()).collect());
         match direction {
             Direction::Ingress => {
-                let request = self.client.revoke_security_group_ingress().group_id(group);
+                let request = self
+                    .client
+                    .revoke_security_group_ingress()
+                    .dry_run(run.is_dry())
+                    .group_id(group);
                 let request = request.set_security_group_rule_ids(ids);
                 let call = Call::RevokeSecurityGroupIngress;
                 self.send(call, || request.clone().send()).await.map(|_| ())
             }
             Direction::Egress => {
-                let request = self.client.revoke_security_group_egress().group_id(group);
+                let request = self
+                    .client
+                    .revoke_security_group_egress()
+                    .dry_run(run.is_dry())
+                    .group_id(group);
                 let request = request.set_security_group_rule_ids(ids);
                 let call = Call::RevokeSecurityGroupEgress;
                 self.send(call, || request.clone().send()).await.map(|_| ())
@@ -253,10 +292,12 @@ impl Aws {
     /// Removes egress rules of a group by what they say.
     pub(crate) async fn remove_egress(
         &self,
+        run: Run,
         group: &str,
         permissions: Vec<IpPermission>,
     ) -> Result<(), Failure> {
-        let request = self.client.revoke_security_group_egress().group_id(group);
+        let request =
+            self.client.revoke_security_group_egress().dry_run(run.is_dry()).group_id(group);
         let request = request.set_ip_permissions(Some(permissions));
         self.send(Call::RevokeSecurityGroupEgress, || request.clone().send()).await.map(|_| ())
     }
@@ -264,10 +305,11 @@ impl Aws {
     /// Lets an interface wear exactly these groups.
     pub(crate) async fn dress(
         &self,
+        run: Run,
         interface: &str,
         groups: BTreeSet<String>,
     ) -> Result<(), Failure> {
-        let request = self.client.modify_network_interface_attribute();
+        let request = self.client.modify_network_interface_attribute().dry_run(run.is_dry());
         let request = request.network_interface_id(interface);
         let request = request.set_groups(Some(groups.into_iter().collect()));
         let call = Call::ModifyNetworkInterfaceAttribute;
@@ -277,28 +319,40 @@ impl Aws {
     /// Sets tags.
     pub(crate) async fn tag(
         &self,
+        run: Run,
         resource: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let tags = tags.iter().map(|(key, value)| tags::tag(key, value)).collect();
-        let request = self.client.create_tags().resources(resource).set_tags(Some(tags));
+        let request = self
+            .client
+            .create_tags()
+            .dry_run(run.is_dry())
+            .resources(resource)
+            .set_tags(Some(tags));
         self.send(Call::CreateTags, || request.clone().send()).await.map(|_| ())
     }
 
     /// Removes tags, whatever their values.
     pub(crate) async fn untag(
         &self,
+        run: Run,
         resource: &str,
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<(), Failure> {
         let tags = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
-        let request = self.client.delete_tags().resources(resource).set_tags(Some(tags));
+        let request = self
+            .client
+            .delete_tags()
+            .dry_run(run.is_dry())
+            .resources(resource)
+            .set_tags(Some(tags));
         self.send(Call::DeleteTags, || request.clone().send()).await.map(|_| ())
     }
 
     /// Deletes a group.
-    pub(crate) async fn delete(&self, group: &str) -> Result<(), Failure> {
-        let request = self.client.delete_security_group().group_id(group);
+    pub(crate) async fn delete(&self, run: Run, group: &str) -> Result<(), Failure> {
+        let request = self.client.delete_security_group().dry_run(run.is_dry()).group_id(group);
         self.send(Call::DeleteSecurityGroup, || request.clone().send()).await.map(|_| ())
     }
 }
