@@ -3,18 +3,20 @@
 //! A cohort is the finest thing the compiler looks at: pods of one namespace with the same labels, ports, probes and
 //! interface. Selectors are resolved to sets of cohorts once each, however many policies repeat them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod alike;
+mod bearers;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
+use self::bearers::Bearers;
 use super::HashMap;
 use super::concession::{Concession, Concessions};
 use crate::finding::Reason;
 use crate::firewall::ForeignGroupId;
-use crate::inventory::{Attachment, Interface, Inventory, NamedPort, PodIndex};
-use crate::net::{Address, AddressSet, Family};
+use crate::inventory::{Attachment, Inventory, NamedPort, PodIndex};
+use crate::net::{AddressSet, Family};
 use crate::policy::{Labels, Namespaces, PodSelector, Requirement, Selector, Word};
 
 /// A cohort's place in [`Cohorts::list`].
@@ -84,28 +86,12 @@ pub(crate) struct Cohorts<'a> {
     /// The cohort of each pod.
     of: Vec<Option<CohortId>>,
     /// Who bears each address.
-    bearers: HashMap<IpAddr, PodIndex>,
-    /// Who bears the addresses that several pods claim: only one of them can be right, and nobody knows which.
-    disputed: HashMap<IpAddr, BTreeSet<CohortId>>,
+    pub(crate) bearers: Bearers,
     by_labels: HashMap<&'a Selector, Arc<[Word]>>,
     selected: HashMap<&'a PodSelector, SetId>,
     sets: Vec<Arc<[CohortId]>>,
     interned: HashMap<Arc<[CohortId]>, SetId>,
     inventory: &'a Inventory,
-}
-
-/// What pods of one cohort have in common.
-#[derive(PartialEq, Eq, Hash)]
-struct Alike<'p> {
-    namespace: &'p str,
-    labels: &'p Labels,
-    ports: &'p [NamedPort],
-    probes: &'p [u16],
-    families: Families,
-    carrier: usize,
-    /// Where their addresses lie: in which of the sets by which cohorts are split.
-    lies: Vec<bool>,
-    concession: Arc<Concession>,
 }
 
 /// Namespaces with more cohorts than this get an index of their labels.
@@ -120,47 +106,7 @@ impl<'a> Cohorts<'a> {
         splits: &BTreeSet<AddressSet>,
         concessions: &Concessions,
     ) -> Self {
-        let mut list: Vec<Cohort> = Vec::new();
-        let mut known: HashMap<Alike<'_>, usize> = HashMap::default();
-        let mut carriers = Carriers::default();
-        let none = Arc::new(Concession::default());
-        for (index, pod) in inventory.pods_of_policies() {
-            let families = Family::BOTH.map(|family| pod.address(family).is_some());
-            let lies = splits
-                .iter()
-                .flat_map(|set| {
-                    Family::BOTH.map(|f| pod.address(f).is_some_and(|a| set.contains(a)))
-                })
-                .collect();
-            let carrier = carriers.place(inventory.interface(pod));
-            let concession = concessions.get(&index).unwrap_or(&none).clone();
-            let alike = Alike {
-                namespace: &pod.namespace,
-                labels: &pod.labels,
-                ports: &pod.ports,
-                probes: &pod.probes,
-                families,
-                carrier,
-                lies,
-                concession: concession.clone(),
-            };
-            let place = *known.entry(alike).or_insert_with(|| {
-                list.push(Cohort {
-                    namespace: pod.namespace.clone(),
-                    labels: pod.labels.clone(),
-                    ports: pod.ports.clone(),
-                    probes: pod.probes.clone(),
-                    carrier: carriers.get(carrier),
-                    families,
-                    concession,
-                    pods: Vec::new(),
-                });
-                list.len() - 1
-            });
-            if let Some(cohort) = list.get_mut(place) {
-                cohort.pods.push(index);
-            }
-        }
+        let list = alike::group(inventory, splits, concessions);
         let numbered =
             (0..).zip(&list).filter(|(_, cohort): &(CohortId, _)| !cohort.programmable());
         let address_peers = numbered.map(|(id, _)| id).collect();
@@ -181,17 +127,7 @@ impl<'a> Cohorts<'a> {
                 }
             }
         }
-        let mut bearers = HashMap::with_capacity_and_hasher(of.len(), RandomState::default());
-        let mut disputed: HashMap<IpAddr, BTreeSet<CohortId>> = HashMap::default();
-        let cohort_of = |pod: PodIndex| of.get(pod.0).copied().flatten();
-        for (index, pod) in inventory.pods_of_policies() {
-            for address in pod.addresses.iter().copied() {
-                if let Some(other) = bearers.insert(address, index) {
-                    let claims = [other, index].into_iter().filter_map(cohort_of);
-                    disputed.entry(address).or_default().extend(claims);
-                }
-            }
-        }
+        let bearers = Bearers::new(inventory, &of);
         let mut cohorts = Self {
             list,
             namespaces,
@@ -200,7 +136,6 @@ impl<'a> Cohorts<'a> {
             address_peers,
             of,
             bearers,
-            disputed,
             by_labels: HashMap::default(),
             selected: HashMap::default(),
             sets: Vec::new(),
@@ -288,34 +223,6 @@ impl<'a> Cohorts<'a> {
         self.selected.get(selector).copied()
     }
 
-    /// The pod that bears an address, host network aside.
-    pub(crate) fn bearer(&self, address: IpAddr) -> Option<PodIndex> {
-        self.bearers.get(&address).copied()
-    }
-
-    /// The cohorts of the pods that claim an address, where there are several.
-    pub(crate) fn claimants(&self, address: IpAddr) -> Option<&BTreeSet<CohortId>> {
-        self.disputed.get(&address)
-    }
-
-    /// An address of a set that no pod bears.
-    pub(crate) fn unborne(&self, set: &AddressSet) -> Option<IpAddr> {
-        fn first<T: Address>(set: &AddressSet, borne: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-            T::of(set).iter().find_map(|interval| {
-                let mut next = Some(interval.low());
-                while let Some(point) = next.filter(|point| interval.contains(*point)) {
-                    if !borne(point.to_ip()) {
-                        return Some(point.to_ip());
-                    }
-                    next = point.next();
-                }
-                None
-            })
-        }
-        let borne = |address| self.bearer(address).is_some();
-        first::<u32>(set, borne).or_else(|| first::<u128>(set, borne))
-    }
-
     fn intern(&mut self, members: Arc<[CohortId]>) -> SetId {
         if let Some(known) = self.interned.get(&members) {
             return *known;
@@ -395,28 +302,5 @@ fn one_of(requirement: &Requirement) -> Option<(&Word, &BTreeSet<Word>)> {
     match requirement {
         Requirement::In(key, values) => Some((key, values)),
         Requirement::NotIn(..) | Requirement::Exists(_) | Requirement::DoesNotExist(_) => None,
-    }
-}
-
-/// The ways in which pods are carried, of which a VPC has few.
-#[derive(Default)]
-struct Carriers<'a>(BTreeMap<(Attachment, &'a BTreeSet<ForeignGroupId>), usize>, Vec<Carrier>);
-
-impl<'a> Carriers<'a> {
-    /// The place of the way in which an interface carries its pods; the places of equal ways are equal.
-    fn place(&mut self, interface: Option<&'a Interface>) -> usize {
-        let Some(Interface { attachment, prior }) = interface else { return usize::MAX };
-        *self.0.entry((*attachment, prior)).or_insert_with(|| {
-            let prior = Arc::new(prior.clone());
-            self.1.push(match attachment {
-                Attachment::Exclusive => Carrier::Programmable(prior),
-                Attachment::Fixed | Attachment::Shared => Carrier::Untouchable(*attachment, prior),
-            });
-            self.1.len() - 1
-        })
-    }
-
-    fn get(&self, place: usize) -> Carrier {
-        self.1.get(place).cloned().unwrap_or(Carrier::Unknown)
     }
 }

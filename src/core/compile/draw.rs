@@ -71,7 +71,7 @@ impl Pen<'_, '_, '_> {
             };
             Flow { source, destination, family, service }
         };
-        if let Some(address) = self.meaning.cohorts.unborne(&region.remote.addresses) {
+        if let Some(address) = self.meaning.cohorts.bearers.unborne(&region.remote.addresses) {
             let service = region.services.first()?;
             return Some(flow(*pods.first()?, Endpoint::Address(address), service));
         }

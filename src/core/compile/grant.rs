@@ -214,7 +214,7 @@ fn put_back_address_peers(
         let reach = function.reach(id);
         for address in Family::BOTH.into_iter().flat_map(|family| cohorts.addresses(id, family)) {
             let mut services = function.at(reach, address);
-            if let Some(claimants) = cohorts.claimants(address) {
+            if let Some(claimants) = cohorts.bearers.claimants(address) {
                 let each = claimants.iter().map(|id| function.at(function.reach(*id), address));
                 let common = each.fold(services.clone(), |common, one| common.intersection(&one));
                 all &= common == services;

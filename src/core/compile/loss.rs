@@ -202,7 +202,7 @@ impl Losses<'_, '_> {
             (false, addresses.difference(platform).difference(&self.declared)),
         ];
         for (platform, part) in parts {
-            if self.meaning.cohorts.unborne(&part).is_none() {
+            if self.meaning.cohorts.bearers.unborne(&part).is_none() {
                 continue;
             }
             let remote = EndpointSet { pods: BTreeSet::new(), addresses: part.clone() };
@@ -244,7 +244,7 @@ impl Losses<'_, '_> {
                 if wanted == given {
                     continue;
                 }
-                let disputed = self.meaning.cohorts.claimants(address).is_some();
+                let disputed = self.meaning.cohorts.bearers.claimants(address).is_some();
                 for (effect, services) in [
                     (Effect::Narrower, wanted.difference(&given)),
                     (Effect::NotEnforced, given.difference(&wanted)),

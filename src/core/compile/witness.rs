@@ -20,7 +20,7 @@ pub(crate) fn witness(
     match &line.peer {
         LinePeer::Prefix(_) => {
             let (address, service) = line.witness?;
-            let bearer = meaning.cohorts.bearer(address);
+            let bearer = meaning.cohorts.bearers.bearer(address);
             let there = bearer.map_or(Endpoint::Address(address), Endpoint::Pod);
             ends.flow(there, Family::of(address), service)
         }
