@@ -226,29 +226,29 @@ pub(crate) fn out_of_quota(rung: Rung, shortage: Option<Shortage>, quotas: Quota
         ),
         None => format!("more than {} groups are needed", quotas.groups),
     };
-    let (closed, instead) = match rung {
-        Rung::OtherProtocols => (
-            "where everything but something is asked, protocols other than tcp, udp and ICMP stay closed",
-            "accept what is needed instead of denying what is not",
-        ),
-        Rung::UnnamedTypes => (
-            "where everything but some ICMP is asked, ICMP types without a name stay closed, and protocols other than tcp and udp",
-            "deny all of ICMP or none of it",
-        ),
-        Rung::CutTypes => (
+    let closed = match rung {
+        Rung::OtherProtocols => {
+            "where everything but something is asked, protocols other than tcp, udp and ICMP stay closed"
+        }
+        Rung::UnnamedTypes => {
+            "where everything but some ICMP is asked, ICMP types without a name stay closed, and protocols other than tcp and udp"
+        }
+        Rung::CutTypes => {
             "where everything but some ICMP is asked, ICMP types of which a code is denied stay closed whole, as do types \
-             without a name and protocols other than tcp and udp",
-            "deny whole ICMP types",
-        ),
-        Rung::CutIcmp => (
-            "where everything but some ICMP is asked, all of ICMP stays closed, and protocols other than tcp and udp",
-            "deny none of ICMP",
-        ),
-        Rung::Accepts => ("Accept rules of the policy are left out", "ask for less"),
-        Rung::Exact | Rung::Everything => (
-            "these flows stay closed",
-            if shortage.is_some() { "ask for less" } else { "tell fewer pods apart" },
-        ),
+             without a name and protocols other than tcp and udp"
+        }
+        Rung::CutIcmp => {
+            "where everything but some ICMP is asked, all of ICMP stays closed, and protocols other than tcp and udp"
+        }
+        Rung::Accepts => "Accept rules of the policy are left out",
+        Rung::Exact | Rung::Everything => "these flows stay closed",
+    };
+    let instead = match rung {
+        Rung::OtherProtocols | Rung::UnnamedTypes | Rung::CutTypes | Rung::CutIcmp => {
+            "accept what is needed instead of denying what is not"
+        }
+        Rung::Exact | Rung::Everything if shortage.is_none() => "tell fewer pods apart",
+        Rung::Exact | Rung::Accepts | Rung::Everything => "ask for less",
     };
     format!("{short}, so {closed}; raise the quotas or {instead}")
 }

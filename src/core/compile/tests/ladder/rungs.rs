@@ -232,18 +232,20 @@ fn the_message_says_how_far_down_the_ladder_a_quota_leads() {
         )
     };
     assert_eq!(told(764), (765, String::new()));
-    let protocols = "where everything but something is asked, protocols other than tcp, udp and ICMP stay closed; \
-        raise the quotas or accept what is needed instead of denying what is not";
-    assert_eq!(told(763), (513, short(2, 763, protocols)));
-    let unnamed = "where everything but some ICMP is asked, ICMP types without a name stay closed, and protocols other \
-        than tcp and udp; raise the quotas or deny all of ICMP or none of it";
-    assert_eq!(told(511), (275, short(2, 511, unnamed)));
-    let cut = "where everything but some ICMP is asked, ICMP types of which a code is denied stay closed whole, as do \
-        types without a name and protocols other than tcp and udp; raise the quotas or deny whole ICMP types";
-    assert_eq!(told(273), (20, short(3, 273, cut)));
-    let icmp = "where everything but some ICMP is asked, all of ICMP stays closed, and protocols other than tcp and udp; \
-        raise the quotas or deny none of ICMP";
-    assert_eq!(told(18), (3, short(43, 18, icmp)));
+    let instead = "raise the quotas or accept what is needed instead of denying what is not";
+    let fine =
+        |needs, rules, closed: &str| short(needs, rules, &format!("where {closed}; {instead}"));
+    let protocols =
+        "everything but something is asked, protocols other than tcp, udp and ICMP stay closed";
+    assert_eq!(told(763), (513, fine(2, 763, protocols)));
+    let unnamed = "everything but some ICMP is asked, ICMP types without a name stay closed, and protocols other than tcp \
+        and udp";
+    assert_eq!(told(511), (275, fine(2, 511, unnamed)));
+    let cut = "everything but some ICMP is asked, ICMP types of which a code is denied stay closed whole, as do types \
+        without a name and protocols other than tcp and udp";
+    assert_eq!(told(273), (20, fine(3, 273, cut)));
+    let icmp = "everything but some ICMP is asked, all of ICMP stays closed, and protocols other than tcp and udp";
+    assert_eq!(told(18), (3, fine(43, 18, icmp)));
     let closed = "these flows stay closed; raise the quotas or ask for less";
     assert_eq!(told(1), (0, short(764, 1, closed)));
 }
