@@ -61,6 +61,23 @@ pub(super) fn add_pod(random: &mut Random, inventory: &mut Inventory, index: usi
     insert(inventory, pod);
 }
 
+/// Lets a pod claim an address of another one, as a pod does that is gone and not reported yet.
+pub(super) fn dispute(random: &mut Random, inventory: &mut Inventory) {
+    let pods = inventory.pods.iter().filter(|pod| !pod.host_network);
+    let claimed: Vec<IpAddr> = pods.flat_map(|pod| pod.addresses.iter().copied()).collect();
+    if claimed.is_empty() {
+        return;
+    }
+    let claimed = random.pick(&claimed);
+    let index = random.below(inventory.pods.len());
+    let claimant = &mut inventory.pods[index];
+    if let Some(own) =
+        claimant.addresses.iter_mut().find(|own| Family::of(**own) == Family::of(claimed))
+    {
+        *own = claimed;
+    }
+}
+
 fn insert(inventory: &mut Inventory, pod: Pod) {
     inventory.pods.push(pod);
     inventory.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

@@ -52,9 +52,12 @@ pub(crate) const NODE_SUBNETS: [&str; 2] = ["10.0.9.0/24", "2001:db8:0:9::/64"];
 #[must_use]
 pub fn cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
     let mut random = Random::new(seed);
-    let inventory = inventory::inventory(&mut random);
+    let mut inventory = inventory::inventory(&mut random);
     let policies = policies::policies(&mut random, &inventory);
     let settings = settings(&mut random, quotas);
+    if random.chance(5) {
+        inventory::dispute(&mut random, &mut inventory);
+    }
     Cluster { policies, inventory, settings }
 }
 
