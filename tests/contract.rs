@@ -127,6 +127,7 @@ mod against_a_model {
     use moat_core::provider::{Provider, Scope, Step};
     use moat_core::settings::Quotas;
     use moat_sim::{Config, NetworkInterface, Sim, base_group, block_on};
+    use moat_tests::contract::execute;
     use proptest::collection::btree_set;
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -254,7 +255,7 @@ mod against_a_model {
                 interfaces: block_on(sim.observe(&scope)).unwrap().state.interfaces,
             };
             for step in &steps {
-                let answer = block_on(sim.execute(step));
+                let answer = block_on(execute(&mut sim, step));
                 let wanted = after(model.clone(), step);
                 prop_assert_eq!(answer.is_ok(), wanted.is_some(), "{}: {:?}", step, answer);
                 model = wanted.unwrap_or(model);

@@ -1,4 +1,4 @@
-//! One step, in its calls.
+//! The steps of a stage, in their calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,12 +11,37 @@ use moat_core::provider::{ProviderError, RuleId, Step};
 use crate::errors::{Failure, Meaning};
 use crate::observe::{attachment, worn};
 use crate::request::Run;
-use crate::{Aws, tags, wire};
+use crate::{Aws, Memory, tags, wire};
+
+/// What a step tells the process, however it ended.
+#[derive(Debug)]
+enum Learned {
+    /// A group was made, and is still without a picture.
+    Made(GroupNumber, String),
+    /// Its default rules are gone.
+    Stripped(GroupNumber),
+    /// An interface wears these groups.
+    Worn(InterfaceId, BTreeSet<GroupKey>),
+    /// A group is deleted.
+    Deleted(GroupNumber),
+}
 
 impl Aws {
-    pub(crate) async fn take(&mut self, step: &Step) -> Result<(), ProviderError> {
-        match step {
-            Step::CreateGroup(number) => self.create_group(*number).await,
+    /// Side by side: what one step learns, none of the others needs.
+    pub(crate) async fn take(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {
+        let taken = steps.iter().map(|step| self.take_one(step));
+        let taken = self.time.side_by_side(taken).await;
+        let answers = taken.into_iter().map(|(learned, answer)| {
+            learned.into_iter().for_each(|it| self.memory.learn(it));
+            answer
+        });
+        answers.collect()
+    }
+
+    async fn take_one(&self, step: &Step) -> (Vec<Learned>, Result<(), ProviderError>) {
+        let mut learned = Vec::new();
+        let answer = match step {
+            Step::CreateGroup(number) => self.create_group(*number, &mut learned).await,
             Step::Authorize { group, direction, rules } => {
                 self.authorize(*group, *direction, rules).await
             }
@@ -24,10 +49,11 @@ impl Aws {
                 self.revoke(*group, *direction, rules).await
             }
             Step::SetGroups { interface, groups, record } => {
-                self.set_groups(interface, groups, record).await
+                self.set_groups(interface, groups, record, &mut learned).await
             }
-            Step::DeleteGroup(number) => self.delete_group(*number).await,
-        }
+            Step::DeleteGroup(number) => self.delete_group(*number, &mut learned).await,
+        };
+        (learned, answer)
     }
 
     /// What a failure means where groups were named: one that was made and not shown yet is not visible yet.
@@ -57,11 +83,40 @@ impl Aws {
     }
 }
 
+impl Memory {
+    fn learn(&mut self, learned: Learned) {
+        match learned {
+            Learned::Made(number, id) => {
+                self.groups.insert(number, id);
+                self.made.insert(number);
+                self.unfinished.insert(number);
+            }
+            Learned::Stripped(number) => {
+                self.unfinished.remove(&number);
+            }
+            Learned::Worn(interface, groups) => {
+                self.interfaces.insert(interface, groups);
+            }
+            Learned::Deleted(number) => {
+                self.groups.remove(&number);
+                self.made.remove(&number);
+                self.unfinished.remove(&number);
+            }
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------ Groups
 
 impl Aws {
-    async fn create_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
-        if !self.memory.unfinished.contains(&number) {
+    async fn create_group(
+        &self,
+        number: GroupNumber,
+        learned: &mut Vec<Learned>,
+    ) -> Result<(), ProviderError> {
+        let id = if self.memory.unfinished.contains(&number) {
+            self.group_id(number)?
+        } else {
             if self.memory.groups.contains_key(&number) {
                 return Err(ProviderError::Duplicate { subject: number.to_string() });
             }
@@ -74,12 +129,11 @@ impl Aws {
                 }
                 Err(failure) => return Err(self.told(failure, &number.to_string())),
             };
-            self.memory.groups.insert(number, id);
-            self.memory.made.insert(number);
-            self.memory.unfinished.insert(number);
-        }
-        self.strip(number).await?;
-        self.memory.unfinished.remove(&number);
+            learned.push(Learned::Made(number, id.clone()));
+            id
+        };
+        self.strip(number, &id).await?;
+        learned.push(Learned::Stripped(number));
         Ok(())
     }
 
@@ -105,32 +159,40 @@ impl Aws {
     }
 
     /// Takes the default rules from a new group: by what they say, since their ids may not be visible yet.
-    async fn strip(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
-        let id = self.group_id(number)?;
+    async fn strip(&self, number: GroupNumber, id: &str) -> Result<(), ProviderError> {
         let subject = number.to_string();
         let default = wire::default_egress(self.families().await?);
-        match self.remove_egress(Run::Real, &id, default).await {
+        match self.remove_egress(Run::Real, id, default).await {
             Ok(()) => return Ok(()),
             Err(failure) if failure.meaning == Meaning::NotFound => {}
             Err(failure) => return Err(self.told(failure, &subject)),
         }
         // The group is not visible yet, or its rules are others than expected, or gone since an earlier try.
-        let key = GroupKey::Ours(number);
-        let told = |failure| self.about_groups(failure, &subject, &[&key]);
-        if self.read_groups_by_id(&[id.as_str()].into()).await.map_err(told)?.is_empty() {
+        let told = |failure: Failure| {
+            if failure.meaning == Meaning::NotFound {
+                ProviderError::NotYetVisible { subject: subject.clone() }
+            } else {
+                self.told(failure, &subject)
+            }
+        };
+        if self.read_groups_by_id(&[id].into()).await.map_err(told)?.is_empty() {
             return Err(ProviderError::NotYetVisible { subject });
         }
-        let rules = self.read_rules_of(&[id.as_str()].into()).await.map_err(told)?;
+        let rules = self.read_rules_of(&[id].into()).await.map_err(told)?;
         let egress = rules.iter().filter(|rule| rule.is_egress() == Some(true));
         let ids = egress.filter_map(|rule| rule.security_group_rule_id());
         let ids: BTreeSet<RuleId> = ids.map(|id| RuleId(id.into())).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        self.remove(Run::Real, &id, Direction::Egress, ids).await.map_err(told)
+        self.remove(Run::Real, id, Direction::Egress, ids).await.map_err(told)
     }
 
-    async fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
+    async fn delete_group(
+        &self,
+        number: GroupNumber,
+        learned: &mut Vec<Learned>,
+    ) -> Result<(), ProviderError> {
         let id = self.group_id(number)?;
         let key = GroupKey::Ours(number);
         loop {
@@ -141,9 +203,7 @@ impl Aws {
             }
             self.time.sleep(COOLDOWN_LOOK).await;
         }
-        self.memory.groups.remove(&number);
-        self.memory.made.remove(&number);
-        self.memory.unfinished.remove(&number);
+        learned.push(Learned::Deleted(number));
         Ok(())
     }
 }
@@ -155,7 +215,7 @@ const COOLDOWN_LOOK: Duration = Duration::from_secs(10);
 
 impl Aws {
     async fn authorize(
-        &mut self,
+        &self,
         number: GroupNumber,
         direction: Direction,
         rules: &BTreeMap<Rule, String>,
@@ -178,7 +238,7 @@ impl Aws {
     }
 
     async fn revoke(
-        &mut self,
+        &self,
         number: GroupNumber,
         direction: Direction,
         rules: &BTreeSet<Rule>,
@@ -202,10 +262,11 @@ impl Aws {
 impl Aws {
     /// Reads, compares with the last picture, and writes: the record before the groups change, and its removal after.
     async fn set_groups(
-        &mut self,
+        &self,
         interface: &InterfaceId,
         groups: &BTreeSet<GroupKey>,
         record: &BTreeSet<ForeignGroupId>,
+        learned: &mut Vec<Learned>,
     ) -> Result<(), ProviderError> {
         let subject = &*interface.0;
         let gone = || ProviderError::NotFound { subject: subject.to_owned() };
@@ -238,7 +299,7 @@ impl Aws {
             let named: Vec<&GroupKey> = groups.iter().collect();
             let dressed = self.dress(Run::Real, subject, ids).await;
             dressed.map_err(|failure| self.about_groups(failure, subject, &named))?;
-            self.memory.interfaces.insert(interface.clone(), groups.clone());
+            learned.push(Learned::Worn(interface.clone(), groups.clone()));
         }
         let stale: Vec<&String> = there.keys().filter(|key| !wanted.contains_key(*key)).collect();
         if !stale.is_empty() {

@@ -1,7 +1,7 @@
 //! A VPC of AWS, through EC2's API: the one crate that knows the SDK.
 //!
 //! [`connect()`] gives an [`Aws`], which is a [`Provider`]: [`observe`](Provider::observe) reads one picture in few calls,
-//! [`execute`](Provider::execute) makes the calls of one step. Rules are spelled in [`wire`], ownership and records in [`tags`],
+//! [`execute`](Provider::execute) makes the calls of a stage's steps, side by side. Rules are spelled in [`wire`], ownership and records in [`tags`],
 //! errors in [`errors`], and no call escapes [`pace`].
 
 pub mod call;
@@ -25,6 +25,7 @@ use moat_core::inventory::InterfaceId;
 use moat_core::net::{Family, Prefix};
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step};
 use moat_core::settings::Quotas;
+use tokio::sync::OnceCell;
 
 pub use connect::{ConnectError, Login, connect, patient};
 
@@ -71,7 +72,7 @@ struct Memory {
     /// Those of them whose default rules are still there.
     unfinished: BTreeSet<GroupNumber>,
     /// The address blocks of the VPC.
-    blocks: Vec<Prefix>,
+    blocks: OnceCell<Vec<Prefix>>,
     /// Until when a group in use is tried to be deleted.
     patience: Duration,
 }
@@ -108,16 +109,14 @@ impl Aws {
     }
 
     /// The address blocks of the VPC, read once.
-    async fn blocks(&mut self) -> Result<Vec<Prefix>, ProviderError> {
-        if self.memory.blocks.is_empty() {
-            self.memory.blocks = self.read_blocks().await?;
-        }
-        Ok(self.memory.blocks.clone())
+    async fn blocks(&self) -> Result<&[Prefix], ProviderError> {
+        let blocks = self.memory.blocks.get_or_try_init(|| self.read_blocks()).await;
+        blocks.map(Vec::as_slice)
     }
 
-    async fn families(&mut self) -> Result<BTreeSet<Family>, ProviderError> {
-        let blocks = self.blocks().await?;
-        Ok(blocks.into_iter().map(Prefix::family).chain([Family::V4]).collect())
+    async fn families(&self) -> Result<BTreeSet<Family>, ProviderError> {
+        let blocks = self.blocks().await?.iter();
+        Ok(blocks.map(|block| block.family()).chain([Family::V4]).collect())
     }
 
     /// The group of an id: ours, if a picture or this process says so.
@@ -129,16 +128,17 @@ impl Aws {
 
 impl Provider for Aws {
     async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
-        self.memory.blocks = self.read_blocks().await?;
-        Ok(Capabilities { quotas: self.config.quotas, vpc: self.memory.blocks.clone() })
+        let vpc = self.read_blocks().await?;
+        self.memory.blocks = OnceCell::new_with(Some(vpc.clone()));
+        Ok(Capabilities { quotas: self.config.quotas, vpc })
     }
 
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
         self.picture(scope).await
     }
 
-    async fn execute(&mut self, step: &Step) -> Result<(), ProviderError> {
-        self.take(step).await
+    async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {
+        self.take(steps).await
     }
 
     async fn wait(&mut self, duration: Duration) {

@@ -1,14 +1,16 @@
 //! How fast calls are made, and which are made again. Every call passes through [`Pace::send`].
 //!
-//! * Each call has a token bucket, as EC2 has one for it: [`Call::rate`], or what the configuration says.
-//! * A call that EC2 throttles had no effect. It empties the bucket, and is made again after a wait that grows, with jitter. One
-//!   that is throttled although the bucket was empty lately shows that others use the account, or that its limits are lower:
+//! * Each call has a token bucket, as EC2 has one for it: [`Call::rate`], or what the configuration says. Who comes first is
+//!   served first, and who waits for one call keeps nobody from another.
+//! * Few calls are on their way at a time.
+//! * A call that EC2 throttles had no effect. It empties the bucket, and is made again after a wait that grows, with jitter. Those
+//!   that were on their way with it say nothing new. One that is throttled although the bucket was empty lately shows that others use the account, or that its limits are lower:
 //!   the bucket fills more slowly from then on, and recovers with each call that goes well.
 //! * A read whose answer is lost is made again likewise. A change whose answer is lost is not: only a look can tell.
 //! * Repetitions have a budget, which calls that go well pay into: a tenth more calls than without, and some to begin with.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
@@ -16,6 +18,7 @@ use backoff::backoff::Backoff;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tokio::sync::Semaphore;
 
 use crate::call::{Call, Effect, Rate};
 use crate::errors::{Failure, Meaning};
@@ -27,6 +30,8 @@ pub struct Pace {
     time: Time,
     rates: BTreeMap<Call, Rate>,
     state: Mutex<State>,
+    /// A permit for each call that may still set out.
+    ways: Semaphore,
 }
 
 #[derive(Debug)]
@@ -40,7 +45,11 @@ struct State {
 const BUDGET: u32 = 500;
 /// What a repetition costs.
 const REPETITION: u32 = 10;
-/// How long one call is tried.
+/// How many calls are on their way at a time: enough for a burst of 50 in four round trips, and for four APIs at 5 calls a
+/// second that take most of a second each; few enough for one machine's connections, and for little to be in doubt when a
+/// process dies.
+const ON_THE_WAY: usize = 16;
+/// How long one call is tried, counted from its first attempt.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Pace {
@@ -48,7 +57,7 @@ impl Pace {
     #[must_use]
     pub const fn new(time: Time, rates: BTreeMap<Call, Rate>) -> Self {
         let state = State { buckets: BTreeMap::new(), budget: BUDGET };
-        Self { time, rates, state: Mutex::new(state) }
+        Self { time, rates, state: Mutex::new(state), ways: Semaphore::const_new(ON_THE_WAY) }
     }
 
     /// Makes one call, in its turn, and again as far as that is safe and the budget lasts.
@@ -59,13 +68,12 @@ impl Pace {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let end = self.time.elapsed() + PATIENCE;
+        let mut end = None;
         let mut waits = waits();
         loop {
-            while let Some(wait) = self.take(call) {
-                self.time.sleep(wait).await;
-            }
-            let failure = match attempt().await {
+            let epoch = self.turn(call).await;
+            let end = *end.get_or_insert_with(|| self.time.elapsed() + PATIENCE);
+            let failure = match self.make(attempt()).await {
                 Ok(answer) => {
                     self.went_well(call);
                     return Ok(answer);
@@ -74,7 +82,7 @@ impl Pace {
             };
             let again = match (failure.meaning, call.effect()) {
                 (Meaning::Throttled, Effect::Reads | Effect::Changes) => {
-                    self.was_throttled(call);
+                    self.with(call, |bucket| bucket.learn(epoch));
                     true
                 }
                 (Meaning::Unknown, Effect::Reads) => true,
@@ -99,19 +107,28 @@ impl Pace {
         }
     }
 
-    /// Takes a token, or says how long to wait for one.
-    fn take(&self, call: Call) -> Option<Duration> {
-        self.with(call, |bucket| bucket.take())
+    /// Waits for a token behind those who came before; gives the epoch of the bucket that it came from.
+    async fn turn(&self, call: Call) -> u64 {
+        let queue = self.with(call, |bucket| Arc::clone(&bucket.queue));
+        let _turn = queue.lock().await;
+        loop {
+            match self.with(call, |bucket| bucket.take()) {
+                Ok(epoch) => return epoch,
+                Err(wait) => self.time.sleep(wait).await,
+            }
+        }
+    }
+
+    /// Makes an attempt once the ways are free. What it takes is no part of a simulated time.
+    async fn make<T>(&self, attempt: impl Future<Output = T>) -> T {
+        let _way = self.ways.acquire().await;
+        self.time.stand_still(attempt).await
     }
 
     fn went_well(&self, call: Call) {
         self.with(call, Bucket::recover);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.budget = state.budget.saturating_add(1).min(BUDGET);
-    }
-
-    fn was_throttled(&self, call: Call) {
-        self.with(call, Bucket::learn);
     }
 
     /// Pays for a repetition.
@@ -151,6 +168,10 @@ struct Bucket {
     tokens: Tokens,
     /// When the bucket was emptied last.
     emptied: Option<Duration>,
+    /// How often it was emptied.
+    epoch: u64,
+    /// Where those stand who wait for a token.
+    queue: Arc<tokio::sync::Mutex<()>>,
 }
 
 type Tokens = RateLimiter<NotKeyed, InMemoryState, Time, NoOpMiddleware<Duration>>;
@@ -159,7 +180,8 @@ impl Bucket {
     fn new(time: Time, rate: Rate) -> Self {
         let period = Duration::from_secs(1) / rate.per_second.get();
         let tokens = Self::full(&time, rate, period);
-        Self { time, rate, period, tokens, emptied: None }
+        let queue = Arc::default();
+        Self { time, rate, period, tokens, emptied: None, epoch: 0, queue }
     }
 
     fn full(time: &Time, rate: Rate, period: Duration) -> Tokens {
@@ -167,17 +189,23 @@ impl Bucket {
         RateLimiter::direct_with_clock(quota.allow_burst(rate.burst), time.clone())
     }
 
-    fn take(&self) -> Option<Duration> {
-        let missing = self.tokens.check().err()?;
-        Some(missing.wait_time_from(self.time.elapsed()))
+    /// Takes a token, or says how long to wait for one.
+    fn take(&self) -> Result<u64, Duration> {
+        let taken = self.tokens.check();
+        taken.map_err(|missing| missing.wait_time_from(self.time.elapsed())).map(|()| self.epoch)
     }
 
     fn empty(&self) {
         while self.tokens.check().is_ok() {}
     }
 
-    /// The cloud's bucket is empty, so ours is. If ours cannot have been full again since the last time, it fills too fast.
-    fn learn(&mut self) {
+    /// The cloud's bucket is empty, so ours is. If ours cannot have been full again since the last time, it fills too fast. What
+    /// became of a call that set out before ours was emptied is known.
+    fn learn(&mut self, epoch: u64) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.epoch += 1;
         let to_fill = self.period * self.rate.burst.get();
         let lately = self.emptied.is_some_and(|emptied| self.time.elapsed() < emptied + to_fill);
         if lately {

@@ -55,7 +55,8 @@ impl Aws {
     {
         let attempt = || {
             let request = request();
-            async move { request.await.map_err(|error| Failure::of(call, &error)) }
+            // On the heap, since few are under way of the many that wait.
+            Box::pin(async move { request.await.map_err(|error| Failure::of(call, &error)) })
         };
         self.pace.send(call, attempt).await
     }

@@ -223,9 +223,9 @@ mod tests {
         ];
         let rules = rules.map(|rule| (rule, "shop/web".to_owned())).into();
         let direction = Direction::Ingress;
-        for step in [Step::CreateGroup(group), Step::Authorize { group, direction, rules }] {
-            block_on(sim.execute(&step)).unwrap();
-        }
+        let steps = [Step::CreateGroup(group), Step::Authorize { group, direction, rules }];
+        let answers = block_on(sim.execute(&steps.each_ref()));
+        assert_eq!(answers, [Ok(()), Ok(())]);
         let interface = NetworkInterface {
             attachment: moat_core::inventory::Attachment::Exclusive,
             description: "pod shop/web 1".into(),
@@ -281,7 +281,7 @@ mod tests {
                     let create = Step::CreateGroup(GroupNumber::nth(5));
                     block_on(sim.wait(Duration::from_secs(1)));
                     let _ = block_on(sim.observe(&Scope::default()));
-                    let _ = block_on(sim.execute(&create));
+                    let _ = block_on(sim.execute(&[&create]));
                     sim.place(&mut moat_core::inventory::Inventory::default()).unwrap();
                 }
             }

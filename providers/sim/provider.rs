@@ -79,19 +79,17 @@ impl Provider for Sim {
         Ok(observed)
     }
 
-    async fn execute(&mut self, step: &Step) -> Result<(), ProviderError> {
-        let done = match step {
-            Step::CreateGroup(number) => self.create_group(*number),
-            Step::Authorize { group, direction, rules } => {
-                self.authorize(*group, *direction, rules)
+    /// One step after the other. Time stands still meanwhile, so that what throttles one throttles those after it.
+    async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {
+        let mut throttled = None;
+        let answers = steps.iter().map(|step| {
+            let answer = throttled.clone().map_or_else(|| self.take(step), Err);
+            if let Err(error @ ProviderError::Throttled { .. }) = &answer {
+                throttled = Some(error.clone());
             }
-            Step::Revoke { group, direction, rules } => self.revoke(*group, *direction, rules),
-            Step::SetGroups { interface, groups, record } => {
-                self.set_groups(interface, groups, record)
-            }
-            Step::DeleteGroup(number) => self.delete_group(*number),
-        };
-        done.map_err(|error| self.in_our_words(error))
+            answer
+        });
+        answers.collect()
     }
 
     async fn wait(&mut self, duration: Duration) {
@@ -172,6 +170,21 @@ impl Sim {
 // ---------------------------------------------------------------------------------------------- Changing
 
 impl Sim {
+    fn take(&mut self, step: &Step) -> Result<(), ProviderError> {
+        let done = match step {
+            Step::CreateGroup(number) => self.create_group(*number),
+            Step::Authorize { group, direction, rules } => {
+                self.authorize(*group, *direction, rules)
+            }
+            Step::Revoke { group, direction, rules } => self.revoke(*group, *direction, rules),
+            Step::SetGroups { interface, groups, record } => {
+                self.set_groups(interface, groups, record)
+            }
+            Step::DeleteGroup(number) => self.delete_group(*number),
+        };
+        done.map_err(|error| self.in_our_words(error))
+    }
+
     fn create_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
         if !self.memory.unfinished.contains(&number) {
             let name = number.name(&self.config.cluster);

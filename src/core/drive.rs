@@ -52,8 +52,8 @@ impl<'plan> Outcome<'plan> {
 
 /// Runs the stages of a plan in order, and reads each back before the next.
 ///
-/// The steps of a stage are tried each by itself: one that fails does not keep the others from being tried, but the next
-/// stage begins only once a picture shows all of them. Whatever happens, the flows let through stay within the band, since any
+/// The steps of a stage are handed over together, and each is tried: one that fails does not keep the others from it, but the
+/// next stage begins only once a picture shows all of them. Whatever happens, the flows let through stay within the band, since any
 /// subset of a stage's steps does; so does stopping anywhere, and planning again from there.
 ///
 /// Assumes that the provider's last picture is the one that the plan was made from.
@@ -65,10 +65,13 @@ pub async fn drive<'plan, P: Provider>(
     let mut outcome = Outcome { attempts: Vec::new(), observed: None, ending: Ending::Done };
     for stage in &plan.stages {
         let start = outcome.attempts.len();
-        for step in &stage.steps {
-            let answer = execute(provider, step).await;
-            outcome.attempts.push(Attempt { purpose: stage.purpose, step, answer });
-        }
+        let answers = execute(provider, &stage.steps).await;
+        let attempts = stage.steps.iter().zip(answers);
+        outcome.attempts.extend(attempts.map(|(step, answer)| Attempt {
+            purpose: stage.purpose,
+            step,
+            answer,
+        }));
         let attempts = outcome.attempts.get(start..).unwrap_or_default();
         match read_back(provider, scope, attempts).await {
             Ok((observed, ending)) => {
@@ -107,16 +110,30 @@ pub async fn observe<P: Provider>(
     }
 }
 
-/// Tries one step until the cloud takes it, or says something that waiting does not mend.
-async fn execute<P: Provider>(provider: &mut P, step: &Step) -> Result<(), ProviderError> {
+/// Tries steps until the cloud takes them, or says something that waiting does not mend; patient as long as some get on. One
+/// answer for each.
+async fn execute<P: Provider>(provider: &mut P, steps: &[Step]) -> Vec<Result<(), ProviderError>> {
+    let mut answers = provider.execute(&steps.iter().collect::<Vec<_>>()).await;
     let mut patience = Patience::LONG;
+    let mut before = steps.len();
     loop {
-        let answer = provider.execute(step).await;
-        match &answer {
-            Err(error) if matches!(error.remedy(), Remedy::Wait) && !patience.is_over() => {
-                patience.pass(provider, retry_after(error)).await;
-            }
-            Ok(()) | Err(_) => return answer,
+        let told_to_wait = |answer: &Result<(), ProviderError>| match answer {
+            Err(error) => matches!(error.remedy(), Remedy::Wait),
+            Ok(()) => false,
+        };
+        let pending = answers.iter_mut().zip(steps).filter(|(answer, _)| told_to_wait(answer));
+        let (pending, again): (Vec<_>, Vec<&Step>) = pending.unzip();
+        if pending.len() < before {
+            patience = Patience::LONG;
+        }
+        if pending.is_empty() || patience.is_over() {
+            return answers;
+        }
+        before = pending.len();
+        let asked = pending.iter().filter_map(|it| it.as_ref().err().and_then(retry_after)).max();
+        patience.pass(provider, asked).await;
+        for (answer, new) in pending.into_iter().zip(provider.execute(&again).await) {
+            *answer = new;
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::settings::Quotas;
 /// A caller observes, plans from the picture, and [executes](crate::drive) the plan:
 ///
 /// 1. [`observe`](Provider::observe) gives a picture; everything in it bears our tags or is worn by an interface of the scope.
-/// 2. Each step of a stage is [executed](Provider::execute). What is named in a step is what the last picture showed, or
-///    what `execute` made since; the provider keeps the cloud's own ids for both.
+/// 2. The steps of a stage are [executed](Provider::execute). What is named in a step is what the last picture showed, or
+///    what an earlier `execute` made since; the provider keeps the cloud's own ids for both.
 /// 3. The caller observes again, and goes on once the picture [shows](Observed::shows) every step of the stage.
 ///
 /// Guarantees of the whole: a process may be killed before or after any call inside any method; a later one that observes and
@@ -50,20 +50,24 @@ pub trait Provider {
         scope: &Scope,
     ) -> impl Future<Output = Result<Observed, ProviderError>> + Send;
 
-    /// Performs one step, whole or not at all, as far as the answer tells.
+    /// Performs steps of one stage, in any order or side by side. One answer for each, in their order; each is taken whole or
+    /// not at all, as far as its answer tells, whatever becomes of the others.
     ///
     /// * Guarantees: after `Ok` the cloud has taken the step, and a later picture shows it, unless someone undid it. After
     ///   `Transient` the cloud has taken it or not; after every other error it has not. A step that consists of several calls
     ///   is resumed when it is executed again by the same process. The record of an interface's prior groups is written
     ///   before its groups change, and removed after.
-    /// * Assumptions: the last picture is one that the step was planned from, or later. The step keeps its own terms: see
-    ///   [`Step`].
+    /// * Assumptions: the last picture is one that the steps were planned from, or later. None of them needs another one. Each
+    ///   keeps its own terms: see [`Step`].
     /// * Caveats: an effect can take moments to be enforced, and tracked connections outlive it. `SetGroups` compares the
     ///   interface with the last picture first; what happens between that reading and the writing is overwritten. Refused
     ///   after that, it can leave a record behind, which counts for nothing.
     /// * Errors: each says what the caller must do, see [`ProviderError`]. The provider itself repeats nothing whose outcome is
-    ///   unknown.
-    fn execute(&mut self, step: &Step) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    ///   unknown. It need not try a step where the answer to another one shows that the cloud throttles: it answers the same.
+    fn execute(
+        &mut self,
+        steps: &[&Step],
+    ) -> impl Future<Output = Vec<Result<(), ProviderError>>> + Send;
 
     /// Lets time pass: between a refusal that says "later" and the next try, or until a picture shows a step.
     ///

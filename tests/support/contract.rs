@@ -93,6 +93,7 @@ macro_rules! contract {
             an_interface_that_someone_changed_is_not_overwritten
             what_is_not_there_is_not_found
             a_group_in_use_is_not_deleted
+            steps_are_answered_each_by_itself_in_their_order
             a_deleted_group_is_gone_and_its_number_is_free
             rules_that_others_add_are_shown_and_the_load_balancer_controllers_stand_apart
             groups_of_others_are_left_alone
@@ -167,6 +168,13 @@ fn scope<'a>(interfaces: impl IntoIterator<Item = &'a InterfaceId>) -> Scope {
 
 fn stage(steps: Vec<Step>) -> Plan {
     Plan { stages: vec![Stage { purpose: Purpose::Prepare, steps }], ..Plan::default() }
+}
+
+/// Executes one step.
+pub async fn execute<P: Provider>(provider: &mut P, step: &Step) -> Result<(), ProviderError> {
+    let mut answers = provider.execute(&[step]).await;
+    assert_eq!(answers.len(), 1, "one answer for each step");
+    answers.remove(0)
 }
 
 /// The picture.

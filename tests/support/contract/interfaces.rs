@@ -89,7 +89,7 @@ pub async fn an_interface_that_someone_changed_is_not_overwritten<F: Fixture>(mu
     fixture.dress(interface.clone(), [base, theirs.clone()].into()).await;
     // The change has become readable, but no picture has shown it.
     fixture.provider().wait(Duration::from_secs(60)).await;
-    let answer = fixture.provider().execute(&wear(&interface, [ours(0)])).await;
+    let answer = execute(fixture.provider(), &wear(&interface, [ours(0)])).await;
     assert!(matches!(answer, Err(ProviderError::Changed { .. })), "{answer:?}");
     let observed = settled(&mut fixture, &scope).await;
     assert!(observed.state.interfaces[&interface].contains(&GroupKey::Foreign(theirs)));

@@ -100,3 +100,45 @@ pub async fn a_new_process_goes_on_from_its_picture<F: Fixture>(mut fixture: F) 
     let after = take(&mut fixture, &scope, steps).await;
     assert_eq!(rules(&after, 0), [nth_rule(1), nth_rule(2)].into());
 }
+
+/// `execute`: "one answer for each, in their order; each is taken whole or not at all, whatever becomes of the others".
+pub async fn steps_are_answered_each_by_itself_in_their_order<F: Fixture>(mut fixture: F) {
+    let base = fixture.make_group(BTreeSet::new()).await;
+    let mut scope = Scope::default();
+    for _ in 0..8 {
+        let groups = BTreeSet::from([base.clone()]);
+        scope.interfaces.insert(fixture.make_interface(Attachment::Exclusive, groups).await);
+    }
+    let (_, answers) = together(&mut fixture, &scope, (0..8).map(create)).await;
+    assert_eq!(answers, vec![true; 8]);
+    let absent = nth_rule(99);
+    let mixed = (0..8)
+        .flat_map(|index| [authorize(index, [nth_rule(index)]), revoke(index, [absent.clone()])]);
+    let (observed, answers) = together(&mut fixture, &scope, mixed).await;
+    assert_eq!(answers, [true, false].repeat(8));
+    for index in 0..8 {
+        assert_eq!(rules(&observed, index), [nth_rule(index)].into());
+    }
+    let interfaces: Vec<InterfaceId> = scope.interfaces.iter().cloned().collect();
+    let dress = interfaces.iter().zip(1..).map(|(interface, index)| wear(interface, [ours(index)]));
+    let (observed, answers) = together(&mut fixture, &scope, dress).await;
+    assert_eq!(answers, (1..=8).map(|index| index < 8).collect::<Vec<_>>());
+    let worn = (1..8).map(ours).chain([GroupKey::Foreign(base)]).map(|key| [key].into());
+    let worn: BTreeMap<InterfaceId, BTreeSet<GroupKey>> =
+        interfaces.into_iter().zip(worn).collect();
+    assert_eq!(observed.state.interfaces, worn);
+    assert_eq!(fixture.provider().execute(&[]).await, []);
+}
+
+/// The picture after steps were executed together, and which of them were taken.
+async fn together<F: Fixture>(
+    fixture: &mut F,
+    scope: &Scope,
+    steps: impl IntoIterator<Item = Step>,
+) -> (Observed, Vec<bool>) {
+    settled(fixture, scope).await;
+    let plan = stage(steps.into_iter().collect());
+    let outcome = drive(fixture.provider(), &plan, scope).await;
+    let taken = outcome.attempts.iter().map(|attempt| attempt.answer.is_ok()).collect();
+    (settled(fixture, scope).await, taken)
+}

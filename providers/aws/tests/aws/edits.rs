@@ -9,7 +9,7 @@ use moat_aws::tags::CLUSTER;
 use moat_core::firewall::{GroupKey, Rule};
 use moat_core::policy::Direction;
 use moat_core::provider::{Provider, Scope, Step};
-use moat_tests::contract::Fixture;
+use moat_tests::contract::{Fixture, execute};
 
 use crate::calls::{authorize, group};
 use crate::contract::Cloud;
@@ -24,8 +24,8 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
     let mut cloud = Cloud::new(1_000);
     run(async {
         let nothing = Scope::default();
-        cloud.aws.execute(&Step::CreateGroup(group(0))).await.unwrap();
-        cloud.aws.execute(&authorize(0, Direction::Ingress, 80..82)).await.unwrap();
+        execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
+        execute(&mut cloud.aws, &authorize(0, Direction::Ingress, 80..82)).await.unwrap();
         let before = cloud.aws.observe(&nothing).await.unwrap();
         let id = cloud.id(group(0)).await;
 
@@ -72,7 +72,7 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
         assert_eq!(seen.iter().map(protocol).collect::<Vec<_>>(), wanted);
 
         let revoke = Step::Revoke { group: group(0), direction: Direction::Ingress, rules: new };
-        cloud.aws.execute(&revoke).await.unwrap();
+        execute(&mut cloud.aws, &revoke).await.unwrap();
         assert_eq!(cloud.aws.observe(&nothing).await.unwrap(), before);
     });
 }
@@ -83,8 +83,8 @@ fn a_rule_without_its_tag_is_still_seen() {
     let mut cloud = Cloud::new(1_000);
     run(async {
         let nothing = Scope::default();
-        cloud.aws.execute(&Step::CreateGroup(group(0))).await.unwrap();
-        cloud.aws.execute(&authorize(0, Direction::Egress, 80..82)).await.unwrap();
+        execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
+        execute(&mut cloud.aws, &authorize(0, Direction::Egress, 80..82)).await.unwrap();
         let before = cloud.aws.observe(&nothing).await.unwrap();
         let rule = before.rule_ids.values().next().unwrap().0.to_string();
         let marked = cloud.client.describe_security_group_rules();
@@ -103,14 +103,14 @@ fn a_group_without_its_tags_is_someone_elses() {
     let mut cloud = Cloud::new(1_000);
     run(async {
         let nothing = Scope::default();
-        cloud.aws.execute(&Step::CreateGroup(group(0))).await.unwrap();
+        execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
         let id = cloud.id(group(0)).await;
         cloud.aws.observe(&nothing).await.unwrap();
         let untag = cloud.client.delete_tags().resources(id);
         untag.tags(Tag::builder().key(CLUSTER).build()).send().await.unwrap();
         assert!(cloud.aws.observe(&nothing).await.unwrap().state.groups.is_empty());
         for step in [Step::CreateGroup(group(0)), Step::DeleteGroup(group(0))] {
-            assert!(cloud.aws.execute(&step).await.is_err(), "{step}");
+            assert!(execute(&mut cloud.aws, &step).await.is_err(), "{step}");
         }
     });
 }

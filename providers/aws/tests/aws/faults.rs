@@ -7,6 +7,7 @@ use moat_aws::call::{Call, Effect};
 use moat_core::drive::{Ending, drive};
 use moat_core::policy::Direction;
 use moat_core::provider::{Provider, ProviderError, Scope, Step};
+use moat_tests::contract::execute;
 use serde_json::{Value, json};
 
 use crate::calls::{World, authorize, counted, group, plan};
@@ -110,9 +111,9 @@ fn a_group_whose_creation_lost_its_answer_is_adopted() {
     inject(&cloud, &json!({"rules": [lose]}));
     run(async {
         let create = Step::CreateGroup(group(0));
-        let answer = cloud.aws.execute(&create).await;
+        let answer = execute(&mut cloud.aws, &create).await;
         assert!(matches!(answer, Err(ProviderError::Transient { .. })), "{answer:?}");
-        cloud.aws.execute(&create).await.unwrap();
+        execute(&mut cloud.aws, &create).await.unwrap();
         let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
         assert_eq!(
             observed.state.groups,
@@ -128,7 +129,7 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
         let vpc = cloud.aws.config().vpc.clone();
         let request = cloud.client.create_security_group().group_name("moat.test.1").vpc_id(vpc);
         request.description("theirs").send().await.unwrap();
-        let answer = cloud.aws.execute(&Step::CreateGroup(group(0))).await;
+        let answer = execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await;
         assert!(matches!(answer, Err(ProviderError::Invalid { .. })), "{answer:?}");
         let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
         assert!(observed.state.groups.is_empty());
@@ -153,7 +154,7 @@ fn what_only_a_person_can_mend_is_said_by_its_name() {
         ] {
             let fault = json!({"op": "CreateSecurityGroup", "code": code, "status": 403});
             inject(&cloud, &json!({"rules": [fault]}));
-            assert_eq!(cloud.aws.execute(&Step::CreateGroup(group(0))).await, Err(wanted));
+            assert_eq!(execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await, Err(wanted));
         }
     });
 }
@@ -163,12 +164,12 @@ fn what_only_a_person_can_mend_is_said_by_its_name() {
 fn a_group_that_is_still_worn_is_given_time() {
     let mut cloud = Cloud::new(1_000);
     run(async {
-        cloud.aws.execute(&Step::CreateGroup(group(0))).await.unwrap();
+        execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
         cloud.aws.observe(&Scope::default()).await.unwrap();
         let fault = |times| json!({"rules": [{"op": "DeleteSecurityGroup", "code": "DependencyViolation", "times": times}]});
         inject(&cloud, &fault(-1));
         let before = cloud.time.elapsed();
-        let answer = cloud.aws.execute(&Step::DeleteGroup(group(0))).await;
+        let answer = execute(&mut cloud.aws, &Step::DeleteGroup(group(0))).await;
         assert!(matches!(answer, Err(ProviderError::InUse { .. })), "{answer:?}");
         let waited = cloud.time.elapsed() - before;
         assert!(
@@ -177,7 +178,7 @@ fn a_group_that_is_still_worn_is_given_time() {
         );
         cloud.aws.observe(&Scope::default()).await.unwrap();
         inject(&cloud, &fault(2));
-        cloud.aws.execute(&Step::DeleteGroup(group(0))).await.unwrap();
+        execute(&mut cloud.aws, &Step::DeleteGroup(group(0))).await.unwrap();
     });
 }
 

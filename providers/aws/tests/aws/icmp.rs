@@ -6,6 +6,7 @@ use moat_core::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use moat_core::net::{Message, Messages, Prefix, Shape};
 use moat_core::policy::Direction;
 use moat_core::provider::{Provider, Scope, Step};
+use moat_tests::contract::execute;
 
 use crate::contract::Cloud;
 use crate::localstack::run;
@@ -27,7 +28,7 @@ fn every_type_and_code_comes_back_as_it_was_sent() {
     run(async {
         for (index, messages) in every_message().chunks(QUOTA).enumerate() {
             let group = GroupNumber::nth(index);
-            cloud.aws.execute(&Step::CreateGroup(group)).await.unwrap();
+            execute(&mut cloud.aws, &Step::CreateGroup(group)).await.unwrap();
             for direction in Direction::BOTH {
                 let rule = |peer, shape| Rule { direction, peer, shape };
                 let v4 = messages.iter().map(|it| rule(prefix("10.0.0.0/8"), Shape::Icmp(*it)));
@@ -36,7 +37,9 @@ fn every_type_and_code_comes_back_as_it_was_sent() {
                 let sent: BTreeSet<Rule> = v4.chain(v6).collect();
                 wanted.entry(GroupKey::Ours(group)).or_default().extend(sent.iter().cloned());
                 let rules = sent.into_iter().map(|rule| (rule, "shop/web".to_owned())).collect();
-                cloud.aws.execute(&Step::Authorize { group, direction, rules }).await.unwrap();
+                execute(&mut cloud.aws, &Step::Authorize { group, direction, rules })
+                    .await
+                    .unwrap();
             }
         }
         let observed = cloud.aws.observe(&Scope::default()).await.unwrap();

@@ -58,6 +58,17 @@ impl Cloud {
             answers
         })
     }
+
+    fn send_together(&self, calls: u32) -> Vec<Result<(), Failure>> {
+        let pace = Pace::new(self.time.clone(), BTreeMap::new());
+        let answer = || async {
+            // Others get on while this one is on its way.
+            tokio::task::yield_now().await;
+            self.answer().await
+        };
+        let calls = (0..calls).map(|_| pace.send(CALL, answer));
+        run(self.time.side_by_side(calls))
+    }
 }
 
 #[test]
@@ -69,6 +80,100 @@ fn a_thousand_calls_take_what_the_bucket_sets_and_none_is_throttled() {
     assert_eq!(cloud.calls.get(), 1_000);
     let (taken, bound) = (time.elapsed(), Duration::from_secs((1_000 - 50) / 5));
     assert!(taken >= bound && taken <= bound.mul_f64(1.01), "{taken:?}");
+}
+
+#[test]
+fn a_thousand_calls_side_by_side_take_no_longer_and_no_shorter() {
+    let time = Time::simulated();
+    let cloud = Cloud::new(&time, 50, 5);
+    let answers = cloud.send_together(1_000);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(cloud.calls.get(), 1_000);
+    let (taken, bound) = (time.elapsed(), Duration::from_secs((1_000 - 50) / 5));
+    assert!(taken >= bound && taken <= bound.mul_f64(1.01), "{taken:?}");
+}
+
+/// The bucket of the cloud is empty from the start: sixteen calls find out at once, which is one lesson and not sixteen.
+#[test]
+fn calls_that_are_throttled_together_teach_once() {
+    let time = Time::simulated();
+    let cloud = Cloud::new(&time, 50, 5);
+    cloud.level.set(0.0);
+    let answers = cloud.send_together(100);
+    assert!(answers.iter().all(Result::is_ok));
+    let (taken, bound) = (time.elapsed(), Duration::from_secs(100 / 5));
+    assert!(taken <= bound.mul_f64(2.0), "{taken:?}");
+}
+
+#[test]
+fn few_calls_are_on_their_way_at_a_time_and_who_waits_for_one_keeps_nobody_from_another() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::new());
+    let (now, most) = (Cell::new(0_u32), Cell::new(0_u32));
+    let order = RefCell::new(Vec::new());
+    let attempt = |call| {
+        let (now, most, order) = (&now, &most, &order);
+        move || async move {
+            now.set(now.get() + 1);
+            most.set(most.get().max(now.get()));
+            tokio::task::yield_now().await;
+            now.set(now.get() - 1);
+            order.borrow_mut().push(call);
+            Ok(())
+        }
+    };
+    let calls = [CALL; 60].into_iter().chain([Call::CreateSecurityGroup; 40]);
+    let calls = calls.map(|call| pace.send(call, attempt(call)));
+    let answers: Vec<Result<(), Failure>> = run(time.side_by_side(calls));
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(most.get(), 16);
+    assert_eq!(time.elapsed(), Duration::from_secs(2), "ten calls more than the bucket holds");
+    assert_eq!(order.borrow()[90..], [CALL; 10], "nobody else waits");
+}
+
+#[test]
+fn who_sleeps_side_by_side_wakes_up_in_turn_and_time_does_not_add_up() {
+    let time = Time::simulated();
+    let woken = RefCell::new(Vec::new());
+    let sleep = |seconds: u64| {
+        let (time, woken) = (&time, &woken);
+        async move {
+            for _ in 0..2 {
+                time.sleep(Duration::from_secs(seconds)).await;
+                woken.borrow_mut().push((seconds, time.elapsed().as_secs()));
+            }
+        }
+    };
+    run(async {
+        time.side_by_side([5, 1, 3].map(sleep)).await;
+        assert_eq!(*woken.borrow(), [(1, 1), (1, 2), (3, 3), (5, 5), (3, 6), (5, 10)]);
+        time.sleep(Duration::from_secs(1)).await;
+        assert_eq!(time.elapsed(), Duration::from_secs(11), "who is alone moves time on");
+    });
+}
+
+#[test]
+fn time_stands_still_for_an_answer() {
+    let time = Time::simulated();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let (answered, slept) = (Cell::new(None), Cell::new(None));
+    run(async {
+        let ask = async {
+            time.stand_still(receiver).await.unwrap();
+            answered.set(Some(time.elapsed()));
+        };
+        let wait = async {
+            time.sleep(Duration::from_secs(1)).await;
+            slept.set(Some(time.elapsed()));
+        };
+        // The answer comes from outside, after a while that is no part of the simulation.
+        std::thread::spawn(move || sender.send(()));
+        let both: [std::pin::Pin<Box<dyn Future<Output = ()>>>; 2] =
+            [Box::pin(ask), Box::pin(wait)];
+        time.side_by_side(both).await;
+    });
+    assert_eq!(answered.get(), Some(Duration::ZERO));
+    assert_eq!(slept.get(), Some(Duration::from_secs(1)));
 }
 
 /// Others use the account, or its limits are lower: what is learned keeps the repetitions few and the time short.
