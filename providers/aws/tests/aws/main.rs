@@ -15,5 +15,6 @@ mod faults;
 mod icmp;
 mod localstack;
 mod pace;
+mod policy;
 mod tags;
 mod wire;
