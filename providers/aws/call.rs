@@ -1,4 +1,4 @@
-//! The calls of EC2 that Moat makes, and how fast the account may make them.
+//! The calls of EC2 and of Service Quotas that Moat makes, and how fast the account may make them.
 
 use std::num::NonZeroU32;
 
@@ -18,42 +18,51 @@ pub enum Effect {
     Reads,
     /// It changes something, and its repetition is another call.
     Changes,
+    /// It reads what there is a substitute for: nobody waits long for its answer.
+    Inquires,
 }
 
 macro_rules! calls {
-    ($($name:ident: $effect:ident, $burst:literal, $per_second:literal;)*) => {
-        /// A call of the EC2 API.
-        #[expect(missing_docs, reason = "each is the call of its name in the EC2 API reference")]
+    ($($service:literal: $($name:ident: $effect:ident, $burst:literal, $per_second:literal;)*)*) => {
+        /// A call of an API.
+        #[expect(missing_docs, reason = "each is the call of its name in the API reference")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Call { $($name,)* }
+        pub enum Call { $($($name,)*)* }
 
         impl Call {
             /// Every call.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+            pub const ALL: &'static [Self] = &[$($(Self::$name,)*)*];
 
-            /// Its name in the API, and in permissions.
+            /// Its name in the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
+                match self { $($(Self::$name => stringify!($name),)*)* }
+            }
+
+            /// Its name in permissions.
+            #[must_use]
+            pub const fn action(self) -> &'static str {
+                match self { $($(Self::$name => concat!($service, ":", stringify!($name)),)*)* }
             }
 
             /// What it does.
             #[must_use]
             pub const fn effect(self) -> Effect {
-                match self { $(Self::$name => Effect::$effect,)* }
+                match self { $($(Self::$name => Effect::$effect,)*)* }
             }
 
-            /// The bucket that each account and region has for it by default ("Request throttling", EC2 Developer Guide), for
-            /// filtered and paged reads.
+            /// The bucket that each account and region has for it by default ("Request throttling", EC2 Developer Guide, for
+            /// filtered and paged reads; "Service quotas for Service Quotas").
             #[must_use]
             pub const fn rate(self) -> Rate {
-                match self { $(Self::$name => Rate::of($burst, $per_second),)* }
+                match self { $($(Self::$name => Rate::of($burst, $per_second),)*)* }
             }
         }
     };
 }
 
 calls! {
+    "ec2":
     CreateSecurityGroup: Changes, 50, 5;
     DeleteSecurityGroup: Changes, 50, 5;
     AuthorizeSecurityGroupIngress: Changes, 50, 5;
@@ -68,6 +77,8 @@ calls! {
     DescribeSecurityGroupRules: Reads, 100, 20;
     DescribeNetworkInterfaces: Reads, 100, 20;
     GetManagedPrefixListEntries: Reads, 100, 20;
+    "servicequotas":
+    GetServiceQuota: Inquires, 5, 5;
 }
 
 impl Rate {

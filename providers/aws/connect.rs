@@ -81,6 +81,13 @@ pub fn patient(builder: Builder) -> Builder {
     builder.retry_config(RetryConfig::disabled()).timeout_config(timeouts())
 }
 
+/// The same for the client of Service Quotas.
+pub(crate) fn patient_quotas(
+    builder: aws_sdk_servicequotas::config::Builder,
+) -> aws_sdk_servicequotas::config::Builder {
+    builder.retry_config(RetryConfig::disabled()).timeout_config(timeouts())
+}
+
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -92,8 +99,8 @@ fn timeouts() -> TimeoutConfig {
 /// Connects to the VPC of a configuration.
 ///
 /// The SDK finds credentials in this order: environment, profile, web identity (IRSA), container (Pod Identity), instance. Region and
-/// endpoint are those of `AWS_REGION`, `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL` and the profile. One call shows that EC2
-/// answers and that the VPC is there.
+/// endpoint are those of `AWS_REGION`, `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_SERVICE_QUOTAS`, `AWS_ENDPOINT_URL` and the
+/// profile. One call shows that EC2 answers and that the VPC is there; the account's limits are asked for, too.
 ///
 /// # Errors
 /// What is missing, wrong or expired.
@@ -115,6 +122,7 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
         reason: DisplayErrorContext(&error).to_string(),
     })?;
     let mut builder = aws_sdk_ec2::config::Builder::from(&found);
+    let mut quotas = aws_sdk_servicequotas::config::Builder::from(&found);
     if let Some(role) = &login.role {
         let assumed = AssumeRoleProvider::builder(role).session_name("moat").configure(&found);
         let assumed = assumed.build().await;
@@ -122,9 +130,13 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
             role: role.clone(),
             reason: DisplayErrorContext(&error).to_string(),
         })?;
-        builder = builder.credentials_provider(SharedCredentialsProvider::new(assumed));
+        let assumed = SharedCredentialsProvider::new(assumed);
+        builder = builder.credentials_provider(assumed.clone());
+        quotas = quotas.credentials_provider(assumed);
     }
-    let mut aws = Aws::new(&Client::from_conf(builder.build()), config, Time::real());
+    let quotas = aws_sdk_servicequotas::Client::from_conf(quotas.build());
+    let client = Client::from_conf(builder.build());
+    let mut aws = Aws::new(&client, config, Time::real()).asking(&quotas);
     match aws.capabilities().await {
         Ok(_) => Ok(aws),
         Err(ProviderError::NotFound { subject: vpc }) => Err(ConnectError::Vpc { vpc, region }),

@@ -75,6 +75,7 @@ pub const TABLE: &[(&str, Meaning)] = &[
     ("InvalidPrefixListID.NotFound", Meaning::NotFound),
     ("InvalidPrefixListId.NotFound", Meaning::NotFound),
     ("InvalidID", Meaning::NotFound),
+    ("NoSuchResourceException", Meaning::NotFound),
     ("InvalidGroup.Duplicate", Meaning::Duplicate),
     ("InvalidPermission.Duplicate", Meaning::Duplicate),
     ("RulesPerSecurityGroupLimitExceeded", Meaning::Quota(QuotaKind::RulesPerGroup)),
@@ -159,7 +160,7 @@ impl Failure {
     /// What the caller of the port is told; `subject` is what the call was about.
     #[must_use]
     pub fn about(self, subject: &str, quotas: &Quotas) -> ProviderError {
-        let action = format!("ec2:{}", self.call.as_str());
+        let action = self.call.action().to_owned();
         let subject = subject.to_owned();
         match self.meaning {
             Meaning::Throttled => {
@@ -169,12 +170,7 @@ impl Failure {
             Meaning::NotFound => ProviderError::NotFound { subject },
             Meaning::Duplicate => ProviderError::Duplicate { subject },
             Meaning::Quota(quota) => {
-                let limit = match quota {
-                    QuotaKind::RulesPerGroup => quotas.rules_per_group,
-                    QuotaKind::GroupsPerInterface => quotas.groups_per_interface,
-                    QuotaKind::Groups => quotas.groups,
-                };
-                ProviderError::Quota { quota, limit, subject }
+                ProviderError::Quota { quota, limit: quotas.of(quota), subject }
             }
             Meaning::InUse => ProviderError::InUse { subject },
             Meaning::Unauthorized => ProviderError::Unauthorized { action },

@@ -8,6 +8,7 @@ pub mod call;
 mod connect;
 pub mod errors;
 mod execute;
+mod limits;
 mod observe;
 pub mod pace;
 mod permit;
@@ -30,6 +31,7 @@ use tokio::sync::OnceCell;
 pub use connect::{ConnectError, Login, connect, patient};
 
 use call::{Call, Rate};
+use limits::Limits;
 use pace::Pace;
 use time::Time;
 
@@ -40,7 +42,7 @@ pub struct Config {
     pub cluster: String,
     /// The id of the VPC, such as `vpc-0123456789abcdef0`.
     pub vpc: String,
-    /// The limits of the account.
+    /// The limits of the account, where it does not tell them.
     pub quotas: Quotas,
     /// The rates of calls whose limits the account has had changed.
     pub rates: BTreeMap<Call, Rate>,
@@ -55,6 +57,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Aws {
     client: Client,
+    service_quotas: Option<aws_sdk_servicequotas::Client>,
+    limits: Option<Limits>,
     config: Config,
     time: Time,
     pace: Pace,
@@ -99,7 +103,16 @@ impl Aws {
     pub fn new(client: &Client, config: Config, time: Time) -> Self {
         let client = Client::from_conf(patient(client.config().to_builder()).build());
         let pace = Pace::new(time.clone(), config.rates.clone());
-        Self { client, config, time, pace, memory: Memory::default() }
+        let memory = Memory::default();
+        Self { client, service_quotas: None, limits: None, config, time, pace, memory }
+    }
+
+    /// The same, but the account's limits are asked for through this client; without, the configured ones hold.
+    #[must_use]
+    pub fn asking(mut self, client: &aws_sdk_servicequotas::Client) -> Self {
+        let patient = connect::patient_quotas(client.config().to_builder()).build();
+        self.service_quotas = Some(aws_sdk_servicequotas::Client::from_conf(patient));
+        self
     }
 
     /// What it manages.
@@ -130,7 +143,12 @@ impl Provider for Aws {
     async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
         let vpc = self.read_blocks().await?;
         self.memory.blocks = OnceCell::new_with(Some(vpc.clone()));
-        Ok(Capabilities { quotas: self.config.quotas, vpc })
+        let limits = match self.limits.take() {
+            Some(limits) => limits,
+            None => self.read_limits().await,
+        };
+        let Limits { quotas, assumed } = self.limits.insert(limits).clone();
+        Ok(Capabilities { quotas, assumed, vpc })
     }
 
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {

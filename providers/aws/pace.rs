@@ -81,12 +81,12 @@ impl Pace {
                 Err(failure) => failure,
             };
             let again = match (failure.meaning, call.effect()) {
-                (Meaning::Throttled, Effect::Reads | Effect::Changes) => {
+                (Meaning::Throttled, Effect::Reads | Effect::Changes | Effect::Inquires) => {
                     self.with(call, |bucket| bucket.learn(epoch));
                     true
                 }
                 (Meaning::Unknown, Effect::Reads) => true,
-                (Meaning::Unknown, Effect::Changes)
+                (Meaning::Unknown, Effect::Changes | Effect::Inquires)
                 | (
                     Meaning::NotFound
                     | Meaning::Duplicate
@@ -95,7 +95,7 @@ impl Pace {
                     | Meaning::Unauthorized
                     | Meaning::Credentials
                     | Meaning::Invalid,
-                    Effect::Reads | Effect::Changes,
+                    Effect::Reads | Effect::Changes | Effect::Inquires,
                 ) => false,
             };
             let wait = waits.next_backoff().unwrap_or_default();

@@ -43,7 +43,7 @@ fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Fi
 }
 
 impl Aws {
-    /// The one way out to EC2.
+    /// The one way out.
     pub(crate) async fn send<T, E, F>(
         &self,
         call: Call,
@@ -63,7 +63,8 @@ impl Aws {
 
     /// What the caller of the port is told of a failure.
     pub(crate) fn told(&self, failure: Failure, subject: &str) -> ProviderError {
-        failure.about(subject, &self.config.quotas)
+        let known = self.limits.as_ref().map(|limits| limits.quotas);
+        failure.about(subject, &known.unwrap_or(self.config.quotas))
     }
 }
 

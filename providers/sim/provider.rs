@@ -71,7 +71,7 @@ impl<'a> View<'a> {
 impl Provider for Sim {
     async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
         let quotas = self.call(Call::GetServiceQuota, |sim| Ok(sim.config.quotas))?;
-        Ok(Capabilities { quotas, vpc: self.config.vpc.clone() })
+        Ok(Capabilities { quotas, assumed: BTreeMap::new(), vpc: self.config.vpc.clone() })
     }
 
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {

@@ -1,6 +1,6 @@
 //! The cloud that a command works on: the VPC in memory, or an account that the program reaches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::plan::Plan;
 use moat_core::policy::{Kind, ObjectRef};
-use moat_core::provider::{Capabilities, Observed, ProviderError, Scope};
+use moat_core::provider::{Capabilities, Observed, ProviderError, QuotaKind, Scope};
 use moat_core::settings::Quotas;
 use moat_k8s::configuration::Configuration;
 use moat_sim::{Sim, block_on};
@@ -104,17 +104,19 @@ impl Cloud {
                 let config = sim.config();
                 // The embedded VPC keeps its pods in subnets of their own.
                 let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
-                Ok(Place { quotas, pod_subnets, absent: Vec::new(), picture: None })
+                let assumed = BTreeMap::new();
+                Ok(Place { quotas, assumed, pod_subnets, absent: Vec::new(), picture: None })
             }
             Self::Account(account, _) => {
-                let Capabilities { quotas, vpc } =
+                let Capabilities { quotas, assumed, vpc } =
                     account.capabilities().map_err(Failure::Unread)?;
                 let absent = take_absent(inventory);
                 let observed = account.observe(&scope(inventory)).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
                 inventory.interfaces.clone_from(&observed.interfaces);
                 inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
-                Ok(Place { quotas, pod_subnets: Vec::new(), absent, picture: Some(observed) })
+                let pod_subnets = Vec::new();
+                Ok(Place { quotas, assumed, pod_subnets, absent, picture: Some(observed) })
             }
         }
     }
@@ -168,6 +170,8 @@ impl Cloud {
 pub(crate) struct Place {
     /// The account's limits.
     pub(crate) quotas: Quotas,
+    /// Those of them that the account does not tell, with the reason.
+    pub(crate) assumed: BTreeMap<QuotaKind, String>,
     /// Where only pods are, if the cloud knows.
     pub(crate) pod_subnets: Vec<Prefix>,
     /// The pods that are not there for policies.

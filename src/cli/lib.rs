@@ -15,6 +15,7 @@ mod failure;
 mod json;
 mod names;
 mod oracle;
+mod quotas;
 mod sarif;
 mod session;
 mod sources;

@@ -20,7 +20,7 @@ use crate::cloud::Cloud;
 use crate::failure::Failure;
 use crate::json::Writer;
 use crate::sources::Lines;
-use crate::{Io, sources, text};
+use crate::{Io, quotas, sources, text};
 
 /// Everything that was read, placed in the cloud.
 pub(crate) struct Session {
@@ -70,6 +70,9 @@ impl Session {
         for mut finding in place.absent {
             finding.location = read.places.locate(&finding.object, "metadata.name");
             read.findings.push(finding);
+        }
+        for remark in quotas::remarks(place.quotas, &place.assumed, &configuration.quotas) {
+            writeln!(io.stderr, "note: {remark}")?;
         }
         let mut settings = configuration.settings(place.quotas);
         if settings.pod_subnets.is_empty() {

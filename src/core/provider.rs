@@ -32,8 +32,9 @@ use crate::settings::Quotas;
 pub trait Provider {
     /// What the cloud can express and how much of it.
     ///
-    /// * Guarantees: reads only. The quotas are the account's where the cloud tells them.
-    /// * Caveats: where the cloud does not tell a quota, or the role may not ask, it is the cloud's documented default.
+    /// * Guarantees: reads only. The quotas are the account's where the cloud tells them. They are read once in a process.
+    /// * Caveats: where the cloud does not tell a quota, or the role may not ask, it is the configured one, else the cloud's
+    ///   documented default, and the answer says so. The groups that others use up are not counted.
     /// * Errors: `Throttled`, `Unauthorized`, `Credentials`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
@@ -80,6 +81,8 @@ pub trait Provider {
 pub struct Capabilities {
     /// The limits of the account.
     pub quotas: Quotas,
+    /// Those of them that are assumed, each with the reason why the account does not tell.
+    pub assumed: BTreeMap<QuotaKind, String>,
     /// The address blocks of the VPC.
     pub vpc: Vec<Prefix>,
 }
@@ -324,6 +327,11 @@ pub enum QuotaKind {
     GroupsPerInterface,
     /// [`Quotas::groups`].
     Groups,
+}
+
+impl QuotaKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::RulesPerGroup, Self::GroupsPerInterface, Self::Groups];
 }
 
 impl fmt::Display for QuotaKind {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::firewall::ForeignGroupId;
 use crate::net::Prefix;
+use crate::provider::QuotaKind;
 
 /// The settings that change what policies mean or how the cloud may be used (DESIGN §5, §6, §10).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,4 +86,30 @@ impl Quotas {
 
     /// The product of rules for a group and groups for an interface never passes this (Amazon VPC quotas).
     pub const RULES_PER_INTERFACE: usize = 1_000;
+
+    /// These limits with as many groups for an interface as the product allows, at least one: raising the rules lowers them.
+    #[must_use]
+    pub fn within_the_product(self) -> Self {
+        let most = Self::RULES_PER_INTERFACE / self.rules_per_group.max(1);
+        Self { groups_per_interface: self.groups_per_interface.min(most.max(1)), ..self }
+    }
+
+    /// The limit of a kind.
+    #[must_use]
+    pub const fn of(&self, kind: QuotaKind) -> usize {
+        match kind {
+            QuotaKind::RulesPerGroup => self.rules_per_group,
+            QuotaKind::GroupsPerInterface => self.groups_per_interface,
+            QuotaKind::Groups => self.groups,
+        }
+    }
+
+    /// The limit of a kind, to be changed.
+    pub const fn of_mut(&mut self, kind: QuotaKind) -> &mut usize {
+        match kind {
+            QuotaKind::RulesPerGroup => &mut self.rules_per_group,
+            QuotaKind::GroupsPerInterface => &mut self.groups_per_interface,
+            QuotaKind::Groups => &mut self.groups,
+        }
+    }
 }

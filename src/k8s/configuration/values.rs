@@ -7,6 +7,7 @@ use std::str::FromStr;
 use moat_core::firewall::ForeignGroupId;
 use moat_core::net::Prefix;
 use moat_core::policy::{Selector, Word};
+use moat_core::provider::QuotaKind;
 use moat_core::settings::Quotas;
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,9 +57,23 @@ pub struct AddressBlock(pub(super) Prefix);
 pub struct Percentage(pub(super) u8);
 
 impl QuotaOverrides {
-    /// These limits, and the provider's where there is none.
+    /// These limits, and the provider's where there is none, with the groups of an interface that their product allows.
     #[must_use]
     pub fn over(&self, provider: Quotas) -> Quotas {
+        self.written_over(provider).within_the_product()
+    }
+
+    /// The limit of a kind, if it is configured.
+    #[must_use]
+    pub const fn of(&self, kind: QuotaKind) -> Option<usize> {
+        match kind {
+            QuotaKind::RulesPerGroup => self.rules_per_group,
+            QuotaKind::GroupsPerInterface => self.groups_per_interface,
+            QuotaKind::Groups => self.groups,
+        }
+    }
+
+    fn written_over(&self, provider: Quotas) -> Quotas {
         Quotas {
             rules_per_group: self.rules_per_group.unwrap_or(provider.rules_per_group),
             groups_per_interface: self
@@ -71,7 +86,7 @@ impl QuotaOverrides {
     /// Amazon VPC quotas: rules for a group times groups for an interface is at most 1,000.
     pub(super) fn check(&self) -> Result<(), String> {
         let Quotas { rules_per_group: rules, groups_per_interface: groups, .. } =
-            self.over(Quotas::default());
+            self.written_over(Quotas::default());
         let limit = Quotas::RULES_PER_INTERFACE;
         if rules == 0 || groups == 0 {
             return Err("`quotas`: `rulesPerGroup` and `groupsPerInterface` are at least 1".into());

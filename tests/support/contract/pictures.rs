@@ -8,6 +8,7 @@ pub async fn capabilities_tell_limits_and_blocks<F: Fixture>(mut fixture: F) {
     assert!(capabilities.quotas.rules_per_group > 0);
     assert!(capabilities.quotas.groups_per_interface > 0);
     assert!(!capabilities.vpc.is_empty());
+    assert_eq!(fixture.provider().capabilities().await, Ok(capabilities), "they are read once");
 }
 
 /// `observe`: "every group of ours, every interface of `scope`, and every group that one of these wears or is recorded to have worn";

@@ -6,7 +6,8 @@
 //! What LocalStack cannot hold without our fixes (`localstack/up --unpatched`), five checks of 25: it deletes groups in use, leaves
 //! half of a refused authorize behind, has no limit of groups for an interface, and counts the rules of both families together
 //! (`a_group_in_use…`, `authorize_adds_all…`, `one_group_too_many…`, `one_rule_too_many…` and `every_rule_comes_back…`). Nor the
-//! ICMP bar: it reads 4,000 rules back for longer than a call may take.
+//! ICMP bar: it reads 4,000 rules back for longer than a call may take. Nor Service Quotas: limits are assumed there, as they
+//! are where a role may not ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use moat_core::policy::Direction;
 use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
 
-use crate::localstack::{account, client, run};
+use crate::localstack::{account, client, endpoint, quotas_client, run};
 
 /// A VPC of an account of its own, dual-stack, with one subnet.
 pub(crate) struct Cloud {
@@ -54,6 +55,7 @@ impl Cloud {
         };
         let time = Time::simulated();
         let aws = Aws::new(&client, config, time.clone());
+        let aws = aws.asking(&quotas_client(&account, endpoint()));
         Self { account, client, aws, time, subnet, made: 0 }
     }
 
@@ -106,7 +108,8 @@ impl Fixture for Cloud {
     }
 
     fn restart(&mut self) {
-        self.aws = Aws::new(&self.client, self.aws.config().clone(), self.time.clone());
+        let aws = Aws::new(&self.client, self.aws.config().clone(), self.time.clone());
+        self.aws = aws.asking(&quotas_client(&self.account, endpoint()));
     }
 
     async fn make_group(&mut self, rules: BTreeSet<Rule>) -> ForeignGroupId {

@@ -70,6 +70,16 @@ pub(crate) fn client(account: &str) -> Client {
     Client::from_conf(config.build())
 }
 
+/// Calls Service Quotas as an account.
+pub(crate) fn quotas_client(account: &str, endpoint: &str) -> aws_sdk_servicequotas::Client {
+    let config = aws_sdk_servicequotas::Config::builder()
+        .behavior_version(aws_sdk_servicequotas::config::BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new(account, "localstack", None, None, "test"));
+    aws_sdk_servicequotas::Client::from_conf(config.build())
+}
+
 /// What LocalStack is asked besides EC2: the faults and the calls of an account (`localstack/README.md`).
 pub(crate) fn ask(method: &str, path: &str, body: &str) -> Value {
     let authority = endpoint().strip_prefix("http://").unwrap();

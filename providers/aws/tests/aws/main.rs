@@ -13,6 +13,7 @@ mod edits;
 mod errors;
 mod faults;
 mod icmp;
+mod limits;
 mod localstack;
 mod pace;
 mod policy;

@@ -220,7 +220,7 @@ fn a_lost_answer_is_asked_for_again_by_reads_alone() {
         }));
         match call.effect() {
             Effect::Reads => assert_eq!((answer, attempts.get()), (Ok(()), 2), "{call:?}"),
-            Effect::Changes => {
+            Effect::Changes | Effect::Inquires => {
                 let unknown = Err(failure(*call, Meaning::Unknown));
                 assert_eq!((answer, attempts.get()), (unknown, 1), "{call:?}");
             }
