@@ -9,6 +9,7 @@
 mod calls;
 mod connect;
 mod contract;
+mod convergence;
 mod edits;
 mod errors;
 mod faults;
