@@ -32,6 +32,11 @@ impl Account for Waiting {
         self.runtime.block_on(drive::observe(&mut self.aws, scope))
     }
 
+    fn forbidden(&mut self, plan: &Plan) -> Vec<String> {
+        let forbidden = self.runtime.block_on(self.aws.forbidden(plan.steps()));
+        forbidden.into_iter().map(|call| call.action().to_owned()).collect()
+    }
+
     fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan> {
         self.runtime.block_on(drive::drive(&mut self.aws, plan, scope))
     }

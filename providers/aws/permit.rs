@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use moat_core::firewall::GroupNumber;
 use moat_core::net::Family;
 use moat_core::policy::Direction;
+use moat_core::provider::Step;
 
 use crate::call::Call;
 use crate::errors::{Failure, Meaning};
@@ -12,45 +12,85 @@ use crate::request::Run;
 use crate::{Aws, tags, wire};
 
 impl Aws {
-    /// The calls that change something and that the role may not make. Nothing is changed.
+    /// The calls that these steps need and that the role may not make. Nothing is changed; each call is asked about once.
     ///
-    /// EC2 checks permissions on what a call names, so that those for groups, rules and interfaces are asked about ones that
-    /// the last picture showed: before the first one there are none, and then only the creation of groups is asked about. A
-    /// call that a dry run says nothing about counts as permitted: it is named when it is refused.
-    pub async fn forbidden(&self) -> BTreeSet<Call> {
-        let mut answers = vec![self.try_to_create().await];
-        if let Some(group) = self.memory.groups.values().next() {
-            for direction in Direction::BOTH {
-                let anyone = wire::default_egress([Family::V4]);
-                answers.push(self.add(Run::Dry, group, direction, anyone).await);
-            }
-            answers.push(self.delete(Run::Dry, group).await);
-        }
-        for direction in Direction::BOTH {
-            let mut rules = self.memory.rules.iter();
-            let Some(((number, _), ids)) = rules.find(|((_, rule), _)| rule.direction == direction)
-            else {
-                continue;
-            };
-            if let Some(group) = self.memory.groups.get(number) {
-                answers.push(self.remove(Run::Dry, group, direction, ids.clone()).await);
+    /// EC2 checks permissions on what a call names, so that it is asked about what a step would change and the last picture
+    /// showed. A call that only concerns groups yet to be made, or that a dry run says nothing about, counts as permitted: it is
+    /// named when it is refused.
+    pub async fn forbidden(&self, steps: impl IntoIterator<Item = &Step>) -> BTreeSet<Call> {
+        let mut asked = BTreeSet::new();
+        let mut forbidden = BTreeSet::new();
+        for step in steps {
+            for call in calls(step) {
+                if asked.contains(&call) {
+                    continue;
+                }
+                let Some(answer) = self.try_dry(call, step).await else { continue };
+                asked.insert(call);
+                if answer.is_err_and(|failure| failure.meaning == Meaning::Unauthorized) {
+                    forbidden.insert(call);
+                }
             }
         }
-        if let Some((interface, worn)) = self.memory.interfaces.first_key_value() {
-            let worn = worn.iter().filter_map(|key| self.id_of(key)).collect();
-            let mark = (tags::CLUSTER.to_owned(), self.config.cluster.clone());
-            answers.push(self.dress(Run::Dry, &interface.0, worn).await);
-            answers.push(self.untag(Run::Dry, &interface.0, [&mark.0]).await);
-            answers.push(self.tag(Run::Dry, &interface.0, &BTreeMap::from([mark])).await);
-        }
-        let refused = answers.into_iter().filter_map(Result::err);
-        let refused = refused.filter(|failure| failure.meaning == Meaning::Unauthorized);
-        refused.map(|failure| failure.call).collect()
+        forbidden
     }
 
-    async fn try_to_create(&self) -> Result<(), Failure> {
-        let (cluster, number) = (&self.config.cluster, GroupNumber::nth(0));
-        let tags = tags::owner(cluster, number);
-        self.create(Run::Dry, &number.name(cluster), tags).await.map(|_| ())
+    /// What EC2 says of a call that a step needs, or nothing where what it names is not there yet.
+    async fn try_dry(&self, call: Call, step: &Step) -> Option<Result<(), Failure>> {
+        let group = |number| self.memory.groups.get(number);
+        let answer = match step {
+            Step::CreateGroup(number) if call == Call::CreateSecurityGroup => {
+                let (name, tags) =
+                    (number.name(&self.config.cluster), tags::owner(&self.config.cluster, *number));
+                self.create(Run::Dry, &name, tags).await.map(|_| ())
+            }
+            Step::CreateGroup(_) => return None,
+            Step::Authorize { group: number, direction, .. } => {
+                let anyone = wire::default_egress([Family::V4]);
+                self.add(Run::Dry, group(number)?, *direction, anyone).await
+            }
+            Step::Revoke { group: number, direction, rules } => {
+                let known = |rule| self.memory.rules.get(&(*number, Clone::clone(rule)));
+                let ids = rules.iter().find_map(known)?;
+                self.remove(Run::Dry, group(number)?, *direction, ids.clone()).await
+            }
+            Step::SetGroups { interface, .. } if call == Call::ModifyNetworkInterfaceAttribute => {
+                let worn = self.memory.interfaces.get(interface)?;
+                let worn = worn.iter().filter_map(|key| self.id_of(key)).collect();
+                self.dress(Run::Dry, &interface.0, worn).await
+            }
+            Step::SetGroups { interface, record, .. } => {
+                let mark = (tags::CLUSTER.to_owned(), self.config.cluster.clone());
+                if record.is_empty() {
+                    self.untag(Run::Dry, &interface.0, [&mark.0]).await
+                } else {
+                    self.tag(Run::Dry, &interface.0, &BTreeMap::from([mark])).await
+                }
+            }
+            Step::DeleteGroup(number) => self.delete(Run::Dry, group(number)?).await,
+        };
+        Some(answer)
+    }
+}
+
+/// The calls of a step that change something.
+fn calls(step: &Step) -> Vec<Call> {
+    match step {
+        Step::CreateGroup(_) => vec![Call::CreateSecurityGroup, Call::RevokeSecurityGroupEgress],
+        Step::Authorize { direction: Direction::Ingress, .. } => {
+            vec![Call::AuthorizeSecurityGroupIngress]
+        }
+        Step::Authorize { direction: Direction::Egress, .. } => {
+            vec![Call::AuthorizeSecurityGroupEgress]
+        }
+        Step::Revoke { direction: Direction::Ingress, .. } => {
+            vec![Call::RevokeSecurityGroupIngress]
+        }
+        Step::Revoke { direction: Direction::Egress, .. } => vec![Call::RevokeSecurityGroupEgress],
+        Step::SetGroups { record, .. } => {
+            let record = if record.is_empty() { Call::DeleteTags } else { Call::CreateTags };
+            vec![record, Call::ModifyNetworkInterfaceAttribute]
+        }
+        Step::DeleteGroup(_) => vec![Call::DeleteSecurityGroup],
     }
 }

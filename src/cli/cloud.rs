@@ -34,6 +34,11 @@ pub trait Account {
     /// Those of [`moat_core::provider::Provider::observe`], when waiting did not help.
     fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError>;
 
+    /// The calls that a plan needs and that are known to be refused, without making any: none where that cannot be asked.
+    fn forbidden(&mut self, _: &Plan) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Carries a plan out and reads it back: [`drive::drive`].
     fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan>;
 }
@@ -129,6 +134,14 @@ impl Cloud {
             Self::Account(account, _) => account.observe(&scope),
         };
         observed.map_err(Failure::Unread)
+    }
+
+    /// The calls that a plan needs and that will be refused.
+    pub(crate) fn forbidden(&mut self, plan: &Plan) -> Vec<String> {
+        match self {
+            Self::Embedded(..) => Vec::new(),
+            Self::Account(account, _) => account.forbidden(plan),
+        }
     }
 
     /// Carries a plan out.

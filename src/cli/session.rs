@@ -169,6 +169,19 @@ impl Session {
         plan::plan(desired, observed, &self.inventory, &self.settings.quotas)
     }
 
+    /// Whether the role may make the calls of a plan: a missing permission is told before anything is half done.
+    fn may_call(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let forbidden = self.cloud.forbidden(plan);
+        if forbidden.is_empty() {
+            return Ok(());
+        }
+        let actions = forbidden.join("`, `");
+        let these = if forbidden.len() == 1 { "this permission" } else { "these permissions" };
+        let message =
+            format!("nothing is done, since the role may not call `{actions}`: give it {these}");
+        Err(Failure::NotApplied(message))
+    }
+
     /// Plans, carries out and reads back until nothing is left to do.
     pub(crate) fn apply(
         &mut self,
@@ -180,10 +193,13 @@ impl Session {
         const ROUNDS: usize = 16;
         self.may_apply()?;
         let mut stages = Vec::new();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let plan = self.plan(desired, &observed);
             if plan.stages.is_empty() {
                 return Ok(Applied { stages, observed });
+            }
+            if round == 0 {
+                self.may_call(&plan)?;
             }
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
             progress(io, steps > LONG_PLAN, || {

@@ -33,9 +33,10 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 "#;
 
-/// One VPC, which commands reach one after the other, and how often they looked at it besides what plans read back.
+/// One VPC, which commands reach one after the other, how often they looked at it besides what plans read back, and the calls that
+/// the role may not make.
 #[derive(Clone)]
-struct Shared(Rc<RefCell<Sim>>, Rc<Cell<usize>>);
+struct Shared(Rc<RefCell<Sim>>, Rc<Cell<usize>>, Rc<RefCell<Vec<String>>>);
 
 impl Account for Shared {
     fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
@@ -45,6 +46,10 @@ impl Account for Shared {
     fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
         self.1.set(self.1.get() + 1);
         block_on(drive::observe(&mut *self.0.borrow_mut(), scope))
+    }
+
+    fn forbidden(&mut self, _: &Plan) -> Vec<String> {
+        self.2.borrow().clone()
     }
 
     fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan> {
@@ -66,7 +71,7 @@ impl Fixture {
         read.inventory.pods.retain(|pod| !pod.addresses.is_empty());
         let mut sim = Sim::new(Config::default());
         sim.place(&mut read.inventory).unwrap();
-        Self { vpc: Shared(Rc::new(RefCell::new(sim)), Rc::default()), folder }
+        Self { vpc: Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default()), folder }
     }
 
     fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
@@ -111,6 +116,20 @@ fn an_account_is_changed_only_after_a_yes() {
     assert_ne!(exit, Exit::Failed, "{text}");
     assert!(text.contains("done)"), "{text}");
     assert_ne!(held(&fixture), before);
+}
+
+#[test]
+fn a_missing_permission_is_told_before_anything_is_done() {
+    let fixture = Fixture::new();
+    let before = held(&fixture);
+    fixture.vpc.2.borrow_mut().push("ec2:CreateTags".to_owned());
+    let (exit, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert_ne!(exit, Exit::Failed, "{text}");
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_eq!(exit, Exit::Failed, "{text}");
+    let told = "not applied: nothing is done, since the role may not call `ec2:CreateTags`: give it this permission";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(held(&fixture), before);
 }
 
 #[test]

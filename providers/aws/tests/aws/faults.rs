@@ -1,16 +1,17 @@
 //! Faults at EC2's side of the wire: throttling, lost answers, lag, denied permissions, wrong credentials.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use moat_aws::call::{Call, Effect};
 use moat_core::drive::{Ending, drive};
+use moat_core::firewall::GroupKey;
 use moat_core::policy::Direction;
 use moat_core::provider::{Provider, ProviderError, Scope, Step};
 use moat_tests::contract::execute;
 use serde_json::{Value, json};
 
-use crate::calls::{World, authorize, counted, group, plan};
+use crate::calls::{World, authorize, counted, group, plan, revoke};
 use crate::contract::Cloud;
 use crate::localstack::{ask, run};
 
@@ -182,7 +183,7 @@ fn a_group_that_is_still_worn_is_given_time() {
     });
 }
 
-/// A dry run tells what the role may not do, before anything is half done, and changes nothing.
+/// A dry run tells what the role may not do of what is planned, before anything is half done, and changes nothing.
 #[test]
 fn missing_permissions_are_named_before_they_are_needed() {
     let cloud = Cloud::new(1_000);
@@ -190,14 +191,31 @@ fn missing_permissions_are_named_before_they_are_needed() {
         let mut world = World::new(cloud).await;
         let build = world.build();
         let before = world.drive(&build).await;
-        assert_eq!(world.cloud.aws.forbidden().await, BTreeSet::new());
+        let back = Step::SetGroups {
+            interface: world.scope.interfaces.first().unwrap().clone(),
+            groups: [GroupKey::Foreign(world.base.clone())].into(),
+            record: BTreeSet::new(),
+        };
+        let mut steps: Vec<Step> = build.steps().cloned().chain([back]).collect();
+        for direction in Direction::BOTH {
+            steps.extend([authorize(0, direction, 90..91), revoke(0, direction, 80..81)]);
+        }
+        steps.push(Step::DeleteGroup(group(1)));
+        counted(&world.cloud);
+        assert_eq!(world.cloud.aws.forbidden(&steps).await, BTreeSet::new());
         let changes = Call::ALL.iter().copied().filter(|call| call.effect() == Effect::Changes);
+        let changes: BTreeSet<Call> = changes.collect();
+        let once = changes.iter().map(|call| (call.as_str().to_owned(), 1)).collect();
+        assert_eq!(counted(&world.cloud), once, "each is asked about once");
         for call in changes {
             let fault =
                 json!({"op": call.as_str(), "code": "UnauthorizedOperation", "status": 403});
             inject(&world.cloud, &json!({"rules": [fault]}));
-            assert_eq!(world.cloud.aws.forbidden().await, BTreeSet::from([call]));
+            assert_eq!(world.cloud.aws.forbidden(&steps).await, BTreeSet::from([call]));
         }
         assert_eq!(world.cloud.aws.observe(&world.scope).await.unwrap(), before);
+        counted(&world.cloud);
+        assert_eq!(world.cloud.aws.forbidden([]).await, BTreeSet::new());
+        assert_eq!(counted(&world.cloud), BTreeMap::new(), "nothing to do, nothing to ask");
     });
 }
