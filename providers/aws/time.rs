@@ -35,6 +35,12 @@ impl Time {
         Self(Kind::Simulated(Simulation::default()))
     }
 
+    /// A simulated time in which whatever [it stands still for](Time::stand_still) takes so long.
+    #[must_use]
+    pub fn simulated_with_round_trips(round_trip: Duration) -> Self {
+        Self(Kind::Simulated(Simulation { round_trip, ..Simulation::default() }))
+    }
+
     /// The time since it began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
@@ -67,14 +73,17 @@ impl Time {
         }
     }
 
-    /// Runs a future that simulated time does not pass in, though it waits for something: an answer, say.
+    /// Runs a future that waits for something besides this time: an answer, say. Simulated time does not pass in it, but for one
+    /// round trip.
     pub async fn stand_still<F: Future>(&self, future: F) -> F::Output {
         match &self.0 {
             Kind::Real { .. } => future.await,
             Kind::Simulated(simulation) => {
-                simulation.course().still += 1;
-                let _still = Finally(|| simulation.course().still -= 1);
-                future.await
+                let answer = simulation.stand_still(future).await;
+                if !simulation.round_trip.is_zero() {
+                    simulation.sleep(simulation.round_trip).await;
+                }
+                answer
             }
         }
     }
@@ -91,7 +100,10 @@ impl Clock for Time {
 // -------------------------------------------------------------------------------------------- Simulation
 
 #[derive(Clone, Debug, Default)]
-struct Simulation(Arc<Mutex<Course>>);
+struct Simulation {
+    course: Arc<Mutex<Course>>,
+    round_trip: Duration,
+}
 
 #[derive(Debug, Default)]
 struct Course {
@@ -108,12 +120,18 @@ struct Course {
 
 impl Simulation {
     fn course(&self) -> MutexGuard<'_, Course> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sleep(&self, duration: Duration) {
         let end = self.course().end(duration);
         poll_fn(|context| self.course().arrive(end, context)).await;
+    }
+
+    async fn stand_still<F: Future>(&self, future: F) -> F::Output {
+        self.course().still += 1;
+        let _still = Finally(|| self.course().still -= 1);
+        future.await
     }
 
     async fn run<F: Future>(&self, all: F) -> F::Output {

@@ -1,7 +1,9 @@
 //! How many calls a plan costs, counted by LocalStack.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use moat_aws::time::Time;
 use moat_core::drive::{Ending, drive};
 use moat_core::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, InterfaceId};
@@ -135,5 +137,31 @@ fn a_plan_costs_the_fewest_calls_and_a_steady_state_none_that_changes() {
         let once =
             ["DescribeNetworkInterfaces", "DescribeSecurityGroupRules", "DescribeSecurityGroups"];
         assert_eq!(calls, once.map(|name| (name.to_owned(), 1)).into());
+    });
+}
+
+/// Sixteen calls are on their way at a time: 32 take two round trips, 64 take four.
+#[test]
+fn the_steps_of_a_stage_run_side_by_side() {
+    let mut cloud = Cloud::new(1_000);
+    let round_trip = Duration::from_secs(1);
+    cloud.time = Time::simulated_with_round_trips(round_trip);
+    cloud.restart();
+    run(async {
+        cloud.aws.observe(&Scope::default()).await.unwrap();
+        cloud.aws.capabilities().await.unwrap();
+        let mut took = Vec::new();
+        let create = (0..16).map(|index| Step::CreateGroup(group(index)));
+        let many = (0..16).flat_map(|index| {
+            let both = Direction::BOTH.map(|direction| authorize(index, direction, 80..90));
+            both.into_iter().chain([Step::CreateGroup(group(16 + index))])
+        });
+        for steps in [create.collect::<Vec<_>>(), many.collect()] {
+            let before = cloud.time.elapsed();
+            let answers = cloud.aws.execute(&steps.iter().collect::<Vec<_>>()).await;
+            assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+            took.push(cloud.time.elapsed() - before);
+        }
+        assert_eq!(took, [2 * round_trip, 4 * round_trip]);
     });
 }
