@@ -13,12 +13,13 @@ struct Waiting {
     aws: Aws,
 }
 
-/// Reaches the VPC of a target with the credentials and the region of the environment.
+/// Reaches the VPC of a target, as the environment says where the target does not.
 pub(crate) fn connect(target: &Target) -> Result<Box<dyn Account>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let config = Config { quotas: target.quotas, ..Config::new(&*target.cluster, &*target.vpc) };
-    let aws = runtime.block_on(moat_aws::connect(&Login::default(), config));
+    let login = Login { region: target.region.clone(), role: target.role.clone() };
+    let aws = runtime.block_on(moat_aws::connect(&login, config));
     let aws = aws.map_err(|error| error.to_string())?;
     Ok(Box::new(Waiting { runtime, aws }))
 }

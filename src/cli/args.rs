@@ -96,7 +96,7 @@ pub(crate) struct Input {
 pub(crate) enum Provider {
     /// A VPC in memory
     Sim,
-    /// AWS, with the credentials and the region of the environment
+    /// AWS, with the credentials and the region of the environment, or what `aws` of the configuration says
     Aws,
 }
 

@@ -13,7 +13,7 @@ use moat_core::plan::Plan;
 use moat_core::policy::{Kind, ObjectRef};
 use moat_core::provider::{Capabilities, Observed, ProviderError, QuotaKind, Scope};
 use moat_core::settings::Quotas;
-use moat_k8s::configuration::Configuration;
+use moat_k8s::configuration::{AwsAccess, Configuration};
 use moat_sim::{Sim, block_on};
 
 use crate::args::{Input, Provider};
@@ -50,6 +50,10 @@ pub struct Target {
     pub cluster: String,
     /// The VPC, such as `vpc-0123456789abcdef0`.
     pub vpc: String,
+    /// Where it is, unless the environment says.
+    pub region: Option<String>,
+    /// The ARN of a role to assume, if there is one.
+    pub role: Option<String>,
     /// The limits that the configuration tells, and AWS's defaults for others.
     pub quotas: Quotas,
 }
@@ -94,7 +98,10 @@ impl Cloud {
                     Failure::Usage(message.to_owned())
                 })?;
                 let quotas = configuration.quotas.over(Quotas::default());
-                let target = Target { cluster: cluster.to_owned(), vpc, quotas };
+                let AwsAccess { region, role_arn } = &configuration.aws;
+                let region = region.as_ref().map(|region| region.as_str().to_owned());
+                let role = role_arn.as_ref().map(|role| role.as_str().to_owned());
+                let target = Target { cluster: cluster.to_owned(), vpc, region, role, quotas };
                 let account = connect(&target).map_err(Failure::Unreached)?;
                 Ok(Self::Account(account, target.vpc))
             }

@@ -11,6 +11,7 @@
 //! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
 //! is worse than a refusal.
 
+mod aws;
 mod values;
 
 use std::str::FromStr;
@@ -24,6 +25,7 @@ use moat_core::net::Prefix;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
 use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
+pub use aws::{AwsAccess, Region, RoleArn};
 pub(crate) use values::cloud_id;
 pub use values::{
     AddressBlock, ClusterName, GroupId, NamespaceSelector, Percentage, QuotaOverrides, VpcId,
@@ -43,6 +45,9 @@ pub struct Configuration {
     /// The VPC, such as `vpc-0123456789abcdef0`; needed by providers that reach more than one.
     #[serde(default)]
     pub vpc: Option<VpcId>,
+    /// How the account of AWS is reached. Default: as the environment says.
+    #[serde(default)]
+    pub aws: AwsAccess,
     /// Subnets that hold pods and nothing else: taking them out of a wide rule costs no other address. Default: none.
     #[serde(default)]
     pub pod_subnets: Vec<AddressBlock>,
@@ -121,6 +126,7 @@ impl Default for Configuration {
             kind: ConfigurationKind::Configuration,
             cluster: ClusterName::default(),
             vpc: None,
+            aws: AwsAccess::default(),
             pod_subnets: Vec::new(),
             nodes: Vec::new(),
             quotas: QuotaOverrides::default(),

@@ -60,6 +60,8 @@ impl Account for Shared {
 struct Fixture {
     vpc: Shared,
     folder: TempDir,
+    /// What the last command reached.
+    reached: RefCell<Option<Target>>,
 }
 
 impl Fixture {
@@ -71,13 +73,15 @@ impl Fixture {
         read.inventory.pods.retain(|pod| !pod.addresses.is_empty());
         let mut sim = Sim::new(Config::default());
         sim.place(&mut read.inventory).unwrap();
-        Self { vpc: Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default()), folder }
+        let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default());
+        Self { vpc, folder, reached: RefCell::default() }
     }
 
     fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let connect = |target: &Target| -> Result<Box<dyn Account>, String> {
             assert_eq!((&*target.cluster, &*target.vpc), ("default", "vpc-0a1"));
+            *self.reached.borrow_mut() = Some(target.clone());
             Ok(Box::new(self.vpc.clone()))
         };
         let exit = {
@@ -152,6 +156,27 @@ fn nobody_is_asked_about_what_the_configuration_forbids() {
         let (exit, text) = fixture.run(&configured, "y\n");
         assert_eq!(exit, Exit::Failed, "{text}");
         assert!(text.contains("`mode: Observe`") && !text.contains("[y/N]"), "{text}");
+    }
+}
+
+#[test]
+fn region_and_role_come_from_the_configuration_if_they_are_there() {
+    let fixture = Fixture::new();
+    let path = fixture.folder.path().join("configuration.yaml");
+    let head = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\n";
+    let role = "arn:aws:iam::123456789012:role/moat";
+    let cases = [
+        (String::new(), (None, None)),
+        (
+            format!("aws: {{region: eu-north-1, roleArn: '{role}'}}\n"),
+            (Some("eu-north-1"), Some(role)),
+        ),
+    ];
+    for (body, wanted) in cases {
+        fs::write(&path, format!("{head}{body}")).unwrap();
+        fixture.run(&["plan", "FOLDER", "--config", path.to_str().unwrap()], "");
+        let Target { region, role, .. } = fixture.reached.take().unwrap();
+        assert_eq!((region.as_deref(), role.as_deref()), wanted);
     }
 }
 

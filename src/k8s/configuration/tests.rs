@@ -17,7 +17,8 @@ fn nothing_but_the_head_is_the_default() {
 
 #[test]
 fn every_field_is_read() {
-    let body = "cluster: blue\nvpc: vpc-0a\npodSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
+    let body = "cluster: blue\nvpc: vpc-0a\naws: {region: us-gov-west-1, roleArn: 'arn:aws-us-gov:iam::123456789012:role/a/moat'}\n\
+        podSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
         quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
         quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
         maxChange: 5%\n";
@@ -34,6 +35,10 @@ fn every_field_is_read() {
     assert_eq!(configuration.settings(Quotas::default()), settings);
     assert_eq!(configuration.cluster.as_str(), "blue");
     assert_eq!(configuration.vpc.as_ref().map(VpcId::as_str), Some("vpc-0a"));
+    let AwsAccess { region, role_arn } = &configuration.aws;
+    assert_eq!(region.as_ref().map(Region::as_str), Some("us-gov-west-1"));
+    let role = "arn:aws-us-gov:iam::123456789012:role/a/moat";
+    assert_eq!(role_arn.as_ref().map(RoleArn::as_str), Some(role));
     assert_eq!(configuration.default_groups, [GroupId("sg-0c".into())]);
     assert_eq!(configuration.mode, Mode::Observe);
     assert_eq!(configuration.namespace_selector.0, Selector::label("a", "b"));
@@ -56,6 +61,20 @@ fn every_mistake_is_named_where_it_stands() {
         ("cluster: A", Some((3, 10)), "`A` is not a cluster name"),
         ("cluster: a\ncluster: b", Some((4, 1)), "duplicate mapping key `cluster`"),
         ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),
+        ("aws: {region: Frankfurt}", Some((3, 15)), "`Frankfurt` is not the code of a region"),
+        ("aws: {region: eu-central-1a}", Some((3, 15)), "`eu-central-1a` is not the code"),
+        (
+            "aws: {role: moat}",
+            Some((3, 7)),
+            "unknown field `role`, expected one of region, roleArn",
+        ),
+        ("aws: {roleArn: moat}", Some((3, 16)), "`moat` is not the ARN of a role, such as"),
+        (
+            "aws: {roleArn: 'arn:aws:sts::123456789012:assumed-role/moat/me'}",
+            Some((3, 16)),
+            "assumed-role/moat/me` is not the ARN of a role",
+        ),
+        ("aws: {roleArn: 'arn:aws:iam::123456789012:role/'}", Some((3, 16)), "is not the ARN"),
         ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
         ("maxChange: 120%", Some((3, 12)), "not a share between `0%` and `100%`"),
         ("maxChange: '+5%'", Some((3, 12)), "not a share between `0%` and `100%`"),
