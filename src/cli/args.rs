@@ -47,31 +47,41 @@ impl Command {
             Self::Plan(Plan { paths: objects, input, .. })
             | Self::Apply(Apply { plan: Plan { paths: objects, input, .. }, .. }) => {
                 paths.extend(objects.iter().map(PathBuf::as_path));
-                paths.extend(input.config.as_deref());
+                paths.extend(input.cloud.config.as_deref());
             }
             Self::Check(Check { paths: objects, input, expect, .. }) => {
                 paths.extend(objects.iter().chain(expect).map(PathBuf::as_path));
-                paths.extend(input.config.as_deref());
+                paths.extend(input.cloud.config.as_deref());
             }
             Self::Explain(Explain { arguments, input, flows, .. }) => {
                 let ends = if flows.is_some() { 0 } else { 3 };
                 paths.extend(arguments.iter().skip(ends).map(Path::new));
-                paths.extend(flows.as_deref().into_iter().chain(input.config.as_deref()));
+                paths.extend(flows.as_deref().into_iter().chain(input.cloud.config.as_deref()));
             }
             Self::Diff(Diff { old, new, with, config, .. }) => {
                 paths.extend([old, new].into_iter().chain(with).map(PathBuf::as_path));
                 paths.extend(config.as_deref());
             }
-            Self::Uninstall(Uninstall { input, .. }) => paths.extend(input.config.as_deref()),
+            Self::Uninstall(Uninstall { cloud, .. }) => paths.extend(cloud.config.as_deref()),
             Self::Crds | Self::Completions { .. } => {}
         }
         paths
     }
 }
 
-/// Where policies, workloads and the cloud come from.
+/// The cloud, and how what is read is understood.
 #[derive(Debug, Args)]
 pub(crate) struct Input {
+    #[command(flatten)]
+    pub(crate) cloud: Cloud,
+    /// Put one pod where a policy's selector finds none
+    #[arg(long)]
+    pub(crate) assume_pods: bool,
+}
+
+/// Which cloud, and whose groups in it.
+#[derive(Debug, Args)]
+pub(crate) struct Cloud {
     /// Which cloud
     #[arg(long, value_enum, default_value_t = Provider::Sim)]
     pub(crate) provider: Provider,
@@ -87,9 +97,6 @@ pub(crate) struct Input {
     /// Keep the embedded VPC in this file between commands
     #[arg(long, value_name = "FILE", conflicts_with = "vpc_id")]
     pub(crate) state: Option<PathBuf>,
-    /// Put one pod where a policy's selector finds none
-    #[arg(long)]
-    pub(crate) assume_pods: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -127,7 +134,7 @@ pub(crate) struct Apply {
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Uninstall {
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub(crate) cloud: Cloud,
     /// Do not ask before an account is changed
     #[arg(long)]
     pub(crate) yes: bool,

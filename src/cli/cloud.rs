@@ -16,7 +16,7 @@ use moat_core::settings::Quotas;
 use moat_k8s::configuration::{AwsAccess, Configuration};
 use moat_sim::{Sim, block_on};
 
-use crate::args::{Input, Provider};
+use crate::args::{self, Provider};
 use crate::embedded;
 use crate::failure::Failure;
 
@@ -82,17 +82,17 @@ impl Cloud {
     pub(crate) fn open(
         configuration: &Configuration,
         cluster: &str,
-        input: &Input,
+        named: &args::Cloud,
         connect: &Connect<'_>,
     ) -> Result<Self, Failure> {
-        match input.provider {
+        match named.provider {
             Provider::Sim => {
-                let sim = embedded::open(configuration, cluster, input.state.as_deref())?;
-                Ok(Self::Embedded(Box::new(sim), input.state.clone()))
+                let sim = embedded::open(configuration, cluster, named.state.as_deref())?;
+                Ok(Self::Embedded(Box::new(sim), named.state.clone()))
             }
             Provider::Aws => {
                 let configured = configuration.vpc.as_ref().map(|vpc| vpc.as_str().to_owned());
-                let vpc = input.vpc_id.as_ref().map(|vpc| vpc.as_str().to_owned()).or(configured);
+                let vpc = named.vpc_id.as_ref().map(|vpc| vpc.as_str().to_owned()).or(configured);
                 let vpc = vpc.ok_or_else(|| {
                     let message = "`--provider aws` needs to know the VPC: give `--vpc-id`, or `vpc` in the configuration";
                     Failure::Usage(message.to_owned())

@@ -15,7 +15,7 @@ use moat_core::settings::{Quotas, Settings};
 use moat_k8s::configuration::{Configuration, Mode};
 use moat_k8s::{Options, Places, Source, Workloads};
 
-use crate::args::Input;
+use crate::args::{self, Input};
 use crate::cloud::Cloud;
 use crate::failure::Failure;
 use crate::json::Writer;
@@ -53,19 +53,19 @@ impl Session {
     /// command reads for itself.
     pub(crate) fn open(
         paths: &[PathBuf],
-        input: &Input,
+        Input { cloud: named, assume_pods }: &Input,
         others: &[PathBuf],
         io: &mut Io<'_>,
     ) -> Result<Self, Failure> {
-        let configuration = configuration(input.config.as_deref(), io)?;
-        let others = [others, input.config.as_slice(), input.state.as_slice()].concat();
+        let configuration = configuration(named.config.as_deref(), io)?;
+        let others = [others, named.config.as_slice(), named.state.as_slice()].concat();
         let sources = sources::read(paths, &others, io.stdin)?;
         let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
         progress(io, bytes > LONG_INPUT, || format!("reading {} KiB of manifests", bytes >> 10))?;
-        let options = Options { assume_pods: input.assume_pods };
-        let cluster = input.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
+        let options = Options { assume_pods: *assume_pods };
+        let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
         let mut read = moat_k8s::read(&sources, &options);
-        let mut cloud = Cloud::open(&configuration, &cluster, input, io.connect)?;
+        let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
         let place = cloud.place(&mut read.inventory)?;
         for mut finding in place.absent {
             finding.location = read.places.locate(&finding.object, "metadata.name");
@@ -94,10 +94,10 @@ impl Session {
     }
 
     /// The cloud alone: nothing is read that should be in it.
-    pub(crate) fn without_manifests(input: &Input, io: &mut Io<'_>) -> Result<Self, Failure> {
-        let configuration = configuration(input.config.as_deref(), io)?;
-        let cluster = input.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
-        let cloud = Cloud::open(&configuration, &cluster, input, io.connect)?;
+    pub(crate) fn without_manifests(named: &args::Cloud, io: &mut Io<'_>) -> Result<Self, Failure> {
+        let configuration = configuration(named.config.as_deref(), io)?;
+        let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
+        let cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
         Ok(Self {
             settings: configuration.settings(Quotas::default()),
             configuration,

@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Apply, io: &mut Io<'_>) -> Result<Exit, Failure> {
 
 /// `moat uninstall`: every interface gets back what it wore, and no group of ours is left.
 pub(crate) fn uninstall(arguments: &Uninstall, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::without_manifests(&arguments.input, io)?;
+    let mut session = Session::without_manifests(&arguments.cloud, io)?;
     carry_out(&mut session, &Desired::default(), arguments.output, arguments.yes, io)
 }
 
