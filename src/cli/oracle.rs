@@ -1,9 +1,11 @@
 //! What there is to ask about flows once everything is read, compiled and in the cloud.
 
+use std::collections::BTreeSet;
+
 use moat_core::compile::Desired;
 use moat_core::explain::{Evidence, Explainer};
 use moat_core::finding::Finding;
-use moat_core::firewall::State;
+use moat_core::firewall::{GroupNumber, Rule, State};
 use moat_core::plan::Held;
 
 use crate::Io;
@@ -15,6 +17,8 @@ use crate::session::Session;
 pub(crate) struct Clouds {
     /// What the provider holds: without a state file, as it is after applying; with one, as it is.
     held: State,
+    /// The rules of others in it.
+    foreign_rules: BTreeSet<(GroupNumber, Rule)>,
     /// What it is to hold at the end.
     target: State,
 }
@@ -43,7 +47,7 @@ impl Clouds {
         let plan = session.plan(desired, &observed);
         // What a plan holds back is not applied either. Groups bear other numbers there, which changes no flow.
         let target = if plan.held == Held::default() { plan.target } else { desired.state.clone() };
-        Ok(Self { held: observed.state, target })
+        Ok(Self { held: observed.state, foreign_rules: observed.foreign_rules, target })
     }
 }
 
@@ -62,6 +66,7 @@ impl<'a> Oracle<'a> {
             desired,
             held: &clouds.held,
             target: &clouds.target,
+            foreign_rules: &clouds.foreign_rules,
             findings,
         });
         let names = Names::of(&session.inventory, &session.workloads);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use moat_core::compile::{self, Desired};
+use moat_core::drift;
 use moat_core::drive::Ending;
 use moat_core::finding::{Finding, Location};
 use moat_core::firewall::Naming;
@@ -71,6 +72,9 @@ impl Session {
             finding.location = read.places.locate(&finding.object, "metadata.name");
             read.findings.push(finding);
         }
+        let picture = place.picture.as_ref();
+        read.findings
+            .extend(picture.into_iter().flat_map(|picture| drift::kept(picture, &cluster)));
         for remark in quotas::remarks(place.quotas, &place.assumed, &configuration.quotas) {
             writeln!(io.stderr, "note: {remark}")?;
         }

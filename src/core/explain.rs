@@ -7,13 +7,15 @@ mod causes;
 mod text;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use crate::compile::{Desired, RuleReason};
+use crate::drift;
 use crate::finding::{Effect, Finding, Reason};
-use crate::firewall::{self, Cloud, GroupKey, Naming, Peer, Rule, State, Unfiltered};
+use crate::firewall::{self, Cloud, GroupKey, GroupNumber, Naming, Peer, Rule, State, Unfiltered};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Family;
@@ -40,6 +42,8 @@ pub struct Evidence<'a> {
     pub held: &'a State,
     /// What it is to hold at the end (`Plan::target`).
     pub target: &'a State,
+    /// The rules that others keep in groups of ours, in what the provider holds (`Observed::foreign_rules`).
+    pub foreign_rules: &'a BTreeSet<(GroupNumber, Rule)>,
     /// What is known to differ: the findings of reading and of compiling.
     pub findings: &'a [Finding],
 }
@@ -209,7 +213,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// What policies and cloud say of a flow, and the findings that explain a difference: the flow is in a finding's
-    /// boxes, or the cloud does not hold yet what it is to hold.
+    /// boxes, someone else keeps the rule that carries it, or the cloud does not hold yet what it is to hold.
     #[must_use]
     pub fn compare(&self, flow: &Flow) -> Comparison<'_> {
         let (policies, cloud) = (self.semantics.verdict(flow), self.held.verdict(flow));
@@ -220,7 +224,9 @@ impl<'a> Explainer<'a> {
         };
         let findings = effect.map_or_else(Vec::new, |effect| {
             if self.target.allows(flow) == cloud.allows() {
-                self.causes.of(flow, effect).map(Cow::Borrowed).collect()
+                let kept = self.kept(&cloud, flow).filter(|finding| finding.effect == effect);
+                let known = self.causes.of(flow, effect).map(Cow::Borrowed);
+                known.chain(kept.map(Cow::Owned)).collect()
             } else {
                 vec![Cow::Owned(self.not_applied(flow, effect))]
             }
@@ -310,6 +316,27 @@ impl<'a> Explainer<'a> {
             Endpoint::Pod(index) => self.evidence.inventory.pod(index)?.interface.as_ref(),
             Endpoint::Address(_) => None,
         }
+    }
+
+    /// The rules of others in groups of ours that carry a flow.
+    fn kept(
+        &self,
+        cloud: &firewall::Verdict<'_>,
+        flow: &Flow,
+    ) -> impl Iterator<Item = Finding> + use<> {
+        let Evidence { cluster, foreign_rules, .. } = self.evidence;
+        let finding = |end| match end {
+            firewall::End::Carried { group: GroupKey::Ours(number), rule }
+                if foreign_rules.contains(&(*number, rule.clone())) =>
+            {
+                let finding = drift::foreign_rule(*number, rule, cluster);
+                Some(Finding { witness: Some(*flow), ..finding })
+            }
+            firewall::End::Carried { .. }
+            | firewall::End::Closed
+            | firewall::End::Unfiltered(_) => None,
+        };
+        [finding(cloud.egress), finding(cloud.ingress)].into_iter().flatten()
     }
 
     /// The cloud is not yet as it is to be: a finding about the pod at the end where it is not.

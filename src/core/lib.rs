@@ -12,6 +12,7 @@
 
 pub mod budget;
 pub mod compile;
+pub mod drift;
 pub mod drive;
 pub mod explain;
 pub mod finding;

@@ -9,9 +9,10 @@ use std::rc::Rc;
 
 use moat_cli::{Account, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
-use moat_core::firewall::{GroupKey, State};
+use moat_core::firewall::{GroupKey, Peer, Rule, State};
 use moat_core::inventory::InterfaceId;
 use moat_core::plan::Plan;
+use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::{Options, Source};
 use moat_sim::{Config, Sim, block_on};
@@ -75,6 +76,19 @@ impl Fixture {
         sim.place(&mut read.inventory).unwrap();
         let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default());
         Self { vpc, folder, reached: RefCell::default() }
+    }
+
+    /// Someone lets a service from everywhere into the first group, and describes the rule.
+    fn add_rule(&self, service: &str, description: &str) -> Rule {
+        let everywhere = Peer::Prefix("0.0.0.0/0".parse().unwrap());
+        let (direction, shape) = (Direction::Ingress, service.parse().unwrap());
+        let rule = Rule { direction, peer: everywhere, shape };
+        self.vpc.0.borrow_mut().as_someone_else(|vpc| {
+            let worn = |id: &str| vpc.interfaces().find(|(it, _)| &*it.0 == id).unwrap().1;
+            let group = worn("eni-0b").groups.first().unwrap().clone();
+            vpc.authorize(&group, &[(rule.clone(), description.to_owned())].into()).unwrap();
+        });
+        rule
     }
 
     fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
@@ -200,6 +214,22 @@ fn explain_answers_from_what_the_account_holds() {
         let (exit, text) = fixture.run(&command, "");
         assert_eq!(exit, Exit::Clean, "{text}");
     }
+}
+
+#[test]
+fn rules_that_the_load_balancer_controller_keeps_are_reported_wherever_a_command_looks() {
+    let fixture = Fixture::new();
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    let rule = fixture.add_rule("tcp/22", "elbv2.k8s.aws/targetGroupBinding=shared");
+    let told = format!("keeps `{rule}` in `moat.default.");
+    let flow = ["explain", "shop/web", "shop/db", "tcp/22", "FOLDER"];
+    for command in [&["check", "FOLDER"][..], &["plan", "FOLDER", "--output", "json"], &flow] {
+        let (exit, text) = fixture.run(command, "");
+        assert_eq!(exit, Exit::Findings, "{text}");
+        assert!(text.contains("ForeignRule") && text.contains(&told), "{text}");
+    }
+    let (_, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert!(text.contains("nothing to do"), "{text}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn explain(
     findings: &[Finding],
     [from, to, service]: [&str; 3],
 ) -> super::Explanation {
-    let target = renumbered(&desired.state);
+    let (target, none) = (renumbered(&desired.state), BTreeSet::new());
     let explainer = Explainer::new(Evidence {
         policies: &cluster.policies,
         cluster: "blue",
@@ -108,6 +108,7 @@ fn explain(
         desired,
         held,
         target: &target,
+        foreign_rules: &none,
         findings,
     });
     explainer.explain(&cluster.flow(from, to, service))

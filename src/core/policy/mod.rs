@@ -35,7 +35,7 @@ pub enum Kind {
     Workload,
     /// A Service.
     Service,
-    /// A security group of others, or several, by their ids.
+    /// A security group, or several: those of others by their ids, ours by their names.
     SecurityGroup,
     /// The VPC itself, which has no name here.
     Vpc,
