@@ -52,7 +52,7 @@ impl Fixture for InMemory {
             let default = default.map(|entry| entry.id.clone()).collect();
             vpc.revoke(&id, moat_core::policy::Direction::Egress, &default).unwrap();
             for rule in rules {
-                vpc.authorize(&id, &[(rule, String::new())].into()).unwrap();
+                vpc.authorize(&id, &[(rule, String::new())].into(), None).unwrap();
             }
             id
         })
@@ -89,7 +89,7 @@ impl Fixture for InMemory {
     async fn add_rule(&mut self, group: GroupNumber, rule: Rule, description: &'static str) {
         let id = self.id(group);
         let rules = [(rule, description.to_owned())].into();
-        self.sim.as_someone_else(|vpc| vpc.authorize(&id, &rules).unwrap());
+        self.sim.as_someone_else(|vpc| vpc.authorize(&id, &rules, None).unwrap());
     }
 
     async fn remove_rule(&mut self, group: GroupNumber, rule: Rule) {

@@ -136,7 +136,7 @@ impl Aws {
         number: GroupNumber,
         observed: &mut Observed,
     ) {
-        let mut rules = BTreeSet::new();
+        let (mut rules, mut marked) = (BTreeSet::new(), BTreeSet::new());
         let rows = answers.rules.get(id).into_iter().flatten();
         let mut read: Vec<_> =
             rows.map(|row| (wire::rule(row, &|id| answers.key(id)), row)).collect();
@@ -147,7 +147,11 @@ impl Aws {
             if let Reading::Unreadable { text, .. } = &reading {
                 observed.unreadable.insert((number, rule_id.clone()), text.clone());
             }
+            let is_marked = tags::value(row.tags(), tags::CLUSTER) == Some(&self.config.cluster);
             for rule in answers.expand(reading) {
+                if is_marked {
+                    marked.insert(rule.clone());
+                }
                 if is_kept(row.description().unwrap_or_default()) {
                     observed.foreign_rules.insert((number, rule.clone()));
                 }
@@ -156,6 +160,8 @@ impl Aws {
                 rules.insert(rule);
             }
         }
+        let unmarked = rules.difference(&marked).map(|rule| (number, rule.clone()));
+        observed.unmarked.extend(unmarked);
         observed.state.groups.insert(GroupKey::Ours(number), rules);
     }
 

@@ -92,6 +92,9 @@ struct FileRule {
     peer: String,
     service: String,
     description: String,
+    /// The cluster whose tag it bears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
 }
 
 impl Sim {
@@ -168,6 +171,7 @@ impl FileGroup {
             },
             service: rule.shape.to_string(),
             description: entry.description.clone(),
+            cluster: entry.cluster.clone(),
         });
         Self { name: group.name.clone(), owner: group.owner.clone(), rules: rules.collect() }
     }
@@ -195,7 +199,7 @@ impl FileRule {
         };
         let shape = self.service.parse().map_err(|_| unread(&self.service))?;
         let rule = Rule { direction: self.direction, peer, shape };
-        Ok((rule, RuleEntry { id: self.id, description: self.description }))
+        Ok((rule, RuleEntry { id: self.id, description: self.description, cluster: self.cluster }))
     }
 }
 

@@ -135,6 +135,9 @@ impl Sim {
             let GroupKey::Ours(number) = key else { continue };
             for (rule, entry) in &group.rules {
                 let rule = view.rule(rule);
+                if entry.cluster.as_ref() != Some(&self.config.cluster) {
+                    observed.unmarked.insert((number, rule.clone()));
+                }
                 if is_kept(&entry.description) {
                     observed.foreign_rules.insert((number, rule.clone()));
                 }
@@ -243,7 +246,10 @@ impl Sim {
             Peer::Group(GroupKey::Ours(_)) | Peer::Prefix(_) => None,
         });
         let touched: Vec<&GroupId> = peers.chain([&id]).collect();
-        self.change(Call::authorize(direction), &touched, |vpc| vpc.authorize(&id, &named))
+        let cluster = self.config.cluster.clone();
+        self.change(Call::authorize(direction), &touched, |vpc| {
+            vpc.authorize(&id, &named, Some(&cluster))
+        })
     }
 
     fn revoke(

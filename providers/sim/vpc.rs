@@ -55,6 +55,8 @@ pub struct RuleEntry {
     pub id: RuleId,
     /// Its description.
     pub description: String,
+    /// The cluster whose tag it bears.
+    pub cluster: Option<String>,
 }
 
 /// A network interface.
@@ -125,13 +127,14 @@ impl Vpc {
             peer: Peer::Prefix(Prefix::everything(family)),
             shape: Shape::All,
         });
-        let rules = everything.map(|rule| (rule, self.entry(String::new()))).collect();
+        let rules = everything.map(|rule| (rule, self.entry(String::new(), None))).collect();
         let id = ForeignGroupId(self.fresh("sg").into());
         self.groups.insert(id.clone(), Arc::new(Group { name: name.to_owned(), owner, rules }));
         Ok(id)
     }
 
-    /// AuthorizeSecurityGroupIngress or -Egress: adds rules, each with its description.
+    /// AuthorizeSecurityGroupIngress or -Egress: adds rules, each with its description, and all with the tag of a
+    /// cluster, if there is one.
     ///
     /// # Errors
     /// `NotFound` for an unknown group, or one that a rule names; `Duplicate` for a rule that is there; `Quota` for rules
@@ -140,6 +143,7 @@ impl Vpc {
         &mut self,
         id: &GroupId,
         rules: &BTreeMap<Rule, String>,
+        cluster: Option<&str>,
     ) -> Result<(), ProviderError> {
         let group = self.groups.get(id).ok_or_else(|| not_found(&id.0))?;
         let direction = one_direction(rules.keys())?;
@@ -167,7 +171,7 @@ impl Vpc {
         }
         let added: Vec<_> = rules
             .iter()
-            .map(|(rule, description)| (rule.clone(), self.entry(description.clone())))
+            .map(|(rule, description)| (rule.clone(), self.entry(description.clone(), cluster)))
             .collect();
         self.change_group(id, |group| group.rules.extend(added))
     }
@@ -264,7 +268,7 @@ impl Vpc {
         name: &str,
         rules: impl IntoIterator<Item = Rule>,
     ) {
-        let rules = rules.into_iter().map(|rule| (rule, self.entry(String::new()))).collect();
+        let rules = rules.into_iter().map(|rule| (rule, self.entry(String::new(), None))).collect();
         self.groups.insert(id, Arc::new(Group { name: name.to_owned(), owner: None, rules }));
     }
 
@@ -288,8 +292,9 @@ impl Vpc {
         Ok(())
     }
 
-    fn entry(&mut self, description: String) -> RuleEntry {
-        RuleEntry { id: RuleId(self.fresh("sgr").into()), description }
+    fn entry(&mut self, description: String, cluster: Option<&str>) -> RuleEntry {
+        let id = RuleId(self.fresh("sgr").into());
+        RuleEntry { id, description, cluster: cluster.map(str::to_owned) }
     }
 
     fn fresh(&mut self, kind: &str) -> String {

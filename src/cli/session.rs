@@ -152,6 +152,18 @@ impl Session {
         findings
     }
 
+    /// The findings, with what the stages of a plan from a picture put right among them.
+    pub(crate) fn with_drift(
+        &self,
+        mut findings: Vec<Finding>,
+        observed: &Observed,
+        stages: &[Stage],
+    ) -> Vec<Finding> {
+        findings.extend(drift::repaired(observed, stages, &self.inventory, &self.cluster));
+        text::findings::in_reading_order(&mut findings);
+        findings
+    }
+
     /// A picture of the cloud: the one that the inventory was read from, and later ones.
     pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
         self.picture.take().map_or_else(|| self.cloud.observe(&self.inventory), Ok)

@@ -1,11 +1,14 @@
 //! What others did to groups of ours, as a picture tells (DESIGN §6.10).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::finding::{Effect, Finding, Reason};
-use crate::firewall::{GroupNumber, Naming, Rule};
+use crate::firewall::{GroupKey, GroupNumber, Naming, Rule};
+use crate::inventory::{InterfaceId, Inventory};
+use crate::plan::Stage;
 use crate::policy::{Kind, ObjectRef};
-use crate::provider::Observed;
+use crate::provider::{Observed, Step};
 
 /// The rules that someone else keeps in groups of ours, and that stay.
 ///
@@ -31,6 +34,101 @@ pub(crate) fn foreign_rule(group: GroupNumber, rule: &Rule, cluster: &str) -> Fi
     )
 }
 
+/// What someone else changed, and what these stages, planned from the picture, put right.
+#[must_use]
+pub fn repaired(
+    observed: &Observed,
+    stages: &[Stage],
+    inventory: &Inventory,
+    cluster: &str,
+) -> Vec<Finding> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for step in stages.iter().flat_map(|stage| &stage.steps) {
+        match step {
+            Step::Revoke { group, rules, .. } => {
+                found.extend(revoked(observed, *group, rules, cluster));
+            }
+            Step::SetGroups { interface, groups, .. } if seen.insert(interface) => {
+                found.extend(dressed(observed, interface, groups, inventory));
+            }
+            Step::SetGroups { .. }
+            | Step::CreateGroup(_)
+            | Step::Authorize { .. }
+            | Step::DeleteGroup(_) => {}
+        }
+    }
+    found
+}
+
+/// The rules of others among those that are revoked.
+fn revoked(
+    observed: &Observed,
+    group: GroupNumber,
+    rules: &BTreeSet<Rule>,
+    cluster: &str,
+) -> Vec<Finding> {
+    let mut spelled = BTreeMap::new();
+    for rule in rules {
+        let key = (group, rule.clone());
+        let id = observed.rule_ids.get(&key);
+        let text = id.and_then(|id| observed.unreadable.get(&(group, id.clone())));
+        if let Some(text) = text {
+            let message = "a rule that Moat cannot say, read as one that lets through no less";
+            spelled.insert(format!("`{text}`"), message);
+        } else if observed.unmarked.contains(&key) {
+            spelled.insert(
+                format!("`{}`", rule.named(cluster)),
+                "which does not bear Moat's tag: someone added the rule, or took the tag off",
+            );
+        }
+    }
+    let name = group.named(cluster);
+    let told = spelled.into_iter().map(|(rule, why)| {
+        let message =
+            format!("`{name}` holds {rule}, {why}; no policy asks for it, and it is revoked");
+        finding(group, cluster, (Reason::Drift, Effect::Ignored), message)
+    });
+    told.collect()
+}
+
+/// What someone else let an interface of ours wear, or took off it: the record tells that Moat had it.
+fn dressed(
+    observed: &Observed,
+    interface: &InterfaceId,
+    groups: &BTreeSet<GroupKey>,
+    inventory: &Inventory,
+) -> Option<Finding> {
+    let (record, worn) =
+        (observed.records.get(interface)?, observed.state.interfaces.get(interface)?);
+    let is_ours = |key: &GroupKey| matches!(key, GroupKey::Ours(_));
+    let id = &interface.0;
+    let message = if worn.iter().any(is_ours) {
+        let added = worn.difference(groups).filter_map(|key| match key {
+            GroupKey::Foreign(id) if !record.contains(id) => Some(&*id.0),
+            GroupKey::Foreign(_) | GroupKey::Ours(_) => None,
+        });
+        let added: Vec<&str> = added.collect();
+        if added.is_empty() {
+            return None;
+        }
+        format!("someone let `{id}` wear `{}`: it is taken off", added.join("`, `"))
+    } else if groups.iter().any(is_ours) {
+        format!(
+            "someone took Moat's groups off `{id}`, or a run was cut short: it wears them again"
+        )
+    } else {
+        return None;
+    };
+    let mut pods = inventory.pods.iter().filter(|pod| pod.interface.as_ref() == Some(interface));
+    let object = pods.next().map_or_else(ObjectRef::vpc, |pod| ObjectRef {
+        kind: Kind::Pod,
+        namespace: Some(pod.namespace.clone()),
+        name: pod.name.clone(),
+    });
+    Some(told(object, Reason::Drift, Effect::Ignored, message))
+}
+
 /// A finding about a group of ours.
 fn finding(
     group: GroupNumber,
@@ -39,8 +137,13 @@ fn finding(
     message: String,
 ) -> Finding {
     let name = group.named(cluster).into();
+    let object = ObjectRef { kind: Kind::SecurityGroup, namespace: None, name };
+    told(object, reason, effect, message)
+}
+
+fn told(object: ObjectRef, reason: Reason, effect: Effect, message: String) -> Finding {
     Finding {
-        object: ObjectRef { kind: Kind::SecurityGroup, namespace: None, name },
+        object,
         path: "".into(),
         reason,
         effect,

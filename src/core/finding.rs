@@ -142,6 +142,8 @@ reasons! {
     NotApplied,
     /// A rule that someone else keeps in a group of ours.
     ForeignRule,
+    /// Something of ours that someone else changed; it is put right.
+    Drift,
     /// A packet that the cloud never filters.
     NeverFiltered,
 }

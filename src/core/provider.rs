@@ -104,6 +104,8 @@ pub struct Observed {
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
+    /// Those rules of `state` in groups of ours that do not bear our tag: someone else added them, or took the tag off.
+    pub unmarked: BTreeSet<(GroupNumber, Rule)>,
     /// Rules in groups of ours that a [`Rule`] cannot say, as the cloud spells them. `state` shows each by rules that let
     /// through no less, with its id in `rule_ids`, so that it is seen and can be revoked.
     pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,

@@ -22,7 +22,7 @@ fn by_hand(sim: &mut Sim, add: Rule, remove: &Rule) {
         let named = |group: &moat_sim::Group| group.name == "moat.default.1";
         let (id, group) = vpc.groups().find(|(_, group)| named(group)).unwrap();
         let (id, rules) = (id.clone(), group.rules.clone());
-        vpc.authorize(&id, &[(add, "by hand".to_owned())].into()).unwrap();
+        vpc.authorize(&id, &[(add, "by hand".to_owned())].into(), None).unwrap();
         let ids = [rules.get(remove).unwrap().id.clone()].into();
         vpc.revoke(&id, remove.direction, &ids).unwrap();
     });

@@ -52,6 +52,7 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
         state: state.clone(),
         rule_ids,
         foreign_rules: BTreeSet::new(),
+        unmarked: BTreeSet::new(),
         unreadable: BTreeMap::new(),
         interfaces: inventory.interfaces.clone(),
         records: recorded.map(|(id, interface)| (id.clone(), interface.prior.clone())).collect(),

@@ -58,10 +58,10 @@ fn what_a_rule_cannot_say_is_invalid_and_adds_nothing() {
     ];
     let before = vpc.clone();
     for rules in table {
-        let answer = vpc.authorize(&id, &rules);
+        let answer = vpc.authorize(&id, &rules, None);
         assert!(matches!(answer, Err(ProviderError::Invalid { .. })), "{answer:?}");
         assert_eq!(vpc, before);
     }
-    vpc.authorize(&id, &with(&[&https, &gre], "NetworkPolicy shop/web #1, 2")).unwrap();
+    vpc.authorize(&id, &with(&[&https, &gre], "NetworkPolicy shop/web #1, 2"), None).unwrap();
     assert_eq!(vpc.group(&id).unwrap().rules.len(), 4);
 }

@@ -43,18 +43,20 @@ fn carry_out(
                 "with `--output json` nobody can be asked: look at `moat plan`, then give `--yes`";
             return Err(Failure::Usage(message.to_owned()));
         }
+        let findings = session.with_drift(findings.clone(), &observed, &plan.stages);
         let writer = session.writer();
         let report = Report { desired, plan: &plan, findings: &findings, writer };
         report.groups(&plan.stages, io)?;
         report.stages(&plan.stages, "to do", io)?;
         confirm(&plan, place, io)?;
     }
-    let applied = session.apply(desired, observed, io);
+    let applied = session.apply(desired, observed.clone(), io);
     // What was done before a failure is kept as well: it happened.
     session.save()?;
     let applied = applied?;
     // Nothing is left to do: this plan binds the groups to those that are there.
     let settled = session.plan(desired, &applied.observed);
+    let findings = session.with_drift(findings, &observed, &applied.stages);
     let writer = session.writer();
     let report = Report { desired, plan: &settled, findings: &findings, writer };
     match output {

@@ -12,7 +12,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let desired = session.compile(io)?;
     let observed = session.observe()?;
     let plan = session.plan(&desired, &observed);
-    let findings = session.all_findings(&desired);
+    let findings = session.with_drift(session.all_findings(&desired), &observed, &plan.stages);
     let report = text::plan::Report {
         desired: &desired,
         plan: &plan,

@@ -86,7 +86,7 @@ impl Fixture {
         self.vpc.0.borrow_mut().as_someone_else(|vpc| {
             let worn = |id: &str| vpc.interfaces().find(|(it, _)| &*it.0 == id).unwrap().1;
             let group = worn("eni-0b").groups.first().unwrap().clone();
-            vpc.authorize(&group, &[(rule.clone(), description.to_owned())].into()).unwrap();
+            vpc.authorize(&group, &[(rule.clone(), description.to_owned())].into(), None).unwrap();
         });
         rule
     }
@@ -230,6 +230,36 @@ fn rules_that_the_load_balancer_controller_keeps_are_reported_wherever_a_command
     }
     let (_, text) = fixture.run(&["plan", "FOLDER"], "");
     assert!(text.contains("nothing to do"), "{text}");
+}
+
+#[test]
+fn what_others_changed_is_told_when_it_is_put_right_and_then_no_more() {
+    let fixture = Fixture::new();
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    let rule = fixture.add_rule("tcp/22", "by hand");
+    fixture.vpc.0.borrow_mut().as_someone_else(|vpc| {
+        let (web, db) = (InterfaceId("eni-0a".into()), InterfaceId("eni-0b".into()));
+        let open = vpc.create_group("open", None).unwrap();
+        vpc.authorize(&open, &[(rule.clone(), String::new())].into(), None).unwrap();
+        let mut more = vpc.interfaces().find(|(id, _)| **id == db).unwrap().1.groups.clone();
+        more.insert(open.clone());
+        vpc.set_groups(&db, more).unwrap();
+        vpc.set_groups(&web, [open].into()).unwrap();
+    });
+    let drift = [
+        format!("holds `{rule}`, which does not bear Moat's tag"),
+        "someone took Moat's groups off `eni-0a`".to_owned(),
+        "someone let `eni-0b` wear `sg-".to_owned(),
+    ];
+    for command in [&["plan", "FOLDER"][..], &["apply", "FOLDER", "--yes"]] {
+        let (exit, text) = fixture.run(command, "");
+        assert_eq!(exit, Exit::Findings, "{text}");
+        for told in &drift {
+            assert!(text.contains("drift: ") && text.contains(told), "{told}: {text}");
+        }
+    }
+    let (_, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert!(text.contains("nothing to do") && !text.contains("Drift"), "{text}");
 }
 
 #[test]

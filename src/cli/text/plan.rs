@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::compile::Desired;
-use moat_core::finding::Finding;
+use moat_core::finding::{Finding, Reason};
 use moat_core::firewall::GroupKey;
 use moat_core::plan::{Held, Plan, Stage};
 use moat_core::policy::Direction;
@@ -128,6 +128,14 @@ impl Report<'_> {
                 writeln!(io.stdout, "  and {more} more lines: `--output json` has all of it")?;
             }
             left = left.saturating_sub(lines.len());
+        }
+        let drift = self.findings.iter().filter(|finding| finding.reason == Reason::Drift);
+        let drift: Vec<&str> = drift.map(|finding| &*finding.message).collect();
+        for message in drift.iter().take(MOST_RULES) {
+            writeln!(io.stdout, "{} {message}", paint.yellow("drift:"))?;
+        }
+        if let Some(more) = drift.len().checked_sub(MOST_RULES).filter(|more| *more > 0) {
+            writeln!(io.stdout, "and {more} more such: `--output json` has all of them")?;
         }
         let json::Held { groups, pods, limits } = self.writer.held(&self.plan.held);
         for limit in limits {

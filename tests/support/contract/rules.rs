@@ -126,7 +126,7 @@ pub async fn revoke_removes_all_of_its_rules_or_none<F: Fixture>(mut fixture: F)
     assert_eq!(rules(&observed, 0), [nth_rule(0), nth_rule(2)].into());
 }
 
-/// DESIGN §6.10: what others add is shown; what the load balancer controller describes as its own stands apart.
+/// DESIGN §6.10: what others add is shown, and does not bear our tag; what the load balancer controller describes as its own stands apart.
 pub async fn rules_that_others_add_are_shown_and_the_load_balancer_controllers_stand_apart<
     F: Fixture,
 >(
@@ -139,6 +139,7 @@ pub async fn rules_that_others_add_are_shown_and_the_load_balancer_controllers_s
     let observed = settled(&mut fixture, &nothing).await;
     assert_eq!(rules(&observed, 0), (0..3).map(nth_rule).collect());
     assert_eq!(observed.foreign_rules, [(number(0), nth_rule(2))].into());
+    assert_eq!(observed.unmarked, [1, 2].map(|nth| (number(0), nth_rule(nth))).into());
     let observed = take(&mut fixture, &nothing, vec![revoke(0, [nth_rule(1)])]).await;
     assert_eq!(rules(&observed, 0), [nth_rule(0), nth_rule(2)].into());
 }
