@@ -70,7 +70,11 @@ impl Cloud {
     async fn authorize(&self, group: &str, rule: Rule, description: &str) {
         let direction = rule.direction;
         let rules = BTreeMap::from([(rule, description.to_owned())]);
-        let permissions = wire::permissions(&rules, |_| None).unwrap();
+        let theirs = |key: &GroupKey| match key {
+            GroupKey::Foreign(id) => Some(id.0.to_string()),
+            GroupKey::Ours(_) => None,
+        };
+        let permissions = wire::permissions(&rules, theirs).unwrap();
         match direction {
             Direction::Ingress => {
                 let call = self.client.authorize_security_group_ingress().group_id(group);

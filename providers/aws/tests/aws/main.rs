@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod clusters;
 mod connect;
 mod contract;
 mod convergence;
@@ -18,5 +19,7 @@ mod limits;
 mod localstack;
 mod pace;
 mod policy;
+mod reader;
 mod tags;
 mod wire;
+mod world;

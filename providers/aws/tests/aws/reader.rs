@@ -1,0 +1,108 @@
+//! What EC2 answers, read without a line of Moat's: by `localstack/show`, Python with boto3, and the few lines below.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+
+use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule, State};
+use moat_core::inventory::InterfaceId;
+use moat_core::net::{Interval, Message, Messages, Protocol, Shape};
+use moat_core::policy::Direction;
+use serde_json::Value;
+
+use crate::localstack::{REGION, endpoint};
+
+/// One process reads for all tests, a line for each question. It ends when its standard input does.
+static READER: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
+    let show = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack/show");
+    let mut child = Command::new(show)
+        .args(["--json", "-"])
+        .env("AWS_ENDPOINT_URL", endpoint())
+        .env("AWS_DEFAULT_REGION", REGION)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let answers = BufReader::new(child.stdout.take().unwrap());
+    Mutex::new((child, answers))
+});
+
+/// The groups, rules and interfaces of a VPC, as `localstack/README.md` describes them.
+pub(crate) fn read(account: &str, vpc: &str) -> Value {
+    let mut reader = READER.lock().unwrap();
+    let (child, answers) = &mut *reader;
+    let questions = child.stdin.as_mut().unwrap();
+    writeln!(questions, "{account}/{vpc}").unwrap();
+    questions.flush().unwrap();
+    let mut line = String::new();
+    answers.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("`localstack/show`: {error}: {line}"))
+}
+
+/// The state that an answer of [`read`] is. Ours is what bears both tags of the cluster `test`.
+pub(crate) fn state(answer: &Value) -> State {
+    let groups = answer["groups"].as_array().unwrap();
+    let keys: BTreeMap<&str, GroupKey> =
+        groups.iter().map(|group| (text(&group["id"]), key(group))).collect();
+    let rules = |group: &Value| {
+        let rows = group["rules"].as_array().unwrap().iter();
+        rows.map(|row| rule(row, &keys)).collect::<BTreeSet<_>>()
+    };
+    let interfaces = answer["interfaces"].as_array().unwrap().iter().map(|interface| {
+        let worn = interface["groups"].as_array().unwrap().iter();
+        let worn = worn.map(|id| keys[text(id)].clone()).collect();
+        (InterfaceId(text(&interface["id"]).into()), worn)
+    });
+    State {
+        groups: groups.iter().map(|group| (key(group), rules(group))).collect(),
+        interfaces: interfaces.collect(),
+    }
+}
+
+fn key(group: &Value) -> GroupKey {
+    let tags = &group["tags"];
+    let number = tags["moat.dev/number"].as_str().filter(|_| tags["moat.dev/cluster"] == "test");
+    number.map_or_else(
+        || GroupKey::Foreign(ForeignGroupId(text(&group["id"]).into())),
+        |number| GroupKey::Ours(GroupNumber(number.parse().unwrap())),
+    )
+}
+
+fn rule(row: &Value, keys: &BTreeMap<&str, GroupKey>) -> Rule {
+    let peer = text(&row["peer"]);
+    let (from, to) = (row["from"].as_i64().unwrap(), row["to"].as_i64().unwrap());
+    let port = |port: i64| u16::try_from(port).unwrap();
+    let ports = || Interval::new(port(from), port(to)).unwrap();
+    let byte = |number: i64| u8::try_from(number).unwrap();
+    let messages = || match (from, to) {
+        (-1, -1) => Messages::All,
+        (kind, -1) => Messages::Type(byte(kind)),
+        (kind, code) => Messages::One(Message { kind: byte(kind), code: byte(code) }),
+    };
+    Rule {
+        direction: match text(&row["direction"]) {
+            "ingress" => Direction::Ingress,
+            "egress" => Direction::Egress,
+            other => panic!("{other}"),
+        },
+        peer: keys.get(peer).map_or_else(
+            || Peer::Prefix(peer.parse().unwrap()),
+            |group| Peer::Group(group.clone()),
+        ),
+        shape: match text(&row["protocol"]) {
+            "-1" => Shape::All,
+            "tcp" => Shape::Tcp(ports()),
+            "udp" => Shape::Udp(ports()),
+            "icmp" => Shape::Icmp(messages()),
+            "icmpv6" => Shape::Icmpv6(messages()),
+            "132" => Shape::Sctp,
+            number => Shape::Other(Protocol::new(number.parse().unwrap()).unwrap()),
+        },
+    }
+}
+
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
