@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupNumber, Rule};
 use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::net::Prefix;
 use moat_sim::{Config, GroupId, NetworkInterface, Sim, block_on};
 use moat_tests::contract::Fixture;
 
@@ -75,11 +77,23 @@ impl Fixture for InMemory {
         let interface = NetworkInterface {
             attachment,
             description: String::new(),
+            addresses: BTreeSet::new(),
             groups,
             record: BTreeSet::new(),
         };
         self.sim.as_someone_else(|vpc| vpc.put_interface(id.clone(), interface));
         id
+    }
+
+    async fn make_address(&mut self, interface: InterfaceId) -> IpAddr {
+        let delegated: Prefix = "10.0.3.16/28".parse().unwrap();
+        self.sim.as_someone_else(|vpc| {
+            let (_, found) = vpc.interfaces().find(|(id, _)| **id == interface).unwrap();
+            let mut found = found.clone();
+            found.addresses.insert(delegated);
+            vpc.put_interface(interface, found);
+        });
+        [10, 0, 3, 31].into()
     }
 
     async fn dress(&mut self, interface: InterfaceId, groups: BTreeSet<ForeignGroupId>) {
@@ -144,6 +158,7 @@ mod against_a_model {
             let interface = NetworkInterface {
                 attachment: Attachment::Exclusive,
                 description: String::new(),
+                addresses: BTreeSet::new(),
                 groups: [base_group()].into(),
                 record: BTreeSet::new(),
             };
@@ -248,7 +263,7 @@ mod against_a_model {
     proptest! {
         #[test]
         fn every_step_is_taken_whole_or_refused_whole(steps in proptest::collection::vec(step(), 1..80)) {
-            let scope = Scope { interfaces: interfaces() };
+            let scope = Scope { interfaces: interfaces(), ..Scope::default() };
             let mut sim = sim();
             let mut model = State {
                 groups: BTreeMap::from([(GroupKey::Foreign(base_group()), BTreeSet::new())]),

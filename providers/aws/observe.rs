@@ -5,6 +5,7 @@
 //! or one answer is older, the group's rules are read by its id.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
@@ -48,7 +49,7 @@ impl Aws {
             looks += 1;
             self.time.sleep(Duration::from_secs(1)).await;
         };
-        let observed = self.develop(&answers);
+        let observed = self.develop(&answers, scope);
         self.memorise(&answers, &observed);
         Ok(observed)
     }
@@ -61,7 +62,9 @@ impl Aws {
         answers.numbers = number(cluster, &answers.groups);
         let shown = |it: &NetworkInterface| {
             let id = InterfaceId(it.network_interface_id().unwrap_or_default().into());
-            scope.interfaces.contains(&id) || worn(it).any(|id| answers.numbers.contains_key(id))
+            scope.interfaces.contains(&id)
+                || !borne(it, &scope.addresses).is_empty()
+                || worn(it).any(|id| answers.numbers.contains_key(id))
         };
         answers.interfaces = interfaces.into_iter().filter(shown).collect();
 
@@ -96,7 +99,7 @@ impl Aws {
         Ok(answers)
     }
 
-    fn develop(&self, answers: &Answers) -> Observed {
+    fn develop(&self, answers: &Answers, scope: &Scope) -> Observed {
         let mut observed = Observed::default();
         for interface in &answers.interfaces {
             let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
@@ -112,6 +115,8 @@ impl Aws {
             let prior = others.chain(recorded).collect();
             let attachment = attachment(interface);
             observed.interfaces.insert(id.clone(), Interface { attachment, prior });
+            let borne = borne(interface, &scope.addresses).into_iter();
+            observed.bearers.extend(borne.map(|address| (address, id.clone())));
             observed.state.interfaces.insert(id.clone(), worn);
             if !record.is_empty() {
                 observed.records.insert(id, record);
@@ -302,6 +307,17 @@ pub(crate) fn worn(interface: &NetworkInterface) -> impl Iterator<Item = &str> +
     interface.groups().iter().filter_map(|group| group.group_id())
 }
 
+/// Those of some addresses that an interface bears: its own, and those in prefixes that are delegated to it, from which the
+/// VPC CNI gives pods theirs (`NetworkInterface`, EC2 API reference).
+fn borne(interface: &NetworkInterface, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let v4 = interface.private_ip_addresses().iter().filter_map(|it| it.private_ip_address());
+    let v6 = interface.ipv6_addresses().iter().filter_map(|it| it.ipv6_address());
+    let delegated_v4 = interface.ipv4_prefixes().iter().filter_map(|it| it.ipv4_prefix());
+    let delegated_v6 = interface.ipv6_prefixes().iter().filter_map(|it| it.ipv6_prefix());
+    let blocks = v4.chain(v6).chain(delegated_v4).chain(delegated_v6).filter_map(wire::prefix);
+    blocks.flat_map(|block| addresses.range(block.first()..=block.last()).copied()).collect()
+}
+
 /// Whose an interface is. Only what the VPC resource controller marks as a pod's branch interface is exclusive; what another
 /// service of AWS requested, as Fargate does, is fixed.
 pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
@@ -312,5 +328,40 @@ pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
         Attachment::Fixed
     } else {
         Attachment::Shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{
+        Ipv4PrefixSpecification, Ipv6PrefixSpecification, NetworkInterfaceIpv6Address,
+        NetworkInterfacePrivateIpAddress,
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_interface_bears_its_addresses_and_those_of_its_prefixes_and_no_others() {
+        let secondary = |address: &str| {
+            NetworkInterfacePrivateIpAddress::builder().private_ip_address(address).build()
+        };
+        let node = NetworkInterface::builder()
+            .private_ip_addresses(secondary("10.0.0.7"))
+            .private_ip_addresses(secondary("10.0.0.9"))
+            .ipv4_prefixes(Ipv4PrefixSpecification::builder().ipv4_prefix("10.0.3.16/28").build())
+            .ipv6_addresses(
+                NetworkInterfaceIpv6Address::builder().ipv6_address("2001:db8::7").build(),
+            )
+            .ipv6_prefixes(
+                Ipv6PrefixSpecification::builder().ipv6_prefix("2001:db8:0:0:a::/80").build(),
+            )
+            .build();
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let borne_ones =
+            ["10.0.0.9", "10.0.3.16", "10.0.3.31", "2001:db8::7", "2001:db8::a:0:0:ffff"];
+        let others =
+            ["10.0.0.8", "10.0.3.15", "10.0.3.32", "2001:db8::8", "2001:db8::9:ffff:ffff:ffff"];
+        let all = addresses(&[&borne_ones[..], &others].concat());
+        assert_eq!(borne(&node, &all), addresses(&borne_ones));
     }
 }

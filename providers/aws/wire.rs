@@ -178,7 +178,7 @@ impl Spelling<'_> {
 }
 
 /// The block of a CIDR in any spelling: host bits are dropped, a missing length means one address.
-fn prefix(text: &str) -> Option<Prefix> {
+pub(crate) fn prefix(text: &str) -> Option<Prefix> {
     let (address, length) = text.trim().split_once('/').unwrap_or((text.trim(), ""));
     let address: IpAddr = address.parse().ok()?;
     if length.is_empty() {

@@ -233,6 +233,7 @@ mod tests {
         let interface = NetworkInterface {
             attachment: moat_core::inventory::Attachment::Exclusive,
             description: "pod shop/web 1".into(),
+            addresses: BTreeSet::new(),
             groups: BTreeSet::from([base_group()]),
             record: BTreeSet::from([ForeignGroupId("sg-before".into())]),
         };

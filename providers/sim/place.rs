@@ -160,12 +160,17 @@ impl Sim {
                 || NetworkInterface {
                     attachment,
                     description: String::new(),
+                    addresses: BTreeSet::new(),
                     groups: told
                         .map_or_else(|| BTreeSet::from([base_group()]), |it| it.prior.clone()),
                     record: BTreeSet::new(),
                 },
                 |there| there.as_ref().clone(),
             );
+            if !kept.contains(&id) {
+                interface.addresses.clear();
+            }
+            interface.addresses.extend(pod.addresses.iter().copied().map(Prefix::host));
             interface.attachment = attachment;
             interface.description = description;
             self.vpc.put_interface(id.clone(), interface);

@@ -1,6 +1,7 @@
 //! The port, in terms of the VPC's calls.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
@@ -11,7 +12,7 @@ use moat_core::provider::{
 };
 
 use crate::vpc::{Owner, Vpc};
-use crate::{Call, GroupId, Sim};
+use crate::{Call, GroupId, NetworkInterface, Sim};
 
 /// What a process knows: from its last picture, and what it made since.
 #[derive(Clone, Debug, Default)]
@@ -109,13 +110,19 @@ impl Sim {
         let wears_ours = |worn: &BTreeSet<GroupId>| worn.iter().any(|id| view.number(id).is_some());
         let shown: Vec<_> = vpc
             .interfaces()
-            .filter(|(id, it)| scope.interfaces.contains(id) || wears_ours(&it.groups))
+            .filter(|(id, it)| {
+                scope.interfaces.contains(id)
+                    || !borne(it, &scope.addresses).is_empty()
+                    || wears_ours(&it.groups)
+            })
             .collect();
         self.read_pages(Call::DescribeNetworkInterfaces, shown.len())?;
         for (id, interface) in shown {
             let worn = interface.groups.iter().map(|group| view.key(group)).collect();
             observed.state.interfaces.insert(id.clone(), worn);
             observed.interfaces.insert(id.clone(), view.interface(interface));
+            let borne = borne(interface, &scope.addresses).into_iter();
+            observed.bearers.extend(borne.map(|address| (address, id.clone())));
             if !interface.record.is_empty() {
                 observed.records.insert(id.clone(), interface.record.clone());
             }
@@ -168,6 +175,12 @@ impl Sim {
         memory.rules.clone_from(&observed.rule_ids);
         memory.interfaces.clone_from(&observed.state.interfaces);
     }
+}
+
+/// Those of some addresses that an interface bears.
+fn borne(interface: &NetworkInterface, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let blocks = interface.addresses.iter();
+    blocks.flat_map(|block| addresses.range(block.first()..=block.last()).copied()).collect()
 }
 
 // ---------------------------------------------------------------------------------------------- Changing

@@ -67,6 +67,9 @@ pub struct NetworkInterface {
     pub attachment: Attachment,
     /// What it carries, such as `pod shop/cart`; empty for interfaces that carry no pod.
     pub description: String,
+    /// Its addresses, and the prefixes delegated to it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<Prefix>,
     /// The groups it wears; never none.
     pub groups: BTreeSet<GroupId>,
     /// The groups that its tags record as worn before Moat.

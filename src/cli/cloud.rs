@@ -7,7 +7,7 @@ use std::sync::Arc;
 use moat_core::drive::{self, Outcome};
 use moat_core::finding::{Effect, Finding, Reason};
 use moat_core::firewall::{ForeignGroupId, GroupKey, Rule};
-use moat_core::inventory::Inventory;
+use moat_core::inventory::{Attachment, InterfaceId, Inventory};
 use moat_core::net::Prefix;
 use moat_core::plan::Plan;
 use moat_core::policy::{Kind, ObjectRef};
@@ -126,6 +126,7 @@ impl Cloud {
                 let observed = account.observe(&scope(inventory)).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
                 inventory.interfaces.clone_from(&observed.interfaces);
+                find_bearers(inventory, &observed);
                 inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
                 let pod_subnets = Vec::new();
                 Ok(Place { quotas, assumed, pod_subnets, absent, picture: Some(observed) })
@@ -227,9 +228,27 @@ fn take_absent(inventory: &mut Inventory) -> Vec<Finding> {
     absent
 }
 
+/// Puts the pods whose interface nobody names on the one that bears their address: on EKS their node's. One that carries a
+/// single pod is no other's.
+fn find_bearers(inventory: &mut Inventory, observed: &Observed) {
+    let mut named: BTreeSet<InterfaceId> =
+        inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
+    let unnamed = inventory.pods.iter_mut();
+    for pod in unnamed.filter(|pod| pod.interface.is_none() && !pod.host_network) {
+        let bearer = pod.addresses.iter().find_map(|address| observed.bearers.get(address));
+        let is_free = |id: &&InterfaceId| {
+            let attachment = observed.interfaces.get(*id).map(|interface| interface.attachment);
+            attachment == Some(Attachment::Shared) || named.insert((*id).clone())
+        };
+        pod.interface = bearer.filter(is_free).cloned();
+    }
+}
+
 fn scope(inventory: &Inventory) -> Scope {
     let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
-    Scope { interfaces: interfaces.collect() }
+    let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
+    let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
+    Scope { interfaces: interfaces.collect(), addresses: addresses.collect() }
 }
 
 fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,8 @@ pub trait Provider {
     /// * Errors: `Throttled`, `Unauthorized`, `Credentials`, `Transient`.
     fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, ProviderError>> + Send;
 
-    /// One consistent picture of every group of ours, every interface of `scope`, every other one that wears a group of ours,
-    /// and every group that one of these wears or is recorded to have worn.
+    /// One consistent picture of every group of ours, every interface of `scope`, every one that bears an address of it, every
+    /// other one that wears a group of ours, and every group that one of these wears or is recorded to have worn.
     ///
     /// * Guarantees: reads only. All pages of all answers, or an error. Interfaces of the scope that are not there are left out.
     ///   Ours is what bears both of our tags, cluster and number, whatever its name. The rules are in canonical form: one
@@ -93,6 +94,8 @@ pub struct Scope {
     /// The interfaces of the inventory. Others that wear a group of ours, because their pod is gone or nobody names it any
     /// more, are shown unasked: they are to be given back.
     pub interfaces: BTreeSet<InterfaceId>,
+    /// The addresses of pods whose interface nobody names: the cloud tells which one bears them.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// A picture of the cloud.
@@ -109,10 +112,12 @@ pub struct Observed {
     /// Rules in groups of ours that a [`Rule`] cannot say, as the cloud spells them. `state` shows each by rules that let
     /// through no less, with its id in `rule_ids`, so that it is seen and can be revoked.
     pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,
-    /// Each interface of the scope that exists, and each other one that wears a group of ours. Its prior groups are the groups
+    /// Each interface of the scope that exists, each that bears an address of it, and each other one that wears a group of ours. Its prior groups are the groups
     /// of others that it wears and, while it wears a group of ours, those on its record that still exist: a record that a
     /// killed process left behind counts for nothing.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
+    /// The interface that bears each address of the scope, as one of its own or in a prefix delegated to it.
+    pub bearers: BTreeMap<IpAddr, InterfaceId>,
     /// The record of each of these interfaces that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
 }

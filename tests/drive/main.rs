@@ -28,7 +28,7 @@ fn interfaces() -> [InterfaceId; 3] {
 }
 
 fn scope() -> Scope {
-    Scope { interfaces: interfaces().into() }
+    Scope { interfaces: interfaces().into(), ..Scope::default() }
 }
 
 fn sim(config: Config) -> Sim {
@@ -37,6 +37,7 @@ fn sim(config: Config) -> Sim {
         let interface = NetworkInterface {
             attachment: Attachment::Exclusive,
             description: String::new(),
+            addresses: BTreeSet::new(),
             groups: [base_group()].into(),
             record: BTreeSet::new(),
         };

@@ -9,6 +9,7 @@ mod pictures;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moat_core::drive::{Ending, drive, observe};
@@ -51,6 +52,9 @@ pub trait Fixture: Send {
         groups: BTreeSet<ForeignGroupId>,
     ) -> impl Future<Output = InterfaceId> + Send;
 
+    /// The cloud gives an interface one more address.
+    fn make_address(&mut self, interface: InterfaceId) -> impl Future<Output = IpAddr> + Send;
+
     /// Someone lets an interface wear just these groups of others.
     fn dress(
         &mut self,
@@ -77,6 +81,7 @@ macro_rules! contract {
         $crate::contract! { @ $fixture, $run,
             capabilities_tell_limits_and_blocks
             a_picture_shows_what_is_ours_and_what_the_scope_wears
+            an_address_tells_the_interface_that_bears_it
             a_new_group_is_shown_without_rules
             a_group_that_is_there_is_a_duplicate
             one_group_too_many_for_an_interface_is_refused
@@ -163,7 +168,7 @@ fn record(
 }
 
 fn scope<'a>(interfaces: impl IntoIterator<Item = &'a InterfaceId>) -> Scope {
-    Scope { interfaces: interfaces.into_iter().cloned().collect() }
+    Scope { interfaces: interfaces.into_iter().cloned().collect(), ..Scope::default() }
 }
 
 fn stage(steps: Vec<Step>) -> Plan {

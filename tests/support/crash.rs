@@ -88,7 +88,8 @@ fn round(
     inventory: &Inventory,
     quotas: &Quotas,
 ) -> Option<Observed> {
-    let scope = Scope { interfaces: inventory.interfaces.keys().cloned().collect() };
+    let scope =
+        Scope { interfaces: inventory.interfaces.keys().cloned().collect(), ..Scope::default() };
     let observed = block_on(observe(sim, &scope)).ok()?;
     let way = plan(desired, &observed, inventory, quotas);
     if way.stages.is_empty() {

@@ -55,6 +55,7 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
         unmarked: BTreeSet::new(),
         unreadable: BTreeMap::new(),
         interfaces: inventory.interfaces.clone(),
+        bearers: BTreeMap::new(),
         records: recorded.map(|(id, interface)| (id.clone(), interface.prior.clone())).collect(),
     }
 }

@@ -84,7 +84,8 @@ fn trap_40_ids_that_are_not_visible_yet_are_waited_for_and_no_rule_names_a_group
     let mut sim = Sim::new(Config { lag, ..Config::dual_stack() });
     let mut inventory = made.cluster.inventory.clone();
     sim.place(&mut inventory).unwrap_or_else(|error| panic!("{error}"));
-    let scope = Scope { interfaces: inventory.interfaces.keys().cloned().collect() };
+    let scope =
+        Scope { interfaces: inventory.interfaces.keys().cloned().collect(), ..Scope::default() };
     let quotas = made.cluster.settings.quotas;
     block_on(sim.wait(lag));
     let seen = block_on(observe(&mut sim, &scope)).expect("a picture");

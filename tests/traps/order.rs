@@ -30,7 +30,8 @@ fn trap_45_a_partial_picture_is_no_picture_so_nothing_is_revoked_from_it() {
     let mut sim = Sim::new(Config { page: 1, ..Config::dual_stack() });
     let mut inventory = made.cluster.inventory;
     sim.place(&mut inventory).unwrap_or_else(|error| panic!("{error}"));
-    let scope = Scope { interfaces: inventory.interfaces.keys().cloned().collect() };
+    let scope =
+        Scope { interfaces: inventory.interfaces.keys().cloned().collect(), ..Scope::default() };
     block_on(observe(&mut sim, &scope)).expect("a whole picture");
     let pages: usize = sim.calls().values().sum();
     assert!(pages > 3, "the picture has pages");

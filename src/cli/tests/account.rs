@@ -10,12 +10,12 @@ use std::rc::Rc;
 use moat_cli::{Account, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
 use moat_core::firewall::{GroupKey, Peer, Rule, State};
-use moat_core::inventory::InterfaceId;
+use moat_core::inventory::{Attachment, InterfaceId};
 use moat_core::plan::Plan;
 use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::{Options, Source};
-use moat_sim::{Config, Sim, block_on};
+use moat_sim::{Config, NetworkInterface, Sim, base_group, block_on};
 use tempfile::TempDir;
 
 const MANIFESTS: &str = r#"
@@ -202,6 +202,35 @@ fn a_pod_without_an_address_is_reported_and_not_there() {
 }
 
 #[test]
+fn a_pod_without_the_annotation_is_told_to_share_the_interface_that_bears_its_address() {
+    let fixture = Fixture::new();
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: old, namespace: shop, labels: {app: db}}, status: {podIP: 10.0.3.20}}";
+    fs::write(fixture.folder.path().join("old.yaml"), pod).unwrap();
+    let (_, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert!(text.contains("NoInterface"), "nobody bears its address: {text}");
+
+    let node = NetworkInterface {
+        attachment: Attachment::Shared,
+        description: String::new(),
+        addresses: ["10.0.0.200/32", "10.0.3.16/28"].map(|block| block.parse().unwrap()).into(),
+        groups: [base_group()].into(),
+        record: [].into(),
+    };
+    fixture.vpc.0.borrow_mut().as_someone_else(|vpc| {
+        vpc.put_interface(InterfaceId("eni-0c".into()), node);
+    });
+    let (_, text) = fixture.run(&["check", "FOLDER"], "");
+    assert!(!text.contains("NoInterface"), "{text}");
+    assert!(text.contains("not enforced[SharedInterface]") && text.contains("`eni-0c`"), "{text}");
+    let denied = ["explain", "shop/web", "shop/old", "tcp/22", "FOLDER"];
+    let (_, text) = fixture.run(&denied, "");
+    assert!(text.contains("allow, by sg-0ba5e000000000000"), "{text}");
+    assert!(text.contains("SharedInterface"), "{text}");
+    let (_, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert!(!text.contains("eni-0c"), "it keeps its groups: {text}");
+}
+
+#[test]
 fn explain_answers_from_what_the_account_holds() {
     let fixture = Fixture::new();
     let flow = ["explain", "shop/db", "shop/web", "tcp/5432", "FOLDER"];
@@ -296,7 +325,10 @@ fn a_program_without_the_account_says_so() {
 
 fn held(fixture: &Fixture) -> State {
     let mut sim = fixture.vpc.0.borrow_mut();
-    let scope = Scope { interfaces: ["eni-0a", "eni-0b"].map(|id| InterfaceId(id.into())).into() };
+    let scope = Scope {
+        interfaces: ["eni-0a", "eni-0b"].map(|id| InterfaceId(id.into())).into(),
+        ..Scope::default()
+    };
     let mut state = block_on(drive::observe(&mut *sim, &scope)).unwrap().state;
     state.groups.retain(|key, _| matches!(key, GroupKey::Ours(_)));
     state

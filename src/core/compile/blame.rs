@@ -196,12 +196,12 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
         ),
         (
             Reason::SharedInterface,
-            "the pods are on interfaces that carry several pods, whose groups are left alone: what the policy denies passes; \
-             give the pods interfaces of their own",
+            "the groups of interfaces that carry several pods are left alone, and what the policy denies passes them: give the \
+             pods interfaces of their own",
         ),
         (
             Reason::FixedInterface,
-            "the groups of the pods' interfaces cannot be changed: what the policy denies passes",
+            "the groups of the pods' interfaces cannot be changed, and what the policy denies passes",
         ),
         (Reason::NoInterface, "the cloud has no interface for the pods, so nothing filters them"),
         (

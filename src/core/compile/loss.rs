@@ -270,6 +270,8 @@ impl Losses<'_, '_> {
         let (meaning, outcomes, regions) = (self.meaning, &mut self.outcomes, &self.regions[..]);
         let mut pen = Pen { meaning, outcomes, regions };
         for ((told, reason, effect), extent) in found {
+            let untouchable = matches!(reason, Reason::SharedInterface | Reason::FixedInterface);
+            let carriers = untouchable.then(|| carriers(meaning, &extent));
             let key = (extent, effect);
             let (flows, witness) = match known.get(&key) {
                 Some(known) => known.clone(),
@@ -282,6 +284,8 @@ impl Losses<'_, '_> {
             let message = if reason == Reason::QuotaExceeded {
                 let (rung, shortage) = self.conceded.get(&told).copied().unwrap_or_default();
                 out_of_quota(rung, shortage, meaning.settings.quotas).into()
+            } else if let Some(carriers) = carriers {
+                format!("{}; they are on {carriers}", advice(reason)).into()
             } else {
                 advice(reason).into()
             };
@@ -300,6 +304,20 @@ impl Losses<'_, '_> {
         }
         findings
     }
+}
+
+/// The interfaces of the pods of a finding; of many, the first three.
+fn carriers(meaning: &Meaning<'_>, extent: &Extent) -> String {
+    let ids: BTreeSet<CohortId> = extent.values().flatten().copied().collect();
+    let pods = ids.iter().filter_map(|id| meaning.cohorts.get(*id)).flat_map(|it| &it.pods);
+    let pods = pods.filter_map(|pod| meaning.inventory.pod(*pod)?.interface.as_ref());
+    let interfaces: BTreeSet<&str> = pods.map(|interface| &*interface.0).collect();
+    let shown: Vec<&str> = interfaces.iter().copied().take(3).collect();
+    let more = match interfaces.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("`{}`{more}", shown.join("`, `"))
 }
 
 /// The addresses of each value that is not empty.

@@ -34,6 +34,25 @@ pub async fn a_picture_shows_what_is_ours_and_what_the_scope_wears<F: Fixture>(m
     assert!(observed.state.groups.contains_key(&GroupKey::Foreign(other)));
 }
 
+/// `observe`: "every one that bears an address of it"; an address that nobody bears has no bearer.
+pub async fn an_address_tells_the_interface_that_bears_it<F: Fixture>(mut fixture: F) {
+    let rules = BTreeSet::from([nth_rule(1)]);
+    let worn = fixture.make_group(rules.clone()).await;
+    let node = fixture.make_interface(Attachment::Shared, [worn.clone()].into()).await;
+    fixture.make_interface(Attachment::Shared, [worn.clone()].into()).await;
+    let address = fixture.make_address(node.clone()).await;
+    let nobodys = IpAddr::from([192, 0, 2, 1]);
+    let scope = Scope { addresses: [address, nobodys].into(), ..Scope::default() };
+    let observed = settled(&mut fixture, &scope).await;
+    let mut wanted = Observed { bearers: [(address, node.clone())].into(), ..Observed::default() };
+    let key = GroupKey::Foreign(worn.clone());
+    wanted.state.groups.insert(key.clone(), rules);
+    wanted.state.interfaces.insert(node.clone(), [key].into());
+    let interface = Interface { attachment: Attachment::Shared, prior: [worn].into() };
+    wanted.interfaces.insert(node, interface);
+    assert_eq!(observed, wanted);
+}
+
 /// `observe` and `wait`: "reads only"; "reads and changes nothing".
 pub async fn reading_and_waiting_change_nothing<F: Fixture>(mut fixture: F) {
     let nothing = Scope::default();

@@ -10,6 +10,7 @@
 //! are where a role may not ask.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, ResourceType, TagSpecification};
@@ -159,6 +160,17 @@ impl Fixture for Cloud {
         let made = request.send().await.unwrap();
         let id = made.network_interface().and_then(|it| it.network_interface_id());
         InterfaceId(id.unwrap().into())
+    }
+
+    async fn make_address(&mut self, interface: InterfaceId) -> IpAddr {
+        let request = self.client.assign_private_ip_addresses();
+        let request = request.network_interface_id(&*interface.0);
+        request.secondary_private_ip_address_count(1).send().await.unwrap();
+        let found = self.client.describe_network_interfaces();
+        let found = found.network_interface_ids(&*interface.0).send().await.unwrap();
+        let addresses = found.network_interfaces()[0].private_ip_addresses();
+        let secondary = addresses.iter().find(|address| address.primary() == Some(false)).unwrap();
+        secondary.private_ip_address().unwrap().parse().unwrap()
     }
 
     async fn dress(&mut self, interface: InterfaceId, groups: BTreeSet<ForeignGroupId>) {

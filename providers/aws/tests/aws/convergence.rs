@@ -78,7 +78,7 @@ impl World {
             groups: (0..groups).map(|index| (key(index), rules(index))).collect(),
             interfaces: interfaces.iter().cloned().zip((0..).map(|it| [key(it)].into())).collect(),
         };
-        let scope = Scope { interfaces: interfaces.into_iter().collect() };
+        let scope = Scope { interfaces: interfaces.into_iter().collect(), ..Scope::default() };
         let desired = Desired { state, ..Desired::default() };
         Self { cloud, groups, scope, inventory, desired }
     }

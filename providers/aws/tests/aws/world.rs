@@ -146,5 +146,6 @@ impl World {
 
 fn scope(cluster: &Cluster) -> Scope {
     let pods = cluster.inventory.pods.iter();
-    Scope { interfaces: pods.filter_map(|pod| pod.interface.clone()).collect() }
+    let interfaces = pods.filter_map(|pod| pod.interface.clone()).collect();
+    Scope { interfaces, ..Scope::default() }
 }
