@@ -1,12 +1,11 @@
 //! What there is to ask about flows once everything is read, compiled and in the cloud.
 
-use std::collections::BTreeSet;
-
 use moat_core::compile::Desired;
 use moat_core::explain::{Evidence, Explainer};
 use moat_core::finding::Finding;
-use moat_core::firewall::{GroupNumber, Rule, State};
+use moat_core::firewall::State;
 use moat_core::plan::Held;
+use moat_core::provider::Observed;
 
 use crate::Io;
 use crate::failure::Failure;
@@ -16,9 +15,7 @@ use crate::session::Session;
 /// What the cloud holds, and what it is to hold.
 pub(crate) struct Clouds {
     /// What the provider holds: without a state file, as it is after applying; with one, as it is.
-    held: State,
-    /// The rules of others in it.
-    foreign_rules: BTreeSet<(GroupNumber, Rule)>,
+    held: Observed,
     /// What it is to hold at the end.
     target: State,
 }
@@ -36,18 +33,14 @@ impl Clouds {
         desired: &Desired,
         io: &mut Io<'_>,
     ) -> Result<Self, Failure> {
-        let observed = if session.cloud_lasts() {
-            session.observe()?
-        } else {
-            {
-                let observed = session.observe()?;
-                session.apply(desired, observed, io)?.observed
-            }
-        };
-        let plan = session.plan(desired, &observed);
+        let mut held = session.observe()?;
+        if !session.cloud_lasts() {
+            held = session.apply(desired, held, io)?.observed;
+        }
+        let plan = session.plan(desired, &held);
         // What a plan holds back is not applied either. Groups bear other numbers there, which changes no flow.
         let target = if plan.held == Held::default() { plan.target } else { desired.state.clone() };
-        Ok(Self { held: observed.state, foreign_rules: observed.foreign_rules, target })
+        Ok(Self { held, target })
     }
 }
 
@@ -66,7 +59,6 @@ impl<'a> Oracle<'a> {
             desired,
             held: &clouds.held,
             target: &clouds.target,
-            foreign_rules: &clouds.foreign_rules,
             findings,
         });
         let names = Names::of(&session.inventory, &session.workloads);

@@ -16,19 +16,32 @@ use crate::provider::{Observed, Step};
 #[must_use]
 pub fn kept(observed: &Observed, cluster: &str) -> Vec<Finding> {
     let rules = observed.foreign_rules.iter();
-    rules.map(|(group, rule)| foreign_rule(*group, rule, cluster)).collect()
+    // What a rule cannot say is shown as several, and told once.
+    let spelled: BTreeSet<(GroupNumber, String)> =
+        rules.map(|key| (key.0, spelled(observed, key, cluster))).collect();
+    spelled.into_iter().map(|(group, rule)| foreign_rule(group, &rule, cluster)).collect()
 }
 
-/// A rule that someone else keeps in a group of ours.
-pub(crate) fn foreign_rule(group: GroupNumber, rule: &Rule, cluster: &str) -> Finding {
+/// A rule of a group of ours: as the cloud spells it, where it is one that a [`Rule`] cannot say.
+pub(crate) fn spelled(observed: &Observed, key: &(GroupNumber, Rule), cluster: &str) -> String {
+    unreadable(observed, key).map_or_else(|| key.1.named(cluster), str::to_owned)
+}
+
+/// How the cloud spells a rule, if it is shown in place of one that a [`Rule`] cannot say.
+fn unreadable<'a>(observed: &'a Observed, key: &(GroupNumber, Rule)) -> Option<&'a str> {
+    let id = observed.rule_ids.get(key)?;
+    observed.unreadable.get(&(key.0, id.clone())).map(String::as_str)
+}
+
+/// A rule that someone else keeps in a group of ours, as it is spelled.
+pub(crate) fn foreign_rule(group: GroupNumber, rule: &str, cluster: &str) -> Finding {
     finding(
         group,
         cluster,
         (Reason::ForeignRule, Effect::NotEnforced),
         format!(
-            "the AWS load balancer controller keeps `{}` in `{}`, and Moat leaves it there: let a policy allow what the load \
-             balancer needs, and end the Ingress or Service behind it to be rid of the rule",
-            rule.named(cluster),
+            "the AWS load balancer controller keeps `{rule}` in `{}`, and Moat leaves it there: let a policy allow what the \
+             load balancer needs, and end the Ingress or Service behind it to be rid of the rule",
             group.named(cluster),
         ),
     )
@@ -71,9 +84,7 @@ fn revoked(
     let mut spelled = BTreeMap::new();
     for rule in rules {
         let key = (group, rule.clone());
-        let id = observed.rule_ids.get(&key);
-        let text = id.and_then(|id| observed.unreadable.get(&(group, id.clone())));
-        if let Some(text) = text {
+        if let Some(text) = unreadable(observed, &key) {
             let message = "a rule that Moat cannot say, read as one that lets through no less";
             spelled.insert(format!("`{text}`"), message);
         } else if observed.unmarked.contains(&key) {
@@ -153,3 +164,6 @@ fn told(object: ObjectRef, reason: Reason, effect: Effect, message: String) -> F
         location: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

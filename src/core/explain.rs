@@ -7,7 +7,6 @@ mod causes;
 mod text;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -15,11 +14,12 @@ use serde::{Serialize, Serializer};
 use crate::compile::{Desired, RuleReason};
 use crate::drift;
 use crate::finding::{Effect, Finding, Reason};
-use crate::firewall::{self, Cloud, GroupKey, GroupNumber, Naming, Peer, Rule, State, Unfiltered};
+use crate::firewall::{self, Cloud, GroupKey, Naming, Peer, Rule, State, Unfiltered};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Family;
 use crate::policy::{Action, Direction, Kind, ObjectRef, Policy, Tier};
+use crate::provider::Observed;
 use crate::semantics::{self, Decision, Semantics};
 use crate::settings::Settings;
 
@@ -39,11 +39,9 @@ pub struct Evidence<'a> {
     /// What policies and settings come to.
     pub desired: &'a Desired,
     /// What the provider holds.
-    pub held: &'a State,
+    pub held: &'a Observed,
     /// What it is to hold at the end (`Plan::target`).
     pub target: &'a State,
-    /// The rules that others keep in groups of ours, in what the provider holds (`Observed::foreign_rules`).
-    pub foreign_rules: &'a BTreeSet<(GroupNumber, Rule)>,
     /// What is known to differ: the findings of reading and of compiling.
     pub findings: &'a [Finding],
 }
@@ -194,6 +192,10 @@ pub enum Asker {
     Defaults,
     /// Someone else: it is a rule of a group that is not ours.
     Others,
+    /// The AWS load balancer controller, in a group of ours: it stays.
+    LoadBalancer,
+    /// Someone who added it to a group of ours: it is about to go.
+    Someone,
     /// Nobody: it is about to go.
     Nobody,
 }
@@ -206,7 +208,7 @@ impl<'a> Explainer<'a> {
         Self {
             evidence,
             semantics: Semantics::new(policies, inventory, settings),
-            held: Cloud::new(held, inventory),
+            held: Cloud::new(&held.state, inventory),
             target: Cloud::new(target, inventory),
             causes: Causes::new(findings),
         }
@@ -272,14 +274,21 @@ impl<'a> Explainer<'a> {
             firewall::End::Carried { group, rule } => {
                 let reason = self.reason(rule, here, there);
                 let serves = reason.map(|reason| reason.serves.to_vec()).unwrap_or_default();
-                let asker = match (group, reason) {
-                    (GroupKey::Foreign(_), _) => Asker::Others,
-                    (GroupKey::Ours(_), None) => Asker::Nobody,
-                    (GroupKey::Ours(_), Some(_)) if serves.is_empty() => Asker::Defaults,
-                    (GroupKey::Ours(_), Some(_)) => Asker::Policies,
+                let (asker, rule) = match group {
+                    GroupKey::Foreign(_) => (Asker::Others, rule.named(cluster)),
+                    GroupKey::Ours(number) => {
+                        let (held, key) = (self.evidence.held, (*number, rule.clone()));
+                        let asker = match reason {
+                            None if held.foreign_rules.contains(&key) => Asker::LoadBalancer,
+                            None if held.unmarked.contains(&key) => Asker::Someone,
+                            None => Asker::Nobody,
+                            Some(_) if serves.is_empty() => Asker::Defaults,
+                            Some(_) => Asker::Policies,
+                        };
+                        (asker, drift::spelled(held, &key, cluster))
+                    }
                 };
-                let (group, rule) = (group.named(cluster), rule.named(cluster));
-                Filtered::Rule { group, rule, asker, serves }
+                Filtered::Rule { group: group.named(cluster), rule, asker, serves }
             }
             firewall::End::Closed => Filtered::Nothing {
                 groups: self.held.worn_by(here).map(|group| group.named(cluster)).collect(),
@@ -324,17 +333,20 @@ impl<'a> Explainer<'a> {
         cloud: &firewall::Verdict<'_>,
         flow: &Flow,
     ) -> impl Iterator<Item = Finding> + use<> {
-        let Evidence { cluster, foreign_rules, .. } = self.evidence;
-        let finding = |end| match end {
-            firewall::End::Carried { group: GroupKey::Ours(number), rule }
-                if foreign_rules.contains(&(*number, rule.clone())) =>
-            {
-                let finding = drift::foreign_rule(*number, rule, cluster);
-                Some(Finding { witness: Some(*flow), ..finding })
-            }
-            firewall::End::Carried { .. }
-            | firewall::End::Closed
-            | firewall::End::Unfiltered(_) => None,
+        let Evidence { cluster, held, .. } = self.evidence;
+        let finding = |end| {
+            let key = match end {
+                firewall::End::Carried { group: GroupKey::Ours(number), rule } => {
+                    (*number, rule.clone())
+                }
+                firewall::End::Carried { .. }
+                | firewall::End::Closed
+                | firewall::End::Unfiltered(_) => return None,
+            };
+            let spelled =
+                held.foreign_rules.get(&key).map(|key| drift::spelled(held, key, cluster));
+            let finding = drift::foreign_rule(key.0, &spelled?, cluster);
+            Some(Finding { witness: Some(*flow), ..finding })
         };
         [finding(cloud.egress), finding(cloud.ingress)].into_iter().flatten()
     }

@@ -10,6 +10,7 @@ use crate::flow::{EndpointSet, FlowSet};
 use crate::inventory::InterfaceId;
 use crate::net::{Interval, ServiceSet, Shape};
 use crate::policy::{Direction, Kind, ObjectRef};
+use crate::provider::{Observed, RuleId};
 use crate::settings::{NodeTraffic, Settings};
 use crate::testing::{Cluster, accept, admin, deny, network_policy, pods, set};
 
@@ -94,12 +95,22 @@ fn renumbered(state: &State) -> State {
 }
 
 fn explain(
-    (cluster, desired): &(Cluster, Desired),
+    shop: &(Cluster, Desired),
     held: &State,
+    findings: &[Finding],
+    flow: [&str; 3],
+) -> super::Explanation {
+    let held = Observed { state: held.clone(), ..Observed::default() };
+    explain_towards(shop, &held, &renumbered(&shop.1.state), findings, flow)
+}
+
+fn explain_towards(
+    (cluster, desired): &(Cluster, Desired),
+    held: &Observed,
+    target: &State,
     findings: &[Finding],
     [from, to, service]: [&str; 3],
 ) -> super::Explanation {
-    let (target, none) = (renumbered(&desired.state), BTreeSet::new());
     let explainer = Explainer::new(Evidence {
         policies: &cluster.policies,
         cluster: "blue",
@@ -107,8 +118,7 @@ fn explain(
         settings: &cluster.settings,
         desired,
         held,
-        target: &target,
-        foreign_rules: &none,
+        target,
         findings,
     });
     explainer.explain(&cluster.flow(from, to, service))
@@ -213,6 +223,54 @@ fn what_is_not_applied_yet_explains_a_difference_if_nothing_else_does() {
             "    at Pod y/a",
         ]
     );
+}
+
+/// The shop with a rule in y/a's group that others added, and the target with it.
+fn with_alien(shop: &(Cluster, Desired)) -> (Observed, (GroupNumber, Rule)) {
+    let key = (GroupNumber::nth(11), rule(Direction::Ingress, Shape::All, everywhere()));
+    let mut state = renumbered(&shop.1.state);
+    state.groups.entry(GroupKey::Ours(key.0)).or_default().insert(key.1.clone());
+    let unmarked = [key.clone()].into();
+    (Observed { state, unmarked, ..Observed::default() }, key)
+}
+
+#[test]
+fn a_rule_that_someone_added_is_not_what_is_asked_for() {
+    let shop = shop();
+    let (held, _) = with_alien(&shop);
+    let target = renumbered(&shop.1.state);
+    let it = explain_towards(&shop, &held, &target, &[], ["x/b", "y/a", "udp/53"]);
+    assert_eq!(
+        it.ingress.to_string(),
+        "  policies: deny, NetworkPolicy y/web selects the pod, and no rule of it accepts this\n  \
+         cloud:    allow, by moat.blue.12: ingress 0.0.0.0/0 all\n            \
+         which someone added: the plan revokes it\n"
+    );
+    assert_eq!(it.findings.iter().map(|it| it.reason).collect::<Vec<_>>(), [Reason::NotApplied]);
+}
+
+#[test]
+fn a_rule_that_the_load_balancer_controller_keeps_explains_what_it_lets_through_as_it_is_spelled() {
+    let shop = shop();
+    let (mut held, key) = with_alien(&shop);
+    let target = held.state.clone();
+    held.foreign_rules.insert(key.clone());
+    held.rule_ids.insert(key.clone(), RuleId("sgr-1".into()));
+    let of = |held: &Observed| {
+        let it = explain_towards(&shop, held, &target, &[], ["x/b", "y/a", "udp/53"]);
+        let told = it.findings.first().map(|finding| (finding.reason, finding.message.to_string()));
+        (it.ingress.filtered.to_string(), it.ingress.filtered.purpose(), told)
+    };
+    for spelled in ["ingress 0.0.0.0/0 all", "ingress 0.0.0.0/0 esp 7..300"] {
+        let (rule, purpose, told) = of(&held);
+        assert_eq!(rule, format!("by moat.blue.12: {spelled}"));
+        assert_eq!(purpose.as_deref(), Some("which the AWS load balancer controller keeps"));
+        let (reason, message) = told.unwrap();
+        assert_eq!(reason, Reason::ForeignRule);
+        assert!(message.contains(&format!("keeps `{spelled}` in `moat.blue.12`")), "{message}");
+        let text = "ingress 0.0.0.0/0 esp 7..300".to_owned();
+        held.unreadable.insert((key.0, RuleId("sgr-1".into())), text);
+    }
 }
 
 fn shared(cluster: &Cluster, effect: Effect, service: &str) -> Finding {

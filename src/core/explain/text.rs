@@ -121,6 +121,8 @@ impl Filtered {
                 Asker::Policies => format!("for {}", list(serves)),
                 Asker::Defaults => "open by default or by a setting".to_owned(),
                 Asker::Others => "a group that is not Moat's".to_owned(),
+                Asker::LoadBalancer => "which the AWS load balancer controller keeps".to_owned(),
+                Asker::Someone => "which someone added: the plan revokes it".to_owned(),
                 Asker::Nobody => "which nothing asks for any more".to_owned(),
             }),
             Self::Nothing { .. } | Self::Unfiltered { .. } => None,

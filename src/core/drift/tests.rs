@@ -1,0 +1,63 @@
+//! What a picture tells of others' work.
+
+use super::*;
+use crate::firewall::Peer;
+use crate::net::{Family, Interval, Prefix, Shape};
+use crate::plan::Purpose;
+use crate::policy::Direction;
+use crate::provider::RuleId;
+
+fn everyone(family: Family, port: u16) -> Rule {
+    let peer = Peer::Prefix(Prefix::everything(family));
+    Rule { direction: Direction::Ingress, peer, shape: Shape::Tcp(Interval::single(port)) }
+}
+
+/// A picture of the first group with one rule that cannot be said, shown as one for each family, and one that can be.
+fn picture() -> (Observed, BTreeSet<(GroupNumber, Rule)>) {
+    let group = GroupNumber::nth(0);
+    let mut observed = Observed::default();
+    let shown = Family::BOTH.map(|family| (everyone(family, 22), "sgr-1"));
+    for (rule, id) in shown.into_iter().chain([(everyone(Family::V4, 443), "sgr-2")]) {
+        observed.rule_ids.insert((group, rule), RuleId(id.into()));
+    }
+    let text = "ingress pl-1 300 22..22".to_owned();
+    observed.unreadable.insert((group, RuleId("sgr-1".into())), text);
+    let all: BTreeSet<_> = observed.rule_ids.keys().cloned().collect();
+    observed.unmarked.clone_from(&all);
+    (observed, all)
+}
+
+fn messages(findings: &[Finding]) -> Vec<(Reason, &str)> {
+    findings.iter().map(|finding| (finding.reason, &*finding.message)).collect()
+}
+
+#[test]
+fn what_is_kept_is_told_once_as_the_cloud_spells_it() {
+    let (mut observed, all) = picture();
+    observed.foreign_rules = all;
+    let told = |rule: &str| {
+        format!(
+            "the AWS load balancer controller keeps `{rule}` in `moat.blue.1`, and Moat leaves it there: let a policy allow \
+             what the load balancer needs, and end the Ingress or Service behind it to be rid of the rule"
+        )
+    };
+    let wanted = [told("ingress 0.0.0.0/0 tcp/443"), told("ingress pl-1 300 22..22")];
+    let wanted = wanted.each_ref().map(|message| (Reason::ForeignRule, message.as_str()));
+    assert_eq!(messages(&kept(&observed, "blue")), wanted);
+}
+
+#[test]
+fn what_is_revoked_is_told_once_as_the_cloud_spells_it() {
+    let (observed, all) = picture();
+    let rules = all.into_iter().map(|(_, rule)| rule).collect();
+    let revoke = Step::Revoke { group: GroupNumber::nth(0), direction: Direction::Ingress, rules };
+    let stage = Stage { purpose: Purpose::Tighten, steps: vec![revoke] };
+    let found = repaired(&observed, &[stage], &Inventory::default(), "blue");
+    let wanted = [
+        "`moat.blue.1` holds `ingress 0.0.0.0/0 tcp/443`, which does not bear Moat's tag: someone added the rule, or took the \
+         tag off; no policy asks for it, and it is revoked",
+        "`moat.blue.1` holds `ingress pl-1 300 22..22`, a rule that Moat cannot say, read as one that lets through no less; no \
+         policy asks for it, and it is revoked",
+    ];
+    assert_eq!(messages(&found), wanted.map(|message| (Reason::Drift, message)));
+}
