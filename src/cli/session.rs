@@ -58,6 +58,10 @@ impl Session {
         others: &[PathBuf],
         io: &mut Io<'_>,
     ) -> Result<Self, Failure> {
+        if *assume_pods && matches!(named.provider, args::Provider::Aws) {
+            let message = "`--assume-pods` puts pods into the VPC in memory: an account has none but those that are there";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         let configuration = configuration(named.config.as_deref(), io)?;
         let others = [others, named.config.as_slice(), named.state.as_slice()].concat();
         let sources = sources::read(paths, &others, io.stdin)?;

@@ -231,6 +231,17 @@ fn a_pod_without_the_annotation_is_told_to_share_the_interface_that_bears_its_ad
 }
 
 #[test]
+fn no_pod_is_assumed_in_an_account() {
+    for command in [&["plan", "FOLDER"][..], &["apply", "FOLDER", "--yes"], &["check", "FOLDER"]] {
+        let fixture = Fixture::new();
+        let (exit, text) = fixture.run(&[command, &["--assume-pods"]].concat(), "");
+        assert_eq!(exit, Exit::Failed, "{text}");
+        assert!(text.contains("`--assume-pods` puts pods into the VPC in memory"), "{text}");
+        assert_eq!(fixture.reached.take(), None, "nothing is asked");
+    }
+}
+
+#[test]
 fn explain_answers_from_what_the_account_holds() {
     let fixture = Fixture::new();
     let flow = ["explain", "shop/db", "shop/web", "tcp/5432", "FOLDER"];
@@ -257,6 +268,8 @@ fn rules_that_the_load_balancer_controller_keeps_are_reported_wherever_a_command
         assert_eq!(exit, Exit::Findings, "{text}");
         assert!(text.contains("ForeignRule") && text.contains(&told), "{text}");
     }
+    let (_, text) = fixture.run(&flow, "");
+    assert!(text.contains("which the AWS load balancer controller keeps"), "{text}");
     let (_, text) = fixture.run(&["plan", "FOLDER"], "");
     assert!(text.contains("nothing to do"), "{text}");
 }
