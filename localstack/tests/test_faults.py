@@ -52,6 +52,11 @@ class Refusals(Case):
         self.authorize(one, permission(start=1, **TEN))
         self.refused("UnauthorizedOperation", self.authorize, two, permission(start=1, **TEN))
 
+    def test_only_calls_of_one_caller(self):
+        self.faults(rules=[{"op": "reads", "agent": "aws-sdk-rust", "code": "X", "times": -1}, {"op": "writes", "agent": "Botocore", "code": "Y", "times": -1}])
+        self.names()
+        self.refused("Y", self.group)
+
     def test_a_delay(self):
         self.faults(rules=[{"op": "*", "delay": 0.4}])
         before = time.monotonic()

@@ -32,9 +32,9 @@ class Account:
         self.buckets = buckets.Buckets(float(self.table["throttle"]))
         self.lag = lag.Lag(**self.table["lag"])
 
-    def take(self, action, request, after):
+    def take(self, action, request, agent, after):
         """The first rule that this call sets off. Every rule counts the calls that it is about."""
-        hits = [rule for rule in self.rules if rule.after == after and rule.counts(action, request)]
+        hits = [rule for rule in self.rules if rule.after == after and rule.counts(action, request, agent)]
         return hits[0] if hits else None
 
     def record(self, action, request, status, code):

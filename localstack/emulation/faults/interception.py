@@ -18,7 +18,7 @@ def before(chain, context, response):
     with account.LOCK:
         own.calls[action] += 1
         own.writes += not reads(action) and not request.get("DryRun")
-        rule = own.take(action, request, after=False)
+        rule = own.take(action, request, agent(context), after=False)
         throttled = not rule and not own.buckets.take(action, request)
         missing = None if rule or throttled else own.lag.missing(request)
         earlier = None if rule or throttled or missing else own.lag.earlier(action, request)
@@ -56,7 +56,7 @@ def after(chain, context, response):
         if done and context.service_response is not None and not getattr(context, "repeated", False):
             lagging(own, context, response)
         if done:
-            rule = own.take(action, request, after=True)
+            rule = own.take(action, request, agent(context), after=True)
     if rule:
         time.sleep(rule.delay)
         if rule.drop or rule.code:
@@ -84,6 +84,10 @@ def lagging(own, context, response):
 
 def ours(context):
     return context.service and context.service.service_name == "ec2" and context.operation
+
+
+def agent(context):
+    return context.request.headers.get("User-Agent", "")
 
 
 def drop(context, response):

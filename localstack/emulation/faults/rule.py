@@ -10,6 +10,7 @@ READS = ("Describe", "Get", "List", "Search")
 class Rule:
     op: str = "*"  # an action, "*", "reads" or "writes"
     match: str = ""  # only calls whose parameters contain this text
+    agent: str = ""  # only calls of a caller whose User-Agent contains this text
     code: str = ""  # the error's code; none: only delay or drop
     status: int = 400
     after: bool = False  # the call takes effect, then its answer becomes this
@@ -20,11 +21,13 @@ class Rule:
     drop: bool = False  # close the connection without an answer
     seen: int = field(default=0, init=False)
 
-    def counts(self, action, request):
+    def counts(self, action, request, agent):
         """Counts the call if the rule is about it; whether it is hit."""
         if self.op not in ("*", action, "reads" if reads(action) else "writes"):
             return False
         if self.match and self.match not in json.dumps(request, default=str):
+            return False
+        if self.agent not in agent:
             return False
         self.seen += 1
         turn = self.seen - self.skip - 1

@@ -17,7 +17,7 @@ fn first() -> u64 {
     std::env::var("MOAT_FIRST").map_or(0, |text| text.parse().unwrap())
 }
 
-fn how_many() -> u64 {
+fn how_many() -> usize {
     std::env::var("MOAT_CLUSTERS").map_or(10, |text| text.parse().unwrap())
 }
 
@@ -46,7 +46,9 @@ fn is_ours(key: &GroupKey) -> bool {
 #[test]
 fn what_ec2_answers_means_what_policies_say_but_for_exactly_the_findings() {
     let (mut tally, mut sizes) = (Tally::default(), Sizes::default());
-    for seed in first()..first() + how_many() {
+    let mut seeds = first()..;
+    while tally.clusters < how_many() {
+        let seed = seeds.next().unwrap();
         let generated = cluster(seed, QuotaChoice::Any);
         let mut world = World::new();
         let round = run(async {
@@ -72,5 +74,5 @@ fn what_ec2_answers_means_what_policies_say_but_for_exactly_the_findings() {
     println!(
         "0 differences without a finding; {held} clusters not compared: no way there keeps to the quotas"
     );
-    assert!(tally.clusters * 10 >= (tally.clusters + held) * 9 && groups > 0, "{tally}");
+    assert!(held * 10 <= tally.clusters && groups > 0, "{tally}");
 }

@@ -39,7 +39,7 @@ impl Cloud {
         run(Self::make(page))
     }
 
-    async fn make(page: i32) -> Self {
+    pub(crate) async fn make(page: i32) -> Self {
         let account = account();
         let client = client(&account);
         let vpc = client.create_vpc().cidr_block("10.0.0.0/16");

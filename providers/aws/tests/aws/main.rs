@@ -20,6 +20,7 @@ mod localstack;
 mod pace;
 mod policy;
 mod reader;
+mod recovery;
 mod tags;
 mod wire;
 mod world;
