@@ -39,7 +39,9 @@ pub struct Failure {
     pub call: Call,
     /// What it means.
     pub meaning: Meaning,
-    /// EC2's code and message, or what happened on the way.
+    /// The code, empty where nothing answered.
+    pub code: String,
+    /// The code and the message, or what happened on the way.
     pub text: String,
     /// How long to wait, if the cloud said.
     pub retry_after: Option<Duration>,
@@ -134,16 +136,19 @@ impl Failure {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let failure = |meaning, text| Self { call, meaning, text, retry_after: None };
+        let failure =
+            |meaning, text| Self { call, meaning, code: String::new(), text, retry_after: None };
         match error {
             SdkError::ServiceError(answer) => {
                 let response = answer.raw();
                 let code = answer.err().code();
                 let message = answer.err().message().unwrap_or("no message");
-                let text = format!("{}: {message}", code.unwrap_or("no code"));
+                let told = code.unwrap_or("no code").to_owned();
+                let text = format!("{told}: {message}");
                 let seconds = response.headers().get("retry-after").and_then(|it| it.parse().ok());
                 let meaning = meaning(code, response.status().as_u16());
-                Self { retry_after: seconds.map(Duration::from_secs), ..failure(meaning, text) }
+                let retry_after = seconds.map(Duration::from_secs);
+                Self { code: told, retry_after, ..failure(meaning, text) }
             }
             // Nothing was sent: what can be missing is the region or the credentials.
             SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, context(error)),
@@ -170,10 +175,10 @@ impl Failure {
             Meaning::NotFound => ProviderError::NotFound { subject },
             Meaning::Duplicate => ProviderError::Duplicate { subject },
             Meaning::Quota(quota) => {
-                ProviderError::Quota { quota, limit: quotas.of(quota), subject }
+                ProviderError::Quota { quota, limit: quotas.of(quota), subject, code: self.code }
             }
-            Meaning::InUse => ProviderError::InUse { subject },
-            Meaning::Unauthorized => ProviderError::Unauthorized { action },
+            Meaning::InUse => ProviderError::InUse { subject, code: self.code },
+            Meaning::Unauthorized => ProviderError::Unauthorized { action, code: self.code },
             Meaning::Credentials => ProviderError::Credentials { message: self.text },
             Meaning::Invalid => ProviderError::Invalid {
                 message: format!("{action} for `{subject}`: {}", self.text),

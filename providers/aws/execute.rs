@@ -143,12 +143,17 @@ impl Aws {
         let found = self.read_group_by_name(name).await;
         let found = found.map_err(|failure| self.told(failure, &subject))?;
         let Some(group) = found else { return Err(ProviderError::Duplicate { subject }) };
-        if tags::number(&self.config.cluster, group.tags()) != Some(number) {
-            let message = format!(
-                "the name `{name}` is taken by a group that does not bear the cluster's tags: rename the cluster, or delete \
-                 the group"
+        let cluster = &self.config.cluster;
+        if tags::number(cluster, group.tags()) != Some(number) {
+            let advice = format!(
+                "it has the name `{name}` without our tags (InvalidGroup.Duplicate): if they were removed, put back \
+                 `{}={cluster}` and `{}={}`, else delete the group, or give the cluster another name",
+                tags::CLUSTER,
+                tags::NUMBER,
+                number.0
             );
-            return Err(ProviderError::Invalid { message });
+            let subject = group.group_id.unwrap_or_else(|| name.to_owned());
+            return Err(ProviderError::NotOurs { subject, advice });
         }
         let key = |id: &str| self.key(id);
         let egress = wire::merged(Direction::Egress, group.ip_permissions_egress(), &key);
@@ -276,8 +281,9 @@ impl Aws {
         match attachment(read) {
             Attachment::Exclusive => {}
             Attachment::Shared | Attachment::Fixed => {
-                let message = format!("`{subject}` is not Moat's to change");
-                return Err(ProviderError::Invalid { message });
+                let advice = "only a pod's own branch interface is Moat's to change: plan again, and what becomes of its pods is reported";
+                let (subject, advice) = (subject.to_owned(), advice.to_owned());
+                return Err(ProviderError::NotOurs { subject, advice });
             }
         }
         let known = self.memory.interfaces.get(interface).ok_or_else(gone)?;

@@ -213,8 +213,9 @@ impl Sim {
                     group.name.eq_ignore_ascii_case(&name) && group.owner.as_ref() != Some(&owner)
                 });
                 if taken {
-                    let message = format!("the name `{name}` is taken by a group of someone else");
-                    return Err(ProviderError::Invalid { message });
+                    let advice = "delete it, or give the cluster another name";
+                    let (subject, advice) = (name.clone(), advice.to_owned());
+                    return Err(ProviderError::NotOurs { subject, advice });
                 }
                 vpc.create_group(&name, Some(owner))
             })?;
@@ -293,8 +294,9 @@ impl Sim {
         match read.attachment {
             Attachment::Exclusive => {}
             Attachment::Shared | Attachment::Fixed => {
-                let message = format!("`{}` is not Moat's to change", subject());
-                return Err(ProviderError::Invalid { message });
+                let advice =
+                    "only a pod's own interface is Moat's to change: plan again".to_owned();
+                return Err(ProviderError::NotOurs { subject: subject(), advice });
             }
         }
         let view = View::new(self.visible(), &self.config.cluster);
@@ -372,13 +374,14 @@ impl Sim {
             | ProviderError::NotFound { subject }
             | ProviderError::Changed { subject }
             | ProviderError::Quota { subject, .. }
-            | ProviderError::InUse { subject } => {
+            | ProviderError::InUse { subject, .. } => {
                 let ours = self.memory.groups.iter().find(|(_, id)| *id.0 == **subject);
                 if let Some((number, _)) = ours {
                     *subject = number.to_string();
                 }
             }
             ProviderError::Throttled { .. }
+            | ProviderError::NotOurs { .. }
             | ProviderError::Unauthorized { .. }
             | ProviderError::Credentials { .. }
             | ProviderError::Invalid { .. }

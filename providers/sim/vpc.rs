@@ -214,7 +214,8 @@ impl Vpc {
         let mut others = self.groups.iter().filter(|(other, _)| *other != id);
         let named = others.any(|(_, group)| group.rules.keys().any(|rule| rule.peer == peer));
         if worn || named {
-            return Err(ProviderError::InUse { subject: id.0.to_string() });
+            let code = "DependencyViolation".to_owned();
+            return Err(ProviderError::InUse { subject: id.0.to_string(), code });
         }
         self.groups.remove(id);
         Ok(())
@@ -364,7 +365,12 @@ fn invalid(message: String) -> ProviderError {
 }
 
 fn quota(quota: QuotaKind, limit: usize, subject: &str) -> ProviderError {
-    ProviderError::Quota { quota, limit, subject: subject.to_owned() }
+    let code = match quota {
+        QuotaKind::RulesPerGroup => "RulesPerSecurityGroupLimitExceeded",
+        QuotaKind::GroupsPerInterface => "SecurityGroupsPerInterfaceLimitExceeded",
+        QuotaKind::Groups => "SecurityGroupLimitExceeded",
+    };
+    ProviderError::Quota { quota, limit, subject: subject.to_owned(), code: code.to_owned() }
 }
 
 #[cfg(test)]

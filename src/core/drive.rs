@@ -182,6 +182,7 @@ fn retry_after(error: &ProviderError) -> Option<Duration> {
         | ProviderError::Changed { .. }
         | ProviderError::Quota { .. }
         | ProviderError::InUse { .. }
+        | ProviderError::NotOurs { .. }
         | ProviderError::Unauthorized { .. }
         | ProviderError::Credentials { .. }
         | ProviderError::Invalid { .. }

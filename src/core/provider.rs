@@ -253,7 +253,7 @@ pub enum ProviderError {
     },
     /// Plan within the limit, or raise it.
     #[error(
-        "the quota `{quota}` of {limit} is reached for `{subject}`: raise it, or set `quotas` to the account's"
+        "the quota `{quota}` of {limit} is reached for `{subject}` ({code}): raise it, or set `quotas` to the account's"
     )]
     Quota {
         /// Which limit.
@@ -262,18 +262,32 @@ pub enum ProviderError {
         limit: usize,
         /// What would have passed it.
         subject: String,
+        /// The cloud's code.
+        code: String,
     },
     /// Wait until nobody uses it.
-    #[error("`{subject}` is in use: stop what wears it or names it in a rule")]
+    #[error("`{subject}` is in use ({code}): stop what wears it or names it in a rule")]
     InUse {
         /// The group.
         subject: String,
+        /// The cloud's code.
+        code: String,
+    },
+    /// Decide whose it is.
+    #[error("`{subject}` belongs to someone else: {advice}")]
+    NotOurs {
+        /// The group or interface.
+        subject: String,
+        /// What can be done about it.
+        advice: String,
     },
     /// Give the role this permission.
-    #[error("not allowed to call `{action}`: give the role this permission")]
+    #[error("not allowed to call `{action}` ({code}): give the role this permission")]
     Unauthorized {
         /// The cloud's name of the call.
         action: String,
+        /// The cloud's code.
+        code: String,
     },
     /// Give the process credentials that the cloud accepts, and the right time.
     #[error("the cloud does not accept the credentials: {message}")]
@@ -318,6 +332,7 @@ impl ProviderError {
             | Self::Transient { .. } => Remedy::Observe,
             Self::Quota { .. }
             | Self::InUse { .. }
+            | Self::NotOurs { .. }
             | Self::Unauthorized { .. }
             | Self::Credentials { .. }
             | Self::Invalid { .. } => Remedy::Report,

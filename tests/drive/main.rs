@@ -235,10 +235,15 @@ fn many_calls_are_paced_by_the_clouds_buckets() {
     assert!(sim.now() >= Duration::from_secs((200 - 50) / 5), "{:?}", sim.now());
 }
 
+fn unauthorized(action: &str) -> ProviderError {
+    let code = "UnauthorizedOperation".to_owned();
+    ProviderError::Unauthorized { action: action.to_owned(), code }
+}
+
 #[test]
 fn a_step_that_a_person_must_mend_is_named_and_keeps_no_other_of_its_stage_from_being_taken() {
     let mut sim = settled(&Config::default(), &before());
-    let denied = ProviderError::Unauthorized { action: "AuthorizeSecurityGroupIngress".to_owned() };
+    let denied = unauthorized("AuthorizeSecurityGroupIngress");
     sim.inject(Injection {
         call: Some(Call::AuthorizeSecurityGroupIngress),
         after: 0,
@@ -251,7 +256,7 @@ fn a_step_that_a_person_must_mend_is_named_and_keeps_no_other_of_its_stage_from_
     assert_eq!(outcome.ending, Ending::Failed);
     let failed: Vec<String> =
         outcome.failures().map(|(step, error)| format!("{step}: {error}")).collect();
-    let give = "not allowed to call `AuthorizeSecurityGroupIngress`: give the role this permission";
+    let give = "not allowed to call `AuthorizeSecurityGroupIngress` (UnauthorizedOperation): give the role this permission";
     assert_eq!(
         failed,
         [
@@ -295,7 +300,7 @@ fn a_step_that_someone_undoes_is_planned_again() {
 fn a_cloud_that_cannot_be_read_is_said_to_be_unread() {
     let mut sim = settled(&Config::default(), &before());
     let observed = block_on(observe(&mut sim, &scope())).unwrap();
-    let denied = ProviderError::Unauthorized { action: "DescribeSecurityGroups".to_owned() };
+    let denied = unauthorized("DescribeSecurityGroups");
     sim.inject(Injection {
         call: Some(Call::DescribeSecurityGroups),
         after: 0,

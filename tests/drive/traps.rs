@@ -39,7 +39,7 @@ fn trap_43_a_grant_over_the_quota_is_reported_and_what_was_there_stays_whole() {
     assert_eq!(
         failed,
         [
-            "the quota `rules per group` of 60 is reached for `moat.1`: raise it, or set `quotas` to the account's"
+            "the quota `rules per group` of 60 is reached for `moat.1` (RulesPerSecurityGroupLimitExceeded): raise it, or set `quotas` to the account's"
         ]
     );
     assert_eq!(holds(&sim), held);

@@ -37,7 +37,8 @@ fn trap_45_a_partial_picture_is_no_picture_so_nothing_is_revoked_from_it() {
     assert!(pages > 3, "the picture has pages");
     for after in 0..pages {
         let mut sim = sim.clone();
-        let error = ProviderError::Unauthorized { action: "any".to_owned() };
+        let code = "UnauthorizedOperation".to_owned();
+        let error = ProviderError::Unauthorized { action: "any".to_owned(), code };
         let fault = Fault::Refuse(error.clone());
         sim.inject(Injection { call: None, after, times: 1, fault });
         assert_eq!(block_on(observe(&mut sim, &scope)), Err(error));

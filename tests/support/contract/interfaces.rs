@@ -74,7 +74,7 @@ pub async fn an_interface_that_is_not_exclusive_is_never_changed<F: Fixture>(mut
         let other = fixture.make_group(BTreeSet::new()).await;
         let step = wear(&interface, [GroupKey::Foreign(other)]);
         let error = refusal(&mut fixture, &scope([&interface]), step).await;
-        assert!(matches!(error, ProviderError::Invalid { .. }), "{error}");
+        assert!(matches!(error, ProviderError::NotOurs { .. }), "{error}");
     }
 }
 

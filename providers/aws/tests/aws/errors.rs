@@ -61,8 +61,9 @@ fn every_error_names_what_it_is_about() {
     for (code, meaning) in TABLE {
         let call = Call::AuthorizeSecurityGroupEgress;
         let text = format!("{code}: said EC2");
-        let error =
-            Failure { call, meaning: *meaning, text, retry_after: None }.about("moat.3", &quotas);
+        let code_told = (*code).to_owned();
+        let failure = Failure { call, meaning: *meaning, code: code_told, text, retry_after: None };
+        let error = failure.about("moat.3", &quotas);
         let (named, remedy) = match meaning {
             Meaning::Throttled => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Wait),
             Meaning::Unknown => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe),
@@ -72,15 +73,22 @@ fn every_error_names_what_it_is_about() {
             Meaning::Credentials | Meaning::Invalid => (*code, Remedy::Report),
         };
         assert!(error.to_string().contains(named), "{error}");
+        let for_a_person = error.remedy() == Remedy::Report;
+        assert!(!for_a_person || error.to_string().contains(code), "{error}");
         assert_eq!(error.remedy(), remedy, "{error}");
     }
     let failure = Failure {
         call: Call::CreateSecurityGroup,
         meaning: Meaning::Quota(QuotaKind::Groups),
+        code: "SecurityGroupLimitExceeded".into(),
         text: String::new(),
         retry_after: None,
     };
-    let wanted =
-        ProviderError::Quota { quota: QuotaKind::Groups, limit: 2_500, subject: "moat.3".into() };
+    let wanted = ProviderError::Quota {
+        quota: QuotaKind::Groups,
+        limit: 2_500,
+        subject: "moat.3".into(),
+        code: "SecurityGroupLimitExceeded".into(),
+    };
     assert_eq!(failure.about("moat.3", &quotas), wanted);
 }

@@ -129,9 +129,12 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
     run(async {
         let vpc = cloud.aws.config().vpc.clone();
         let request = cloud.client.create_security_group().group_name("moat.test.1").vpc_id(vpc);
-        request.description("theirs").send().await.unwrap();
+        let theirs = request.description("theirs").send().await.unwrap();
         let answer = execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await;
-        assert!(matches!(answer, Err(ProviderError::Invalid { .. })), "{answer:?}");
+        let advice = "it has the name `moat.test.1` without our tags (InvalidGroup.Duplicate): if they were removed, put back \
+                      `moat.dev/cluster=test` and `moat.dev/number=1`, else delete the group, or give the cluster another name";
+        let (subject, advice) = (theirs.group_id.unwrap(), advice.to_owned());
+        assert_eq!(answer, Err(ProviderError::NotOurs { subject, advice }));
         let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
         assert!(observed.state.groups.is_empty());
     });
@@ -142,8 +145,9 @@ fn what_only_a_person_can_mend_is_said_by_its_name() {
     let mut cloud = Cloud::new(1_000);
     run(async {
         let action = "ec2:CreateSecurityGroup".to_owned();
+        let code = "UnauthorizedOperation".to_owned();
         for (code, wanted) in [
-            ("UnauthorizedOperation", ProviderError::Unauthorized { action }),
+            ("UnauthorizedOperation", ProviderError::Unauthorized { action, code }),
             (
                 "RequestExpired",
                 ProviderError::Credentials { message: "RequestExpired: Injected fault.".into() },

@@ -61,7 +61,7 @@ fn what_the_account_does_not_tell_is_assumed_and_said() {
     for (answer, reason) in [
         (
             Some(denied),
-            "not allowed to call `servicequotas:GetServiceQuota`: give the role this permission",
+            "not allowed to call `servicequotas:GetServiceQuota` (AccessDeniedException): give the role this permission",
         ),
         (Some(absent), "`the quota L-0EA8095F` does not exist"),
         (Some(number), "its value is no number"),

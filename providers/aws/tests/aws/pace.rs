@@ -14,7 +14,7 @@ use crate::localstack::run;
 const CALL: Call = Call::AuthorizeSecurityGroupIngress;
 
 fn failure(call: Call, meaning: Meaning) -> Failure {
-    Failure { call, meaning, text: String::new(), retry_after: None }
+    Failure { call, meaning, code: String::new(), text: String::new(), retry_after: None }
 }
 
 /// A cloud with a token bucket, written without the library that the pace uses.
