@@ -62,8 +62,11 @@ impl Cloud {
 
     /// The id of a group of ours, read past the provider.
     pub(crate) async fn id(&self, number: GroupNumber) -> String {
-        let filter = Filter::builder().name("tag:moat.dev/number").values(number.0.to_string());
-        let groups = self.client.describe_security_groups().filters(filter.build());
+        let of =
+            |key, value: String| Filter::builder().name(format!("tag:{key}")).values(value).build();
+        let groups = self.client.describe_security_groups();
+        let groups = groups.filters(of(tags::CLUSTER, self.aws.config().cluster.clone()));
+        let groups = groups.filters(of(tags::NUMBER, number.0.to_string()));
         let groups = groups.send().await.unwrap();
         groups.security_groups()[0].group_id().unwrap().to_owned()
     }

@@ -14,6 +14,7 @@ mod convergence;
 mod edits;
 mod errors;
 mod faults;
+mod foreign;
 mod icmp;
 mod limits;
 mod localstack;

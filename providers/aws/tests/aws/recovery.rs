@@ -28,15 +28,15 @@ use crate::reader;
 // ------------------------------------------------------------------------------------------------- World
 
 /// Four pods, each with an interface that wears one group of others.
-struct World {
-    cloud: Cloud,
-    base: ForeignGroupId,
-    interfaces: Vec<InterfaceId>,
+pub(crate) struct World {
+    pub(crate) cloud: Cloud,
+    pub(crate) base: ForeignGroupId,
+    pub(crate) interfaces: Vec<InterfaceId>,
     inventory: Inventory,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut cloud = Cloud::make(1_000).await;
         let open = ["ingress 10.0.0.0/8 all", "egress 0.0.0.0/0 all", "egress ::/0 all"];
         let open: BTreeSet<Rule> = open.map(|text| text.parse().unwrap()).into();
@@ -75,9 +75,14 @@ impl World {
     }
 
     /// A cycle of references, ICMP by type and code, both families; one interface is left alone.
-    fn before(&self) -> Desired {
+    pub(crate) fn before(&self) -> Desired {
         let groups: [&[&str]; 3] = [
-            &["ingress moat.2 tcp/80", "ingress 10.0.0.0/8 icmp/8/0", "egress moat.2 tcp/81"],
+            &[
+                "ingress moat.2 tcp/80",
+                "ingress 10.0.0.0/8 icmp/8/0",
+                "ingress 10.0.0.0/8 tcp/443",
+                "egress moat.2 tcp/81",
+            ],
             &["ingress moat.1 tcp/81", "egress moat.1 tcp/80", "ingress ::/0 icmpv6/128/0"],
             &["ingress 0.0.0.0/0 tcp/443", "egress 0.0.0.0/0 udp/53"],
         ];
@@ -85,9 +90,14 @@ impl World {
     }
 
     /// One group less, one more, one edited both ways; one interface moves to another's group.
-    fn after(&self) -> Desired {
+    pub(crate) fn after(&self) -> Desired {
         let groups: [&[&str]; 3] = [
-            &["ingress moat.2 tcp/80", "ingress 10.0.0.0/8 icmp/3/4", "egress 0.0.0.0/0 tcp/443"],
+            &[
+                "ingress moat.2 tcp/80",
+                "ingress 10.0.0.0/8 icmp/3/4",
+                "ingress 10.0.0.0/8 tcp/443",
+                "egress 0.0.0.0/0 tcp/443",
+            ],
             &["ingress 10.0.0.0/8 tcp/22", "egress moat.1 tcp/80", "ingress ::/0 icmpv6/2/0"],
             &["ingress 0.0.0.0/0 tcp/443", "egress moat.1 all"],
         ];
@@ -107,12 +117,16 @@ impl World {
         calls.map(|call| call["op"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn read(&self) -> State {
+    pub(crate) fn read(&self) -> State {
         reader::state(&reader::read(&self.cloud.account, &self.cloud.aws.config().vpc))
     }
 
     /// One pass of `moat apply`; whether there was nothing to do. `look` sees the state after each step.
-    async fn pass(&mut self, desired: &Desired, look: Option<&Look<'_>>) -> Option<bool> {
+    pub(crate) async fn pass(
+        &mut self,
+        desired: &Desired,
+        look: Option<&Look<'_>>,
+    ) -> Option<bool> {
         let (scope, quotas) = (self.scope(), Quotas::default());
         let observed = observe(&mut self.cloud.aws, &scope).await.ok()?;
         let plan = plan(desired, &observed, &self.inventory, &quotas);
@@ -209,7 +223,7 @@ fn packets() -> Vec<Flow> {
 }
 
 /// Looks at the state after each step.
-type Look<'a> = dyn Fn(&Step) + Sync + 'a;
+pub(crate) type Look<'a> = dyn Fn(&Step) + Sync + 'a;
 
 /// The provider, with a look after each step.
 struct Watched<'a> {
@@ -329,7 +343,7 @@ const MOAT: &str = "aws-sdk-rust";
 
 /// A state without names: a group is what it lets through, and who wears it by the interface's place, and the groups that it
 /// refers to in the same way. Two rounds tell the groups of these tests apart.
-fn shape(state: &State, interfaces: &[InterfaceId]) -> Vec<String> {
+pub(crate) fn shape(state: &State, interfaces: &[InterfaceId]) -> Vec<String> {
     let wearers = |key: &GroupKey| -> Vec<usize> {
         let places = interfaces.iter().enumerate();
         places

@@ -84,6 +84,11 @@ impl World {
         placed
     }
 
+    /// What stands for an interface of a generated cluster.
+    pub(crate) fn id(&self, name: &InterfaceId) -> &InterfaceId {
+        &self.interfaces[name]
+    }
+
     fn translated(&self, rule: &Rule) -> Rule {
         let peer = match &rule.peer {
             Peer::Group(GroupKey::Foreign(name)) => {
