@@ -28,7 +28,9 @@ pub struct Login {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConnectError {
     /// Nothing says where the VPC is.
-    #[error("no AWS region: set `AWS_REGION`, or `region` in the profile that `AWS_PROFILE` names")]
+    #[error(
+        "no AWS region: set `aws.region` in the configuration, `AWS_REGION`, or `region` in the profile that `AWS_PROFILE` names"
+    )]
     Region,
     /// Nothing says who calls.
     #[error(

@@ -149,9 +149,14 @@ impl Aws {
         read.sort_by_key(|(reading, _)| !matches!(reading, Reading::Rule(_)));
         for (reading, row) in read {
             let rule_id = RuleId(row.security_group_rule_id().unwrap_or_default().into());
-            if let Reading::Unreadable { text, .. } = &reading {
-                observed.unreadable.insert((number, rule_id.clone()), text.clone());
-            }
+            let text = match &reading {
+                Reading::Rule(_) => None,
+                Reading::List { list, direction, shape } => {
+                    Some(format!("{direction} {list} {shape}"))
+                }
+                Reading::Unreadable { text, .. } => Some(text.clone()),
+            };
+            observed.unreadable.extend(text.map(|text| ((number, rule_id.clone()), text)));
             let is_marked = tags::value(row.tags(), tags::CLUSTER) == Some(&self.config.cluster);
             for rule in answers.expand(reading) {
                 if is_marked {

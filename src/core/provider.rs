@@ -109,8 +109,9 @@ pub struct Observed {
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
     /// Those rules of `state` in groups of ours that do not bear our tag: someone else added them, or took the tag off.
     pub unmarked: BTreeSet<(GroupNumber, Rule)>,
-    /// Rules in groups of ours that a [`Rule`] cannot say, as the cloud spells them. `state` shows each by rules that let
-    /// through no less, with its id in `rule_ids`, so that it is seen and can be revoked.
+    /// Rules in groups of ours that a [`Rule`] cannot say, such as one that names a list of addresses, as the cloud spells
+    /// them. `state` shows each by rules that let through no less, with its id in `rule_ids`, so that it is seen and can be
+    /// revoked.
     pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,
     /// Each interface of the scope that exists, each that bears an address of it, and each other one that wears a group of ours. Its prior groups are the groups
     /// of others that it wears and, while it wears a group of ours, those on its record that still exist: a record that a

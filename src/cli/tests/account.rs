@@ -309,6 +309,7 @@ fn uninstalling_gives_back_what_was_found_even_when_the_manifests_are_gone() {
     let fixture = Fixture::new();
     let found = held(&fixture);
     fixture.run(&["apply", "FOLDER", "--yes"], "");
+    fixture.add_rule("tcp/22", "elbv2.k8s.aws/targetGroupBinding=shared");
     assert_ne!(held(&fixture), found);
     let (exit, text) = fixture.run(&["uninstall", "--yes"], "");
     assert_eq!(exit, Exit::Clean, "{text}");

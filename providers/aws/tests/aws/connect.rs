@@ -55,7 +55,10 @@ fn an_environment_connects_or_says_what_is_missing() {
     };
     starts(&[at(vpc), region, key, secret, url], "well");
     starts(&[at(vpc), region, key, secret, ("AWS_ENDPOINT_URL_EC2", endpoint())], "well");
-    starts(&[at(vpc), key, secret, url], "no AWS region: set `AWS_REGION`");
+    starts(
+        &[at(vpc), key, secret, url],
+        "no AWS region: set `aws.region` in the configuration, `AWS_REGION`",
+    );
     starts(&[at(vpc), region, url], "no AWS credentials: give the pod's service account a role");
     let role = (CHILD.1, "arn:aws:iam::000000000000:role/moat");
     starts(&[at(vpc), region, key, secret, url, role], "cannot assume the role `arn:aws:iam");

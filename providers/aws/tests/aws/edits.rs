@@ -41,7 +41,7 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
         };
         let block = |text: &str| IpRange::builder().cidr_ip(text).build();
         let pair = UserIdGroupPair::builder().group_id(&*theirs.0).build();
-        let listed = PrefixListId::builder().prefix_list_id(list).build();
+        let listed = PrefixListId::builder().prefix_list_id(&list).build();
         let added = [
             permission("1", 3, -1).ip_ranges(block("10.1.2.3/16")),
             permission("17", 53, 53).user_id_group_pairs(pair),
@@ -70,6 +70,10 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
         seen.sort();
         let protocol = |text: &String| text.replace(" proto/47", " 47");
         assert_eq!(seen.iter().map(protocol).collect::<Vec<_>>(), wanted);
+
+        // What no rule can say is told as it is spelled.
+        let spelled: Vec<String> = observed.unreadable.into_values().collect();
+        assert_eq!(spelled, [format!("ingress {list} tcp/443")]);
 
         let revoke = Step::Revoke { group: group(0), direction: Direction::Ingress, rules: new };
         execute(&mut cloud.aws, &revoke).await.unwrap();
