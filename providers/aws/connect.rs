@@ -1,5 +1,6 @@
 //! A client with the credentials and the region of the environment.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -7,11 +8,15 @@ use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::config::{Builder, ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_ec2::error::DisplayErrorContext;
+use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_ec2::config::{
+    Builder, ConfigBag, Intercept, ProvideCredentials, RuntimeComponents, SharedCredentialsProvider,
+};
+use aws_sdk_ec2::error::BoxError;
 use moat_core::provider::{Provider, ProviderError};
 use thiserror::Error;
 
+use crate::errors::{chain, is_unreached};
 use crate::time::Time;
 use crate::{Aws, Config};
 
@@ -67,6 +72,19 @@ pub enum ConnectError {
         /// The region.
         region: String,
     },
+    /// Nothing answers.
+    #[error(
+        "{service} does not answer in the region `{region}`: check the region, `AWS_ENDPOINT_URL`, and the way there from this \
+         machine: {reason}"
+    )]
+    Unreached {
+        /// Who was asked, and where.
+        service: String,
+        /// The region.
+        region: String,
+        /// What happened on the way.
+        reason: String,
+    },
     /// EC2 cannot be asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -120,24 +138,28 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
         reason: "no source of credentials".to_owned(),
     })?;
     let signed = credentials.provide_credentials().await;
-    signed.map_err(|error| ConnectError::Credentials {
-        reason: DisplayErrorContext(&error).to_string(),
-    })?;
+    signed.map_err(|error| ConnectError::Credentials { reason: chain(&error) })?;
+    let endpoint = Endpoint::default();
     let mut builder = aws_sdk_ec2::config::Builder::from(&found);
     let mut quotas = aws_sdk_servicequotas::config::Builder::from(&found);
     if let Some(role) = &login.role {
         let assumed = AssumeRoleProvider::builder(role).session_name("moat").configure(&found);
         let assumed = assumed.build().await;
-        assumed.provide_credentials().await.map_err(|error| ConnectError::Role {
-            role: role.clone(),
-            reason: DisplayErrorContext(&error).to_string(),
+        assumed.provide_credentials().await.map_err(|error| {
+            let reason = chain(&error);
+            if is_unreached(&error) {
+                let service = format!("STS, which gives the role `{role}`,");
+                ConnectError::Unreached { service, region: region.clone(), reason }
+            } else {
+                ConnectError::Role { role: role.clone(), reason }
+            }
         })?;
         let assumed = SharedCredentialsProvider::new(assumed);
         builder = builder.credentials_provider(assumed.clone());
         quotas = quotas.credentials_provider(assumed);
     }
     let quotas = aws_sdk_servicequotas::Client::from_conf(quotas.build());
-    let client = Client::from_conf(builder.build());
+    let client = Client::from_conf(builder.interceptor(endpoint.clone()).build());
     let mut aws = Aws::new(&client, config, Time::real()).asking(&quotas);
     match aws.capabilities().await {
         Ok(_) => Ok(aws),
@@ -145,6 +167,30 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
         Err(ProviderError::Credentials { message }) => {
             Err(ConnectError::Refused { reason: message })
         }
+        Err(ProviderError::Transient { message: reason, .. }) => {
+            let at = endpoint.0.get().map_or("its endpoint", String::as_str);
+            Err(ConnectError::Unreached { service: format!("EC2 at `{at}`"), region, reason })
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Learns where a client sends its calls: an SDK's error does not tell.
+#[derive(Clone, Debug, Default)]
+struct Endpoint(Arc<OnceLock<String>>);
+
+impl Intercept for Endpoint {
+    fn name(&self) -> &'static str {
+        "Endpoint"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.get_or_init(|| context.request().uri().trim_end_matches('/').to_owned());
+        Ok(())
     }
 }

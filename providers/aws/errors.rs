@@ -1,9 +1,12 @@
 //! What EC2's error codes mean. Codes only: messages are for people.
 
+use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use hyper_util::client::legacy;
 use moat_core::provider::{ProviderError, QuotaKind};
 use moat_core::settings::Quotas;
 
@@ -16,6 +19,8 @@ pub enum Meaning {
     Throttled,
     /// It had its effect or not.
     Unknown,
+    /// It had no effect: there was no connection to send it through.
+    Unreached,
     /// It names something that is not there, or not there yet.
     NotFound,
     /// It makes something that is there.
@@ -151,14 +156,17 @@ impl Failure {
                 Self { code: told, retry_after, ..failure(meaning, text) }
             }
             // Nothing was sent: what can be missing is the region or the credentials.
-            SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, context(error)),
+            SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, chain(error)),
             SdkError::DispatchFailure(broken) if broken.is_other() => {
-                failure(Meaning::Credentials, context(error))
+                failure(Meaning::Credentials, chain(error))
+            }
+            SdkError::DispatchFailure(_) if is_unreached(error) => {
+                failure(Meaning::Unreached, chain(error))
             }
             SdkError::TimeoutError(_)
             | SdkError::DispatchFailure(_)
             | SdkError::ResponseError(_)
-            | _ => failure(Meaning::Unknown, context(error)),
+            | _ => failure(Meaning::Unknown, chain(error)),
         }
     }
 
@@ -171,7 +179,9 @@ impl Failure {
             Meaning::Throttled => {
                 ProviderError::Throttled { action, retry_after: self.retry_after }
             }
-            Meaning::Unknown => ProviderError::Transient { action },
+            Meaning::Unknown | Meaning::Unreached => {
+                ProviderError::Transient { action, message: self.text }
+            }
             Meaning::NotFound => ProviderError::NotFound { subject },
             Meaning::Duplicate => ProviderError::Duplicate { subject },
             Meaning::Quota(quota) => {
@@ -187,6 +197,24 @@ impl Failure {
     }
 }
 
-fn context<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
-    DisplayErrorContext(error).to_string()
+fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// Whether no connection came about: the name does not resolve, or nothing listens there in time.
+pub(crate) fn is_unreached(error: &(dyn Error + 'static)) -> bool {
+    sources(error).filter_map(|error| error.downcast_ref()).any(legacy::Error::is_connect)
+}
+
+/// What an error says, and what is behind it; each once, since some repeat their source.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in sources(error).map(ToString::to_string) {
+        if !texts.last().is_some_and(|last| last.ends_with(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
 }

@@ -54,6 +54,7 @@ impl Aws {
         let answer = answer.map_err(|failure| match failure.meaning {
             Meaning::Throttled
             | Meaning::Unknown
+            | Meaning::Unreached
             | Meaning::NotFound
             | Meaning::Unauthorized
             | Meaning::Credentials => {

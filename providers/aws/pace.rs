@@ -7,6 +7,8 @@
 //!   that were on their way with it say nothing new. One that is throttled although the bucket was empty lately shows that others use the account, or that its limits are lower:
 //!   the bucket fills more slowly from then on, and recovers with each call that goes well.
 //! * A read whose answer is lost is made again likewise. A change whose answer is lost is not: only a look can tell.
+//! * A call that found no connection had no effect, and is made again if the cloud has ever answered: else the region or the
+//!   endpoint is wrong, and a person learns of it at once.
 //! * Repetitions have a budget, which calls that go well pay into: a tenth more calls than without, and some to begin with.
 
 use std::collections::BTreeMap;
@@ -39,6 +41,8 @@ struct State {
     buckets: BTreeMap<Call, Bucket>,
     /// Tenths of repetitions that may still be made.
     budget: u32,
+    /// Whether the cloud has ever answered.
+    answered: bool,
 }
 
 /// Tenths of repetitions: those to begin with, which are also the most that can be saved up.
@@ -56,7 +60,7 @@ impl Pace {
     /// With the account's rates, where they differ from [`Call::rate`].
     #[must_use]
     pub const fn new(time: Time, rates: BTreeMap<Call, Rate>) -> Self {
-        let state = State { buckets: BTreeMap::new(), budget: BUDGET };
+        let state = State { buckets: BTreeMap::new(), budget: BUDGET, answered: false };
         Self { time, rates, state: Mutex::new(state), ways: Semaphore::const_new(ON_THE_WAY) }
     }
 
@@ -86,7 +90,9 @@ impl Pace {
                     true
                 }
                 (Meaning::Unknown, Effect::Reads) => true,
+                (Meaning::Unreached, Effect::Reads | Effect::Changes) => self.has_answered(),
                 (Meaning::Unknown, Effect::Changes | Effect::Inquires)
+                | (Meaning::Unreached, Effect::Inquires)
                 | (
                     Meaning::NotFound
                     | Meaning::Duplicate
@@ -129,6 +135,11 @@ impl Pace {
         self.with(call, Bucket::recover);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.budget = state.budget.saturating_add(1).min(BUDGET);
+        state.answered = true;
+    }
+
+    fn has_answered(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).answered
     }
 
     /// Pays for a repetition.

@@ -165,7 +165,10 @@ impl Sim {
         call: Call,
         effect: impl FnOnce(&mut Self) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
-        let lost = || Err(ProviderError::Transient { action: call.as_str().to_owned() });
+        let lost = || {
+            let (action, message) = (call.as_str().to_owned(), "it is lost".to_owned());
+            Err(ProviderError::Transient { action, message })
+        };
         if self.dead {
             return lost();
         }

@@ -303,10 +303,12 @@ pub enum ProviderError {
         message: String,
     },
     /// Observe again: the call may have been taken or not.
-    #[error("`{action}` got no answer")]
+    #[error("`{action}` got no answer: {message}")]
     Transient {
         /// The cloud's name of the call.
         action: String,
+        /// What happened on the way.
+        message: String,
     },
 }
 

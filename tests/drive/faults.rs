@@ -27,7 +27,7 @@ fn whatever_befalls(
 
 fn refusals() -> [(usize, Fault); 3] {
     let errors = [
-        ProviderError::Transient { action: "any".to_owned() },
+        ProviderError::Transient { action: "any".to_owned(), message: "lost".to_owned() },
         ProviderError::NotYetVisible { subject: "a group".to_owned() },
         ProviderError::Throttled { action: "any".to_owned(), retry_after: Some(LAG) },
     ];

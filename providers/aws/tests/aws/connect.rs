@@ -60,6 +60,12 @@ fn an_environment_connects_or_says_what_is_missing() {
         "no AWS region: set `aws.region` in the configuration, `AWS_REGION`",
     );
     starts(&[at(vpc), region, url], "no AWS credentials: give the pod's service account a role");
+    for nowhere in ["http://127.0.0.1:1", "https://ec2.nowhere-1.invalid"] {
+        let start = format!(
+            "EC2 at `{nowhere}` does not answer in the region `eu-central-1`: check the region, `AWS_ENDPOINT_URL`"
+        );
+        starts(&[at(vpc), region, key, secret, ("AWS_ENDPOINT_URL", nowhere)], &start);
+    }
     let role = (CHILD.1, "arn:aws:iam::000000000000:role/moat");
     starts(&[at(vpc), region, key, secret, url, role], "cannot assume the role `arn:aws:iam");
     starts(

@@ -66,7 +66,9 @@ fn every_error_names_what_it_is_about() {
         let error = failure.about("moat.3", &quotas);
         let (named, remedy) = match meaning {
             Meaning::Throttled => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Wait),
-            Meaning::Unknown => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe),
+            Meaning::Unknown | Meaning::Unreached => {
+                ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe)
+            }
             Meaning::NotFound | Meaning::Duplicate => ("moat.3", Remedy::Observe),
             Meaning::Quota(_) | Meaning::InUse => ("moat.3", Remedy::Report),
             Meaning::Unauthorized => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Report),

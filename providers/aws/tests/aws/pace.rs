@@ -300,3 +300,25 @@ fn each_call_has_a_bucket_of_its_own_and_the_configuration_may_widen_it() {
     });
     assert_eq!(time.elapsed(), Duration::ZERO);
 }
+
+#[test]
+fn an_endpoint_that_never_answered_is_told_at_once_and_one_that_did_is_tried_again() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::new());
+    run(async {
+        for call in [Call::DescribeVpcs, CALL] {
+            let answer: Result<(), _> =
+                pace.send(call, || async { Err(failure(call, Meaning::Unreached)) }).await;
+            assert_eq!(answer, Err(failure(call, Meaning::Unreached)));
+            assert_eq!(time.elapsed(), Duration::ZERO);
+        }
+        pace.send(CALL, || async { Ok(()) }).await.unwrap();
+        let tries = Cell::new(0);
+        let answer = pace.send(CALL, || async {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err(failure(CALL, Meaning::Unreached)) } else { Ok(()) }
+        });
+        assert_eq!(answer.await, Ok(()));
+        assert_eq!(tries.get(), 3);
+    });
+}
