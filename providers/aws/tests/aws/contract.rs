@@ -3,11 +3,9 @@
 //! What LocalStack cannot hold: an interface that another service requested, so that one that is fixed is shared here; both are
 //! for Moat to leave alone.
 //!
-//! What LocalStack cannot hold without our fixes (`localstack/up --unpatched`), five checks of 25: it deletes groups in use, leaves
-//! half of a refused authorize behind, has no limit of groups for an interface, and counts the rules of both families together
-//! (`a_group_in_use…`, `authorize_adds_all…`, `one_group_too_many…`, `one_rule_too_many…` and `every_rule_comes_back…`). Nor the
-//! ICMP bar: it reads 4,000 rules back for longer than a call may take. Nor Service Quotas: limits are assumed there, as they
-//! are where a role may not ask.
+//! What LocalStack cannot hold without our fixes is named by `.ci/published`, which runs the rest. Nor does the ICMP bar hold
+//! there: it reads 4,000 rules back for longer than a call may take. Nor Service Quotas: limits are assumed there, as they are
+//! where a role may not ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
