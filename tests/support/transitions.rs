@@ -45,12 +45,12 @@ pub fn check(seed: u64, quotas: QuotaChoice, edits: usize) -> Result<Tally, Stri
     let mut before = cluster(seed, quotas);
     let mut now = untouched(&before.inventory);
     let mut tally = Tally::default();
-    now = transition(&before, &before, now, &mut random, &mut tally, 3)
+    now = transition(&before, &before, now, &mut random, &mut tally)
         .map_err(|why| format!("seed {seed}, from nothing: {why}\n{before}"))?;
     for round in 1..=edits {
         let after = edit(&mut random, &before);
         now = with_interfaces(now, &after.inventory);
-        now = transition(&before, &after, now, &mut random, &mut tally, 3).map_err(|why| {
+        now = transition(&before, &after, now, &mut random, &mut tally).map_err(|why| {
             format!("seed {seed}, edit {round}: {why}\nbefore:\n{before}\nafter:\n{after}")
         })?;
         before = after;
@@ -67,10 +67,10 @@ pub fn between(before: &Cluster, after: &Cluster) -> Result<Tally, String> {
     let mut random = Random::new(0);
     let mut first = Tally::default();
     let now = untouched(&before.inventory);
-    let now = transition(before, before, now, &mut random, &mut first, 3)?;
+    let now = transition(before, before, now, &mut random, &mut first)?;
     let mut tally = Tally::default();
     let now = with_interfaces(now, &after.inventory);
-    transition(before, after, now, &mut random, &mut tally, 3)?;
+    transition(before, after, now, &mut random, &mut tally)?;
     Ok(tally)
 }
 
@@ -81,7 +81,6 @@ fn transition(
     now: State,
     random: &mut Random,
     tally: &mut Tally,
-    patience: usize,
 ) -> Result<State, String> {
     let Cluster { policies, inventory, settings } = after;
     let desired = compile(policies, inventory, settings);
@@ -98,10 +97,6 @@ fn transition(
     }
     let again = plan(&desired, &observed(&end, inventory), inventory, &settings.quotas);
     if !again.stages.is_empty() {
-        // What is held can find a way once the rest is done.
-        if way.held != Held::default() && patience > 0 {
-            return transition(after, after, end, random, tally, patience - 1);
-        }
         let steps: Vec<String> = again.steps().map(ToString::to_string).collect();
         return Err(format!("planning again is not empty: {}", steps.join("; ")));
     }

@@ -25,12 +25,12 @@ pub(super) fn bind(desired: &State, observed: &State, banned: &BTreeSet<GroupNum
     let named = [Named::new(desired), Named::new(observed)];
     let mut binding = Binding::new();
     for _ in 0..=ROUNDS {
-        let next = by_wearers(desired, observed, banned, &named, &binding);
+        let mut next = by_wearers(desired, observed, banned, &named, &binding);
+        by_references(desired, observed, banned, &mut next);
         if std::mem::replace(&mut binding, next) == binding {
             break;
         }
     }
-    by_references(desired, observed, banned, &mut binding);
     let taken: BTreeSet<GroupNumber> = binding.values().copied().collect();
     let (worn, named) = in_use(observed);
     let mut free = (0..)
@@ -210,12 +210,12 @@ fn by_references(
                 .filter(|other| (other.direction, other.shape) == (rule.direction, rule.shape))
                 .filter_map(names)
                 .filter(|other| free(other, &bound));
-            let likeness = |other: &GroupNumber| {
+            let different = |other: &GroupNumber| {
                 let (wanted, there) = (rules(desired, named), rules(observed, *other));
                 let shared = alike(wanted, there, binding, &bound);
-                (shared, Reverse(*other))
+                (wanted.len() + there.len() - 2 * shared, *other)
             };
-            if let Some(there) = named_there.max_by_key(likeness) {
+            if let Some(there) = named_there.min_by_key(different) {
                 binding.insert(named, there);
                 bound.insert(there);
                 queue.push_back((named, there));

@@ -156,12 +156,14 @@ impl Care {
     /// there is something to forget since the last time.
     pub(super) fn relax(&mut self) -> bool {
         let held = self.held_groups.len() + self.held_interfaces.len();
-        let careful = !(self.groups.is_empty() && self.interfaces.is_empty());
+        let careful =
+            !(self.groups.is_empty() && self.interfaces.is_empty() && self.spare.is_empty());
         if self.exhausted || !careful || std::mem::replace(&mut self.relaxed, held) == held {
             return false;
         }
         self.groups.clear();
         self.interfaces.clear();
+        self.spare.clear();
         true
     }
 
@@ -211,7 +213,7 @@ impl Care {
             found.retain(|entity, _| preferred(entity));
         }
         for entity in found.into_keys() {
-            self.step(entity);
+            self.step(entity, least);
         }
     }
 
@@ -232,17 +234,12 @@ impl Care {
                 advanced = true;
                 continue;
             }
-            match self.next(&entity) {
-                Some(Next::Hold) => {
+            if let Some(next) = self.next(&entity) {
+                if next == Next::Hold {
                     self.breaches.insert(stuck.breach.clone());
-                    self.step(entity);
-                    advanced = true;
                 }
-                Some(Next::Cautious | Next::Late | Next::Again | Next::Fresh) => {
-                    self.step(entity);
-                    advanced = true;
-                }
-                None => {}
+                self.step(entity, next);
+                advanced = true;
             }
         }
         if let Some(group) = stuck.created {
@@ -307,30 +304,30 @@ impl Care {
         }
     }
 
-    fn step(&mut self, entity: Entity) {
-        match (self.next(&entity), entity) {
-            (Some(Next::Hold), Entity::Group(group, direction)) => {
+    fn step(&mut self, entity: Entity, next: Next) {
+        match (next, entity) {
+            (Next::Hold, Entity::Group(group, direction)) => {
                 self.held_groups.insert((group, direction));
             }
-            (Some(Next::Fresh), Entity::Group(group, _)) => {
+            // Both directions may ask for it at once.
+            (Next::Fresh, Entity::Group(group, _)) => {
                 self.spare.insert(group);
             }
-            (Some(_), Entity::Group(group, direction)) => {
+            (Next::Cautious | Next::Late | Next::Again, Entity::Group(group, direction)) => {
                 self.groups.insert((group, direction), Manner::Through);
             }
-            (Some(Next::Hold), Entity::Interface(interface)) => {
+            (Next::Hold, Entity::Interface(interface)) => {
                 self.held_interfaces.insert(interface);
             }
-            (Some(_), Entity::Interface(interface)) => {
-                let manners = match self.interface(&interface) {
-                    Manners::OneCall => Manners::TwoCalls,
-                    Manners::TwoCalls => Manners::Late,
-                    Manners::Late => Manners::Again,
-                    Manners::Again | Manners::Middle => Manners::Middle,
+            (next, Entity::Interface(interface)) => {
+                let manners = match next {
+                    Next::Cautious => Manners::TwoCalls,
+                    Next::Late => Manners::Late,
+                    Next::Again => Manners::Again,
+                    Next::Fresh | Next::Hold => Manners::Middle,
                 };
                 self.interfaces.insert(interface, manners);
             }
-            (None, _) => {}
         }
     }
 

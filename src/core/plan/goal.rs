@@ -13,6 +13,9 @@ use crate::provider::Observed;
 /// Whom a rule serves that no policy asks for.
 const SETTINGS: &str = "settings";
 
+/// What a rule serves that is there only while others change.
+pub(super) const PASSAGE: &str = "in passage";
+
 /// The state that is wanted, in the cloud's numbers.
 #[derive(Debug)]
 pub(super) struct Goal<'a> {
@@ -83,7 +86,7 @@ impl<'a> Goal<'a> {
     /// The description of a rule: whom it serves, or that it is there only while others change.
     pub(super) fn description(&self, group: GroupNumber, rule: &Rule) -> String {
         if !rules(&self.state, group).contains(rule) {
-            return "in passage".to_owned();
+            return PASSAGE.to_owned();
         }
         let known = self
             .asked

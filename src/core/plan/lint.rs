@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Plan;
+use super::goal::PASSAGE;
 use super::path::covered;
 use super::state::{apply, names, our_number, rules, worn};
 use crate::budget::{self, Breach};
@@ -21,7 +22,8 @@ pub enum Fault {
     DuplicateRule(GroupNumber, Rule),
     /// A rule is revoked that is not there.
     AbsentRule(GroupNumber, Rule),
-    /// A rule of a group that stays lets through more than the group does at the start and at the end.
+    /// A rule in passage of a group that stays lets through more than those rules of the group do that it starts with or that
+    /// are wanted of it.
     WiderRule(GroupNumber, Rule),
     /// A group is made that nobody wears and no rule names.
     IdleGroup(GroupNumber),
@@ -78,13 +80,12 @@ fn of_step(plan: &Plan, from: &State, state: &State, step: &Step) -> Vec<Fault> 
         }
         Step::Authorize { group, rules: added, .. } => {
             let lasting = plan.target.groups.contains_key(&GroupKey::Ours(*group));
-            let band = rules(from, *group) | rules(&plan.target, *group);
             let mut faults = Vec::new();
-            for rule in added.keys() {
+            for (rule, description) in added {
                 if rules(state, *group).contains(rule) {
                     faults.push(Fault::DuplicateRule(*group, rule.clone()));
                 }
-                if lasting && !covered(rule, &band) {
+                if lasting && description == PASSAGE && !covered(rule, &band(plan, from, *group)) {
                     faults.push(Fault::WiderRule(*group, rule.clone()));
                 }
             }
@@ -104,6 +105,22 @@ fn of_step(plan: &Plan, from: &State, state: &State, step: &Step) -> Vec<Fault> 
             worn.into_iter().chain(named.then_some(Fault::NamedGroup(*group))).collect()
         }
     }
+}
+
+/// The rules that a group starts with, and those that are wanted of it.
+fn band(plan: &Plan, from: &State, group: GroupNumber) -> BTreeSet<Rule> {
+    let wanted = plan.steps().flat_map(|step| match step {
+        Step::Authorize { group: of, rules, .. } if *of == group => {
+            let wanted = rules.iter().filter(|(_, description)| *description != PASSAGE);
+            wanted.map(|(rule, _)| rule.clone()).collect()
+        }
+        Step::CreateGroup(_)
+        | Step::Authorize { .. }
+        | Step::Revoke { .. }
+        | Step::SetGroups { .. }
+        | Step::DeleteGroup(_) => Vec::new(),
+    });
+    wanted.chain(rules(from, group).iter().cloned()).collect()
 }
 
 impl fmt::Display for Fault {

@@ -88,9 +88,21 @@ pub enum Purpose {
 
 /// Plans the way from what is observed to what is desired.
 ///
+/// A plan that was killed anywhere is followed by one that comes to the same end. A process that is killed again and again, each
+/// time a few calls into its plan, can go round: the care that a passage takes depends on what is there, and nothing falls with each
+/// call. It happens in 3 of 10,000 small random worlds, always inside the band, and ends with the first plan that is carried out.
+///
 /// Only exclusive interfaces change, and groups of ours. An exclusive interface that `desired` does not name but that wears a
 /// group of ours gets back what it wore before. What cannot be reached within the band and the quotas stays as it is and
-/// is named in [`Plan::held`]; the rest proceeds.
+/// is named in [`Plan::held`]; the rest proceeds. Planning again from the target finds nothing to do.
+///
+/// What is held may find a way once the rest is done. So while something is held, another leg follows. That ends, since a leg
+/// depends on the picture at its start alone, and the pictures that legs lead to are finitely many: either a leg has
+/// nothing to do, or a picture comes back, and the plan stops where it was first seen.
+///
+/// The whole keeps to the band because each leg does. Each is proved between the picture at its start and what is desired,
+/// which is the same flows for all of them, whatever numbers groups bear. So a flow that is as desired stays as it is from then on,
+/// and the others change only to what is desired, or back to what they were.
 #[must_use]
 pub fn plan(
     desired: &Desired,
@@ -98,6 +110,29 @@ pub fn plan(
     inventory: &Inventory,
     quotas: &Quotas,
 ) -> Plan {
+    let mut next = leg(desired, observed, inventory, quotas);
+    if next.held == Held::default() || next.stages.is_empty() {
+        return next;
+    }
+    let mut there = observed.clone();
+    let (mut stages, mut starts) = (Vec::new(), Vec::new());
+    loop {
+        starts.push((there.clone(), stages.len()));
+        next.steps().for_each(|step| state::follow(&mut there, step));
+        stages.append(&mut next.stages);
+        let seen = starts.iter().find(|(start, _)| *start == there);
+        if let Some((_, until)) = seen {
+            stages.truncate(*until);
+        }
+        if seen.is_some() || next.held == Held::default() {
+            return Plan { stages, ..next };
+        }
+        next = leg(desired, &there, inventory, quotas);
+    }
+}
+
+/// One way from what is observed towards what is desired, as far as it comes at once.
+fn leg(desired: &Desired, observed: &Observed, inventory: &Inventory, quotas: &Quotas) -> Plan {
     let wanted = goal::wanted(desired, observed);
     let now = &observed.state;
     let mut care = care::Care::holding(&desired.over_quota, now);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::InterfaceId;
 use crate::net::{Prefix, Shape};
-use crate::provider::Step;
+use crate::provider::{Observed, Step};
 
 static NO_GROUPS: BTreeSet<GroupKey> = BTreeSet::new();
 static NO_RULES: BTreeSet<Rule> = BTreeSet::new();
@@ -31,6 +31,29 @@ pub(super) fn apply(state: &mut State, step: &Step) {
         Step::DeleteGroup(group) => {
             state.groups.remove(&GroupKey::Ours(*group));
         }
+    }
+}
+
+/// Takes a step in a picture, as far as plans look at one: the ids of rules are the cloud's.
+pub(super) fn follow(observed: &mut Observed, step: &Step) {
+    apply(&mut observed.state, step);
+    match step {
+        Step::SetGroups { interface, groups, record } => {
+            if let Some(seen) = observed.interfaces.get_mut(interface) {
+                let kept = groups.iter().filter_map(|key| match key {
+                    GroupKey::Foreign(id) => Some(id.clone()),
+                    GroupKey::Ours(_) => None,
+                });
+                seen.prior = record.iter().cloned().chain(kept).collect();
+            }
+            if record.is_empty() {
+                observed.records.remove(interface);
+            } else {
+                observed.records.insert(interface.clone(), record.clone());
+            }
+        }
+        Step::DeleteGroup(group) => observed.foreign_rules.retain(|(of, _)| of != group),
+        Step::CreateGroup(_) | Step::Authorize { .. } | Step::Revoke { .. } => {}
     }
 }
 

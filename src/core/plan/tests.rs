@@ -126,11 +126,9 @@ proptest! {
             assert_eq!(end, band.new, "{context}");
         }
         let mut then = world.observed.clone();
-        then.state = state;
+        plan.steps().for_each(|step| state::follow(&mut then, step));
         let again = super::plan(&world.desired, &then, &world.inventory, &quotas);
-        if plan.held == Held::default() {
-            assert_eq!(again.stages, [], "{context}\nagain\n{}", again.text(&then.state));
-        }
+        assert_eq!(again.stages, [], "{context}\nagain\n{}", again.text(&then.state));
     }
 
     /// Killed once anywhere, and then let be.
@@ -171,7 +169,9 @@ proptest! {
 #[test]
 fn planning_again_and_again_ends() {
     // The last ones are interrupted half-way through passages by middle groups, or swap what groups hold.
-    for seed in (0..config().cases.into()).chain([79, 213, 556, 558, 578, 833, 2443, 4026, 5159]) {
+    for seed in
+        (0..config().cases.into()).chain([79, 213, 556, 558, 578, 833, 2443, 4026, 4608, 5159])
+    {
         let mut choices = Choices(seed);
         let mut world = World::random(&mut choices);
         let quotas = Quotas::default();
