@@ -29,9 +29,11 @@ pub enum Meaning {
     Quota(QuotaKind),
     /// It deletes something that is used.
     InUse,
+    /// It changes what AWS or another service keeps for itself.
+    NotOurs,
     /// The role may not call it.
     Unauthorized,
-    /// The caller is not known, or its clock is wrong.
+    /// The caller is not known, its clock is wrong, or its account is not open to EC2.
     Credentials,
     /// It is wrong in itself.
     Invalid,
@@ -94,9 +96,9 @@ pub const TABLE: &[(&str, Meaning)] = &[
     ("UnauthorizedOperation", Meaning::Unauthorized),
     ("AccessDenied", Meaning::Unauthorized),
     ("AccessDeniedException", Meaning::Unauthorized),
-    ("Blocked", Meaning::Unauthorized),
-    ("OptInRequired", Meaning::Unauthorized),
     ("AuthFailure", Meaning::Credentials),
+    ("Blocked", Meaning::Credentials),
+    ("OptInRequired", Meaning::Credentials),
     ("ExpiredToken", Meaning::Credentials),
     ("ExpiredTokenException", Meaning::Credentials),
     ("IncompleteSignature", Meaning::Credentials),
@@ -106,15 +108,15 @@ pub const TABLE: &[(&str, Meaning)] = &[
     ("RequestTimeTooSkewed", Meaning::Credentials),
     ("SignatureDoesNotMatch", Meaning::Credentials),
     ("UnrecognizedClientException", Meaning::Credentials),
-    ("CannotDelete", Meaning::Invalid),
-    ("InvalidGroup.Reserved", Meaning::Invalid),
+    ("CannotDelete", Meaning::NotOurs),
+    ("InvalidGroup.Reserved", Meaning::NotOurs),
+    ("OperationNotPermitted", Meaning::NotOurs),
     ("InvalidGroupId.Malformed", Meaning::Invalid),
     ("InvalidNetworkInterfaceId.Malformed", Meaning::Invalid),
     ("InvalidParameterCombination", Meaning::Invalid),
     ("InvalidParameterValue", Meaning::Invalid),
     ("InvalidPermission.Malformed", Meaning::Invalid),
     ("MissingParameter", Meaning::Invalid),
-    ("OperationNotPermitted", Meaning::Invalid),
     ("TagLimitExceeded", Meaning::Invalid),
 ];
 
@@ -147,11 +149,12 @@ impl Failure {
             SdkError::ServiceError(answer) => {
                 let response = answer.raw();
                 let code = answer.err().code();
-                let message = answer.err().message().unwrap_or("no message");
-                let told = code.unwrap_or("no code").to_owned();
+                let message = answer.err().message().unwrap_or("no message").trim_end_matches('.');
+                let status = response.status().as_u16();
+                let told = code.map_or_else(|| format!("HTTP status {status}"), str::to_owned);
                 let text = format!("{told}: {message}");
                 let seconds = response.headers().get("retry-after").and_then(|it| it.parse().ok());
-                let meaning = meaning(code, response.status().as_u16());
+                let meaning = meaning(code, status);
                 let retry_after = seconds.map(Duration::from_secs);
                 Self { code: told, retry_after, ..failure(meaning, text) }
             }
@@ -188,6 +191,12 @@ impl Failure {
                 ProviderError::Quota { quota, limit: quotas.of(quota), subject, code: self.code }
             }
             Meaning::InUse => ProviderError::InUse { subject, code: self.code },
+            Meaning::NotOurs => {
+                let text = self.text;
+                let advice =
+                    format!("AWS refuses `{action}` ({text}): ask its owner, or leave it out");
+                ProviderError::NotOurs { subject, advice }
+            }
             Meaning::Unauthorized => ProviderError::Unauthorized { action, code: self.code },
             Meaning::Credentials => ProviderError::Credentials { message: self.text },
             Meaning::Invalid => ProviderError::Invalid {

@@ -60,9 +60,11 @@ impl Aws {
             | Meaning::Credentials => {
                 self.told(failure, &format!("the quota {}", code(kind))).to_string()
             }
-            Meaning::Duplicate | Meaning::Quota(_) | Meaning::InUse | Meaning::Invalid => {
-                failure.text
-            }
+            Meaning::Duplicate
+            | Meaning::Quota(_)
+            | Meaning::InUse
+            | Meaning::NotOurs
+            | Meaning::Invalid => failure.text,
         })?;
         let value = answer.quota().and_then(|quota| quota.value());
         // The API tells whole numbers as floating ones.

@@ -98,6 +98,7 @@ impl Pace {
                     | Meaning::Duplicate
                     | Meaning::Quota(_)
                     | Meaning::InUse
+                    | Meaning::NotOurs
                     | Meaning::Unauthorized
                     | Meaning::Credentials
                     | Meaning::Invalid,

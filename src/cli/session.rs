@@ -213,6 +213,7 @@ impl Session {
         const ROUNDS: usize = 16;
         self.may_apply()?;
         let mut stages = Vec::new();
+        let mut last = String::new();
         for round in 0..ROUNDS {
             let plan = self.plan(desired, &observed);
             if plan.stages.is_empty() {
@@ -230,6 +231,11 @@ impl Session {
                 .failures()
                 .map(|(step, error)| format!("{}: {error}", step.named(&self.cluster)))
                 .collect();
+            let mut refused =
+                outcome.attempts.iter().filter_map(|attempt| attempt.answer.as_ref().err());
+            last = refused
+                .next_back()
+                .map_or(String::new(), |error| format!(", and last said: {error}"));
             match outcome.ending {
                 Ending::Done | Ending::PlanAgain => {}
                 Ending::Failed => return Err(Failure::NotApplied(failures.join("; "))),
@@ -242,7 +248,7 @@ impl Session {
             };
             stages.extend(plan.stages);
         }
-        Err(Failure::NotApplied(format!("the cloud still differs after {ROUNDS} plans")))
+        Err(Failure::NotApplied(format!("the cloud still differs after {ROUNDS} plans{last}")))
     }
 
     /// Keeps the cloud, if there is a file for it.

@@ -291,13 +291,15 @@ pub enum ProviderError {
         code: String,
     },
     /// Give the process credentials that the cloud accepts, and the right time.
-    #[error("the cloud does not accept the credentials: {message}")]
+    #[error(
+        "the cloud does not accept the credentials: {message}: renew them, and check this machine's clock"
+    )]
     Credentials {
         /// What is wrong with them.
         message: String,
     },
     /// A fault of ours: the step itself is wrong.
-    #[error("the cloud refuses the step as invalid: {message}: please report this")]
+    #[error("the cloud refuses a call as invalid: {message}: please report this")]
     Invalid {
         /// What the cloud said.
         message: String,

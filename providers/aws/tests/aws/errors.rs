@@ -70,7 +70,7 @@ fn every_error_names_what_it_is_about() {
                 ("ec2:AuthorizeSecurityGroupEgress", Remedy::Observe)
             }
             Meaning::NotFound | Meaning::Duplicate => ("moat.3", Remedy::Observe),
-            Meaning::Quota(_) | Meaning::InUse => ("moat.3", Remedy::Report),
+            Meaning::Quota(_) | Meaning::InUse | Meaning::NotOurs => ("moat.3", Remedy::Report),
             Meaning::Unauthorized => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Report),
             Meaning::Credentials | Meaning::Invalid => (*code, Remedy::Report),
         };

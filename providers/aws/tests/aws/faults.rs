@@ -150,11 +150,11 @@ fn what_only_a_person_can_mend_is_said_by_its_name() {
             ("UnauthorizedOperation", ProviderError::Unauthorized { action, code }),
             (
                 "RequestExpired",
-                ProviderError::Credentials { message: "RequestExpired: Injected fault.".into() },
+                ProviderError::Credentials { message: "RequestExpired: Injected fault".into() },
             ),
             (
                 "AuthFailure",
-                ProviderError::Credentials { message: "AuthFailure: Injected fault.".into() },
+                ProviderError::Credentials { message: "AuthFailure: Injected fault".into() },
             ),
         ] {
             let fault = json!({"op": "CreateSecurityGroup", "code": code, "status": 403});
