@@ -108,7 +108,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         mistake: "let path MTU messages through every Deny",
-        file: "src/core/compile/program.rs",
+        file: "src/core/compile/program/resolver.rs",
         right: "spares_icmp: rule.services == Services::Every && !rule.failed_closed,",
         wrong: "spares_icmp: true,",
         test: DIFFERENTIAL,
@@ -205,6 +205,13 @@ pub const MUTATIONS: &[Mutation] = &[
         test: BAND,
     },
     Mutation {
+        mistake: "let what is held be, though it finds a way once the rest is done",
+        file: "src/core/plan/mod.rs",
+        right: "if next.held == Held::default() || next.stages.is_empty() {",
+        wrong: "if next.stages.len() < 1_000 {",
+        test: "core no_subset_of_any_stage",
+    },
+    Mutation {
         mistake: "prove a move as if it only opened",
         file: "src/core/plan/band.rs",
         right: "(false, false, false) => Some(Course::Moves),",
@@ -240,3 +247,17 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core the_shape_that_two_shapes_share",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::MUTATIONS;
+
+    #[test]
+    fn every_mistake_can_be_made_in_the_code_as_it_is() {
+        for mutation in MUTATIONS {
+            let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), mutation.file);
+            let wrong = mutation.apply(&std::fs::read_to_string(path).unwrap());
+            assert!(wrong.is_ok(), "{wrong:?}");
+        }
+    }
+}
