@@ -1,16 +1,14 @@
 //! The cloud that a command works on: the VPC in memory, or an account that the program reaches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use moat_core::drive::{self, Outcome};
-use moat_core::finding::{Effect, Finding, Reason};
-use moat_core::firewall::{ForeignGroupId, GroupKey, Rule};
-use moat_core::inventory::{Attachment, InterfaceId, Inventory};
+use moat_core::finding::Finding;
+use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
+use moat_core::placement;
 use moat_core::plan::Plan;
-use moat_core::policy::{Kind, ObjectRef};
 use moat_core::provider::{Capabilities, Observed, ProviderError, QuotaKind, Scope};
 use moat_core::settings::Quotas;
 use moat_k8s::configuration::{AwsAccess, Configuration};
@@ -122,12 +120,11 @@ impl Cloud {
             Self::Account(account, _) => {
                 let Capabilities { quotas, assumed, vpc } =
                     account.capabilities().map_err(Failure::Unread)?;
-                let absent = take_absent(inventory);
-                let observed = account.observe(&scope(inventory)).map_err(Failure::Unread)?;
+                let absent = placement::take_absent(inventory);
+                let scope = placement::scope(inventory);
+                let observed = account.observe(&scope).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
-                inventory.interfaces.clone_from(&observed.interfaces);
-                find_bearers(inventory, &observed);
-                inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
+                placement::place(inventory, &observed);
                 let pod_subnets = Vec::new();
                 Ok(Place { quotas, assumed, pod_subnets, absent, picture: Some(observed) })
             }
@@ -136,7 +133,7 @@ impl Cloud {
 
     /// A picture of the interfaces of these pods.
     pub(crate) fn observe(&mut self, inventory: &Inventory) -> Result<Observed, Failure> {
-        let scope = scope(inventory);
+        let scope = placement::scope(inventory);
         let observed = match self {
             Self::Embedded(sim, _) => block_on(drive::observe(&mut **sim, &scope)),
             Self::Account(account, _) => account.observe(&scope),
@@ -158,7 +155,7 @@ impl Cloud {
         plan: &'plan Plan,
         inventory: &Inventory,
     ) -> Outcome<'plan> {
-        let scope = scope(inventory);
+        let scope = placement::scope(inventory);
         match self {
             Self::Embedded(sim, _) => block_on(drive::drive(&mut **sim, plan, &scope)),
             Self::Account(account, _) => account.drive(plan, &scope),
@@ -199,61 +196,4 @@ pub(crate) struct Place {
     pub(crate) absent: Vec<Finding>,
     /// What the account was read from: plans start from the same picture.
     pub(crate) picture: Option<Observed>,
-}
-
-/// Takes out the pods without an address: an account has none to give.
-fn take_absent(inventory: &mut Inventory) -> Vec<Finding> {
-    let mut absent = Vec::new();
-    inventory.pods.retain(|pod| {
-        let is_there = !pod.addresses.is_empty();
-        if !is_there {
-            absent.push(Finding {
-                object: ObjectRef {
-                    kind: Kind::Pod,
-                    namespace: Some(pod.namespace.clone()),
-                    name: pod.name.clone(),
-                },
-                path: "".into(),
-                reason: Reason::NotRunning,
-                effect: Effect::Ignored,
-                message: "the pod has no address yet, so policies do not see it: read it again once its `status.podIPs` tell"
-                    .into(),
-                flows: Arc::default(),
-                witness: None,
-                location: None,
-            });
-        }
-        is_there
-    });
-    absent
-}
-
-/// Puts the pods whose interface nobody names on the one that bears their address: on EKS their node's. One that carries a
-/// single pod is no other's.
-fn find_bearers(inventory: &mut Inventory, observed: &Observed) {
-    let mut named: BTreeSet<InterfaceId> =
-        inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
-    let unnamed = inventory.pods.iter_mut();
-    for pod in unnamed.filter(|pod| pod.interface.is_none() && !pod.host_network) {
-        let bearer = pod.addresses.iter().find_map(|address| observed.bearers.get(address));
-        let is_free = |id: &&InterfaceId| {
-            let attachment = observed.interfaces.get(*id).map(|interface| interface.attachment);
-            attachment == Some(Attachment::Shared) || named.insert((*id).clone())
-        };
-        pod.interface = bearer.filter(is_free).cloned();
-    }
-}
-
-fn scope(inventory: &Inventory) -> Scope {
-    let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
-    let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
-    let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
-    Scope { interfaces: interfaces.collect(), addresses: addresses.collect() }
-}
-
-fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
-    match key {
-        GroupKey::Foreign(id) => Some((id.clone(), rules.clone())),
-        GroupKey::Ours(_) => None,
-    }
 }

@@ -20,6 +20,7 @@ pub mod firewall;
 pub mod flow;
 pub mod inventory;
 pub mod net;
+pub mod placement;
 pub mod plan;
 pub mod policy;
 pub mod provider;

@@ -1,6 +1,6 @@
 //! Kubernetes objects in, the policy model and the inventory out.
 //!
-//! [`read`] takes files, [`read_policy`] one object that a watch delivered. Neither ever fails: what cannot be read
+//! [`read`] takes files, [`read_object`] one object that a watch delivered. Neither ever fails: what cannot be read
 //! becomes a [`Finding`] at its field, and everything else is still read. What a policy holds and this version does
 //! not understand fails closed, rule by rule (DESIGN §5).
 
@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use moat_core::finding::Finding;
 use moat_core::inventory::Inventory;
-use moat_core::policy::Policy;
+use moat_core::policy::{ObjectRef, Policy};
 use serde_json::Value;
 
-pub use inventory::{WorkloadRef, Workloads};
+pub use inventory::{Part, Parts, WorkloadRef, Workloads};
 pub use places::Places;
 
 /// One file, or standard input under the name `-`.
@@ -64,10 +64,30 @@ pub fn read(sources: &[Source], options: &Options) -> Cluster {
     objects::read(sources, options)
 }
 
-/// Reads one policy object. None if it has no name or its kind is none of the four policy kinds.
+/// One object, as a watch delivers it, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The object.
+    pub object: ObjectRef,
+    /// What it says.
+    pub content: Content,
+    /// What was not understood.
+    pub findings: Vec<Finding>,
+}
+
+/// What one object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A policy.
+    Policy(Box<Policy>),
+    /// A part of the inventory.
+    Part(Part),
+}
+
+/// Reads one object by itself: a policy, namespace, node, pod or Service. None if it has no name or is of another kind.
 #[must_use]
-pub fn read_policy(object: &Value) -> Option<(Policy, Vec<Finding>)> {
-    objects::read_policy(object)
+pub fn read_object(object: &Value) -> Option<Read> {
+    objects::read_object(object)
 }
 
 #[cfg(test)]

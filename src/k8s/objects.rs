@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::finding::{Effect, Reason};
+use moat_core::placement;
 use moat_core::policy::{Kind, ObjectRef, Policy};
 use serde_json::Value;
 
 use crate::documents::{self, Unreadable};
-use crate::inventory::{self, Builder, InventoryKind};
+use crate::inventory::{Builder, InventoryKind};
 use crate::places::{Place, Places};
 use crate::policy::Dialect;
 use crate::reader::{Node, Reader};
-use crate::{Cluster, Options, Source, assume, unread};
+use crate::{Cluster, Content, Options, Read, Source, assume, unread};
 
 /// Reads every object of some files into one cluster.
 struct ClusterReader {
@@ -50,15 +51,25 @@ pub(crate) fn read(sources: &[Source], options: &Options) -> Cluster {
     cluster.finish(options)
 }
 
-/// Reads one policy object, unless its kind is another.
-pub(crate) fn read_policy(object: &Value) -> Option<(Policy, Vec<Finding>)> {
+/// Reads one object by itself, unless its kind is none of those that are read so.
+pub(crate) fn read_object(object: &Value) -> Option<Read> {
     let mut reader = Reader::new();
     let root = Node::root(object);
     let identity = Identity::of(&root)?;
-    let dialect = Dialect::of(identity.api_version, identity.kind)?;
-    reader.object = identity.object(dialect.kind, dialect.namespaced);
-    let policy = reader.policy(&root, dialect);
-    Some((policy, reader.findings))
+    let (api_version, kind) = (identity.api_version, identity.kind);
+    let content = if let Some(dialect) = Dialect::of(api_version, kind) {
+        reader.object = identity.object(dialect.kind, dialect.namespaced);
+        Content::Policy(Box::new(reader.policy(&root, dialect)))
+    } else {
+        let kind = InventoryKind::of(api_version, kind)?;
+        let InventoryKind::Part(part) = kind else { return None };
+        reader.object = identity.object(kind.of_core(), kind.is_namespaced());
+        let start = reader.mark();
+        let part = reader.part(part, &root);
+        reader.conclude(start, Effect::Ignored, "it is left out");
+        Content::Part(part)
+    };
+    Some(Read { object: reader.object, content, findings: reader.findings })
 }
 
 impl<'a> Identity<'a> {
@@ -178,7 +189,10 @@ impl ClusterReader {
         let namespaces = self.policies.iter().filter_map(|policy| policy.object.namespace.clone());
         let namespaces: BTreeSet<_> = namespaces.collect();
         let (mut inventory, workloads) = self.builder.finish(&mut self.places, namespaces);
-        inventory::disputed(&mut self.reader, &inventory, &self.places);
+        for mut finding in placement::disputed(&inventory) {
+            finding.location = self.places.locate(&finding.object, &finding.path);
+            self.reader.findings.push(finding);
+        }
         if options.assume_pods {
             assume::pods(&self.policies, &mut inventory);
         }

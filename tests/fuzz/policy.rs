@@ -6,7 +6,7 @@ use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(object) = serde_json::from_slice::<Value>(bytes) {
-        let once = moat_k8s::read_policy(&object);
-        assert_eq!(once, moat_k8s::read_policy(&object));
+        let once = moat_k8s::read_object(&object);
+        assert_eq!(once, moat_k8s::read_object(&object));
     }
 });

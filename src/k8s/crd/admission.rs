@@ -230,7 +230,7 @@ fn the_reader_reports_what_the_server_refuses_and_nothing_else() {
     let (table, definitions) = table();
     let findings = |kind: &str, spec: &Value| {
         let definition = definitions.iter().find(|one| one.kind == kind).expect("a kind");
-        crate::read_policy(&definition.object(spec)).expect("a policy").1
+        crate::tests::read_policy(&definition.object(spec)).expect("a policy").1
     };
     for part in &table {
         for (kind, spec) in taken(&table, part) {

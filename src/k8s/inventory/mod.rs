@@ -10,7 +10,7 @@ use std::sync::Arc;
 use moat_core::finding::{Effect, Reason};
 use moat_core::inventory::{Inventory, Node as ClusterNode, Pod};
 use moat_core::net::{AddressSet, Prefix};
-use moat_core::policy::{Kind, Labels, ObjectRef, Word};
+use moat_core::policy::{Kind, Labels, Word};
 
 use crate::places::{Place, Places};
 use crate::reader::{Node, Reader};
@@ -22,11 +22,17 @@ pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// The kinds that the inventory is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum InventoryKind {
+    Part(PartKind),
+    Workload(WorkloadKind),
+}
+
+/// The kinds that say one thing each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PartKind {
     Namespace,
     Node,
     Pod,
     Service,
-    Workload(WorkloadKind),
 }
 
 /// The kinds that stand for pods.
@@ -55,13 +61,36 @@ pub struct WorkloadRef {
 /// The names of the pods of each workload, in the workload's namespace.
 pub type Workloads = BTreeMap<WorkloadRef, BTreeSet<Word>>;
 
+/// What one object of the inventory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A namespace's labels, `kubernetes.io/metadata.name` among them.
+    Namespace(Arc<Labels>),
+    /// A node.
+    Node(ClusterNode),
+    /// A pod; none if it has finished or failed.
+    Pod(Option<Box<Pod>>),
+    /// The addresses of a Service.
+    Service(Vec<Prefix>),
+}
+
+/// What the objects of an inventory say, by namespace and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The labels of namespaces.
+    pub namespaces: BTreeMap<Word, Arc<Labels>>,
+    /// The nodes.
+    pub nodes: BTreeMap<Word, ClusterNode>,
+    /// The pods that have neither finished nor failed.
+    pub pods: BTreeMap<(Word, Word), Pod>,
+    /// The addresses of Services.
+    pub services: BTreeMap<(Word, Word), Vec<Prefix>>,
+}
+
 /// What was gathered so far.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
-    namespaces: BTreeMap<Word, Arc<Labels>>,
-    nodes: BTreeMap<Word, ClusterNode>,
-    pods: BTreeMap<(Word, Word), Pod>,
-    services: Vec<Prefix>,
+    parts: Parts,
     workloads: BTreeMap<WorkloadRef, Workload>,
     /// The workload that a pod or a workload says it belongs to.
     pod_owners: BTreeMap<(Word, Word), WorkloadRef>,
@@ -70,12 +99,12 @@ pub(crate) struct Builder {
 
 /// Every kind that the inventory is made of, with the version to write and an older group that is read as well.
 pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 11] = {
-    use InventoryKind::{Namespace, Node, Pod, Service, Workload};
+    use InventoryKind::{Part, Workload};
     [
-        ("v1", None, "Namespace", Namespace),
-        ("v1", None, "Node", Node),
-        ("v1", None, "Pod", Pod),
-        ("v1", None, "Service", Service),
+        ("v1", None, "Namespace", Part(PartKind::Namespace)),
+        ("v1", None, "Node", Part(PartKind::Node)),
+        ("v1", None, "Pod", Part(PartKind::Pod)),
+        ("v1", None, "Service", Part(PartKind::Service)),
         ("v1", None, "ReplicationController", Workload(WorkloadKind::ReplicationController)),
         ("apps/v1", Some("extensions"), "Deployment", Workload(WorkloadKind::Deployment)),
         ("apps/v1", Some("extensions"), "ReplicaSet", Workload(WorkloadKind::ReplicaSet)),
@@ -103,16 +132,16 @@ impl InventoryKind {
     /// The kind as findings know it.
     pub(crate) const fn of_core(self) -> Kind {
         match self {
-            Self::Namespace => Kind::Namespace,
-            Self::Node => Kind::Node,
-            Self::Pod => Kind::Pod,
-            Self::Service => Kind::Service,
+            Self::Part(PartKind::Namespace) => Kind::Namespace,
+            Self::Part(PartKind::Node) => Kind::Node,
+            Self::Part(PartKind::Pod) => Kind::Pod,
+            Self::Part(PartKind::Service) => Kind::Service,
             Self::Workload(_) => Kind::Workload,
         }
     }
 
     pub(crate) const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node)
+        !matches!(self, Self::Part(PartKind::Namespace | PartKind::Node))
     }
 }
 
@@ -127,38 +156,24 @@ impl Builder {
     ) {
         let start = reader.mark();
         let (namespace, name) = (reader.object.namespace.clone(), Word::clone(&reader.object.name));
+        let namespace = namespace.unwrap_or_else(|| reader.word("default"));
         match kind {
-            InventoryKind::Namespace => {
-                let labels = reader.labels_of(root);
-                self.namespaces.insert(Word::clone(&name), named(labels, &name));
-            }
-            InventoryKind::Node => {
-                let (labels, addresses) =
-                    (Arc::new(reader.labels_of(root)), reader.node_addresses(root));
-                self.nodes.insert(Word::clone(&name), ClusterNode { name, labels, addresses });
-            }
-            InventoryKind::Pod => {
-                if let Some(pod) = reader.pod(root) {
-                    let key = (Word::clone(&pod.namespace), Word::clone(&pod.name));
-                    if let Some(owner) = workload::owner(root, &pod.namespace) {
-                        self.pod_owners.insert(key.clone(), owner);
-                    }
-                    self.pods.insert(key, pod);
-                }
-            }
-            InventoryKind::Service => self.services.extend(reader.service_addresses(root)),
             InventoryKind::Workload(kind) => {
-                let workload = WorkloadRef {
-                    namespace: namespace.unwrap_or_else(|| reader.word("default")),
-                    kind: reader.word(kind.word()),
-                    name,
-                };
+                let kind_name = reader.word(kind.word());
+                let workload = WorkloadRef { namespace, kind: kind_name, name };
                 if let Some(owner) = workload::owner(root, &workload.namespace) {
                     self.workload_owners.insert(workload.clone(), owner);
                 }
                 if let Some(read) = reader.workload(kind, &workload, place, root) {
                     self.workloads.insert(workload, read);
                 }
+            }
+            InventoryKind::Part(kind) => {
+                if let (PartKind::Pod, Some(owner)) = (kind, workload::owner(root, &namespace)) {
+                    self.pod_owners.insert((Word::clone(&namespace), Word::clone(&name)), owner);
+                }
+                let part = reader.part(kind, root);
+                self.parts.put((namespace, name), part);
             }
         }
         reader.conclude(start, Effect::Ignored, "it is left out");
@@ -171,15 +186,31 @@ impl Builder {
         policy_namespaces: BTreeSet<Word>,
     ) -> (Inventory, Workloads) {
         let pods_of_workloads = self.expand(places);
-        for namespace in policy_namespaces {
-            self.namespaces
-                .entry(Word::clone(&namespace))
-                .or_insert_with(|| named(Labels::default(), &namespace));
+        (self.parts.inventory(policy_namespaces), pods_of_workloads)
+    }
+}
+
+impl Parts {
+    /// Puts what one object says in the place of what it said before. `name` is its namespace, if it has one, and its name.
+    pub fn put(&mut self, (namespace, name): (Word, Word), part: Part) {
+        match part {
+            Part::Namespace(labels) => drop(self.namespaces.insert(name, labels)),
+            Part::Node(node) => drop(self.nodes.insert(name, node)),
+            Part::Pod(Some(pod)) => drop(self.pods.insert((namespace, name), *pod)),
+            Part::Pod(None) => drop(self.pods.remove(&(namespace, name))),
+            Part::Service(addresses) => drop(self.services.insert((namespace, name), addresses)),
         }
-        for (namespace, _) in self.pods.keys() {
-            self.namespaces
-                .entry(Word::clone(namespace))
-                .or_insert_with(|| named(Labels::default(), namespace));
+    }
+
+    /// The inventory of these parts, with every namespace that a pod is in or that is given as `named`. Pods on the host's
+    /// network bear their node's addresses.
+    #[must_use]
+    pub fn inventory(self, named_too: BTreeSet<Word>) -> Inventory {
+        let mut namespaces = self.namespaces;
+        for name in self.pods.keys().map(|(namespace, _)| namespace).chain(&named_too) {
+            if !namespaces.contains_key(name) {
+                namespaces.insert(Word::clone(name), named(Labels::default(), name));
+            }
         }
         let nodes = self.nodes;
         let mut pods: Vec<Pod> = self.pods.into_values().collect();
@@ -187,42 +218,12 @@ impl Builder {
             let node = pod.node.as_ref().and_then(|node| nodes.get(node));
             pod.addresses = node.map_or_else(Vec::new, |node| one_of_each_family(&node.addresses));
         }
-        let inventory = Inventory {
-            namespaces: self.namespaces,
+        Inventory {
+            namespaces,
             pods,
             nodes: nodes.into_values().collect(),
-            services: self.services.into_iter().collect::<AddressSet>(),
+            services: self.services.into_values().flatten().collect::<AddressSet>(),
             ..Inventory::default()
-        };
-        (inventory, pods_of_workloads)
-    }
-}
-
-/// Says of each address that several pods claim whose it is said to be. Each of them stays isolated as its own policies say;
-/// where rules name the address, the compiler opens what all of them may, no more.
-pub(crate) fn disputed(reader: &mut Reader, inventory: &Inventory, places: &Places) {
-    let mut claims: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
-    for (_, pod) in inventory.pods_of_policies() {
-        for address in &pod.addresses {
-            claims.entry(*address).or_default().push(pod);
-        }
-    }
-    for (address, pods) in claims.iter().filter(|(_, pods)| pods.len() > 1) {
-        let names: Vec<_> =
-            pods.iter().map(|pod| format!("`{}/{}`", pod.namespace, pod.name)).collect();
-        let message = format!(
-            "{} claim `{address}`, and one pod at most can bear it: where rules name the address, what only some of them may \
-             stays closed; leave out the pods that are gone",
-            names.join(" and ")
-        );
-        for pod in pods {
-            let (namespace, name) = (Some(Word::clone(&pod.namespace)), Word::clone(&pod.name));
-            reader.object = ObjectRef { kind: Kind::Pod, namespace, name };
-            let (path, reason) = ("status".into(), Reason::DuplicateAddress);
-            reader.report(path, reason, Effect::Ignored, message.clone());
-            if let Some(finding) = reader.findings.last_mut() {
-                finding.location = places.locate(&reader.object, "status");
-            }
         }
     }
 }
@@ -241,6 +242,21 @@ fn one_of_each_family(addresses: &[IpAddr]) -> Vec<IpAddr> {
 }
 
 impl Reader {
+    /// What the object that the reader is at says.
+    pub(crate) fn part(&mut self, kind: PartKind, root: &Node<'_>) -> Part {
+        let name = Word::clone(&self.object.name);
+        match kind {
+            PartKind::Namespace => Part::Namespace(named(self.labels_of(root), &name)),
+            PartKind::Node => {
+                let (labels, addresses) =
+                    (Arc::new(self.labels_of(root)), self.node_addresses(root));
+                Part::Node(ClusterNode { name, labels, addresses })
+            }
+            PartKind::Pod => Part::Pod(self.pod(root).map(Box::new)),
+            PartKind::Service => Part::Service(self.service_addresses(root)),
+        }
+    }
+
     /// `metadata.labels`.
     fn labels_of(&mut self, root: &Node<'_>) -> Labels {
         let Some(metadata) = root.get("metadata") else { return Labels::default() };

@@ -137,7 +137,7 @@ impl Builder {
             self.claim(&mut pods, owner, pod);
         }
         let workloads = std::mem::take(&mut self.workloads);
-        let nodes: Vec<Word> = self.nodes.keys().cloned().collect();
+        let nodes: Vec<Word> = self.parts.nodes.keys().cloned().collect();
         for (name, workload) in workloads.iter().filter(|(name, _)| !owners.contains(*name)) {
             let count = match workload.count {
                 Count::Pods(count) => count,
@@ -155,7 +155,7 @@ impl Builder {
                 let object = ObjectRef { kind, namespace, name: Word::clone(&pod.name) };
                 places.add_object(object, workload.place.clone());
                 self.claim(&mut pods, name, &pod.name);
-                self.pods.insert((Word::clone(&pod.namespace), Word::clone(&pod.name)), pod);
+                self.parts.pods.insert((Word::clone(&pod.namespace), Word::clone(&pod.name)), pod);
             }
         }
         pods
@@ -164,7 +164,7 @@ impl Builder {
     /// `<name>-<i>`, or with the kind in between where that is taken.
     fn free_name(&self, workload: &WorkloadRef, index: u64) -> Word {
         let plain: Word = format!("{}-{index}", workload.name).into();
-        if self.pods.contains_key(&(Word::clone(&workload.namespace), Word::clone(&plain))) {
+        if self.parts.pods.contains_key(&(Word::clone(&workload.namespace), Word::clone(&plain))) {
             return format!("{}-{}-{index}", workload.name, workload.kind).into();
         }
         plain

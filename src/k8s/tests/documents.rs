@@ -213,7 +213,7 @@ fn one_parsed_object_reads_like_a_file() {
         "apiVersion": "moat.dev/v1alpha1", "kind": "VpcNetworkPolicy", "metadata": {"name": "a"},
         "spec": {"ingress": [{"protocols": [{"icmp": {"type": 8}}]}, {"protocols": [{"gre": {}}]}]},
     });
-    let (policy, findings) = crate::read_policy(&object).expect("a policy");
+    let (policy, findings) = crate::tests::read_policy(&object).expect("a policy");
     let file = read(&object.to_string());
     assert_eq!(vec![policy], file.policies);
     let unplaced = |findings: Vec<moat_core::finding::Finding>| {
@@ -224,7 +224,7 @@ fn one_parsed_object_reads_like_a_file() {
     };
     assert_eq!(unplaced(findings), unplaced(file.findings));
     assert_eq!(
-        crate::read_policy(
+        crate::tests::read_policy(
             &serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})
         ),
         None

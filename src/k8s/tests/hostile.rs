@@ -42,7 +42,7 @@ fn the_fuzz_corpora_are_read_without_panic() {
     }
     for seed in seeds("policy") {
         if let Ok(object) = serde_json::from_slice(&seed) {
-            let _ = crate::read_policy(&object);
+            let _ = crate::read_object(&object);
         }
     }
 }
@@ -105,7 +105,7 @@ proptest! {
         let head = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}});
         let mut object = head;
         object["spec"] = spec;
-        let (policy, findings) = crate::read_policy(&object).expect("a policy");
+        let (policy, findings) = crate::tests::read_policy(&object).expect("a policy");
         let rules = policy.ingress.expect("it isolates");
         let problems: Vec<&str> =
             findings.iter().filter(|one| one.effect != Effect::Ignored).map(|one| &*one.path).collect();

@@ -11,7 +11,11 @@ mod traps;
 
 use std::sync::Arc;
 
-use crate::{Cluster, Options, Source};
+use moat_core::finding::Finding;
+use moat_core::policy::Policy;
+use serde_json::Value;
+
+use crate::{Cluster, Content, Options, Source};
 
 /// Reads one text as the file `f`.
 fn read(text: &str) -> Cluster {
@@ -20,4 +24,13 @@ fn read(text: &str) -> Cluster {
 
 fn source(name: &str, bytes: &[u8]) -> Source {
     Source { name: name.into(), bytes: Arc::from(bytes) }
+}
+
+/// Reads one policy object as a watch delivers it.
+pub(crate) fn read_policy(object: &Value) -> Option<(Policy, Vec<Finding>)> {
+    let read = crate::read_object(object)?;
+    match read.content {
+        Content::Policy(policy) => Some((*policy, read.findings)),
+        Content::Part(_) => None,
+    }
 }

@@ -60,7 +60,7 @@ fn check(crd: &Value) {
     let schema = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
     for spec in samples("spec", schema) {
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, "spec": spec});
-        let (_, findings) = crate::read_policy(&object).expect("a policy");
+        let (_, findings) = crate::tests::read_policy(&object).expect("a policy");
         let unknown: Vec<_> =
             findings.iter().filter(|finding| finding.reason == Reason::UnknownField).collect();
         assert!(unknown.is_empty(), "{unknown:#?}");

@@ -1,0 +1,103 @@
+//! Where pods are in the cloud: what a picture tells of their interfaces, written into an inventory.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::finding::{Effect, Finding, Reason};
+use crate::firewall::{ForeignGroupId, GroupKey, Rule};
+use crate::inventory::{Attachment, InterfaceId, Inventory, Pod};
+use crate::policy::{Kind, ObjectRef};
+use crate::provider::{Observed, Scope};
+
+/// What a picture is to show of these pods: their interfaces, and the bearers of the addresses of those whose interface nobody
+/// names.
+#[must_use]
+pub fn scope(inventory: &Inventory) -> Scope {
+    let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
+    let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
+    let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
+    Scope { interfaces: interfaces.collect(), addresses: addresses.collect() }
+}
+
+/// Takes out the pods without an address, with a finding for each: a real cloud has none to give.
+pub fn take_absent(inventory: &mut Inventory) -> Vec<Finding> {
+    let mut absent = Vec::new();
+    inventory.pods.retain(|pod| {
+        let is_there = !pod.addresses.is_empty();
+        if !is_there {
+            let message =
+                "the pod has no address yet, so policies do not see it: read it again once its `status.podIPs` tell";
+            absent.push(ignored(pod, "", Reason::NotRunning, message.into()));
+        }
+        is_there
+    });
+    absent
+}
+
+/// Says of each address that several pods claim whose it is said to be. Each of them stays isolated as its own policies say;
+/// where rules name the address, the compiler opens what all of them may, no more.
+#[must_use]
+pub fn disputed(inventory: &Inventory) -> Vec<Finding> {
+    let mut claims: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
+    for (_, pod) in inventory.pods_of_policies() {
+        for address in &pod.addresses {
+            claims.entry(*address).or_default().push(pod);
+        }
+    }
+    let disputed = claims.iter().filter(|(_, pods)| pods.len() > 1);
+    let findings = disputed.flat_map(|(address, pods)| {
+        let names: Vec<_> =
+            pods.iter().map(|pod| format!("`{}/{}`", pod.namespace, pod.name)).collect();
+        let message = format!(
+            "{} claim `{address}`, and one pod at most can bear it: where rules name the address, what only some of them may \
+             stays closed; leave out the pods that are gone",
+            names.join(" and ")
+        );
+        let of = move |pod: &&Pod| {
+            ignored(pod, "status", Reason::DuplicateAddress, message.clone().into())
+        };
+        pods.iter().map(of).collect::<Vec<_>>()
+    });
+    findings.collect()
+}
+
+fn ignored(pod: &Pod, path: &str, reason: Reason, message: Cow<'static, str>) -> Finding {
+    let (namespace, name) = (Some(pod.namespace.clone()), pod.name.clone());
+    Finding {
+        object: ObjectRef { kind: Kind::Pod, namespace, name },
+        path: path.into(),
+        reason,
+        effect: Effect::Ignored,
+        message,
+        flows: Arc::default(),
+        witness: None,
+        location: None,
+    }
+}
+
+/// Writes into an inventory what a picture of its [`scope`] shows. Pods whose interface nobody names are on the one that bears
+/// their address: on EKS their node's. One that carries a single pod is no other's.
+pub fn place(inventory: &mut Inventory, observed: &Observed) {
+    inventory.interfaces.clone_from(&observed.interfaces);
+    inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
+    let mut named: BTreeSet<InterfaceId> =
+        inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
+    let unnamed = inventory.pods.iter_mut();
+    for pod in unnamed.filter(|pod| pod.interface.is_none() && !pod.host_network) {
+        let bearer = pod.addresses.iter().find_map(|address| observed.bearers.get(address));
+        let is_free = |id: &&InterfaceId| {
+            let attachment = observed.interfaces.get(*id).map(|interface| interface.attachment);
+            attachment == Some(Attachment::Shared) || named.insert((*id).clone())
+        };
+        pod.interface = bearer.filter(is_free).cloned();
+    }
+}
+
+fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
+    match key {
+        GroupKey::Foreign(id) => Some((id.clone(), rules.clone())),
+        GroupKey::Ours(_) => None,
+    }
+}
