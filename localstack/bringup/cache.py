@@ -26,9 +26,9 @@ class Installed:
         self.detached = os.path.join(root, "detached")
 
 
-def home():
+def home(name="localstack"):
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "moat", "localstack")
+    return os.path.join(base, "moat", name)
 
 
 def python():
@@ -50,15 +50,20 @@ def prepare():
     python = interpreter()
     with open(REQUIREMENTS, "rb") as pins:
         digest = hashlib.sha256(pins.read() + version(python)).hexdigest()[:16]
-    root = os.path.join(home(), digest)
+    installed = Installed(os.path.join(home(), digest))
+    once(installed.root, lambda: install(python, installed))
+    return installed
+
+
+def once(root, make):
+    """Makes the contents of a folder, if nobody has; whoever comes meanwhile waits."""
     os.makedirs(root, exist_ok=True)
     with open(os.path.join(root, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        installed, complete = Installed(root), os.path.join(root, "complete")
+        complete = os.path.join(root, "complete")
         if not os.path.exists(complete):
-            install(python, installed)
+            make()
             open(complete, "w").close()
-    return installed
 
 
 def install(python, installed):

@@ -1,0 +1,12 @@
+//! Real servers for tests, each a script of `localstack/`: a Kubernetes control plane, EC2's API, and what plays the nodes.
+//! A server lives as long as its value, at most as long as the test's process, however that ends. `localstack/README.md`
+//! says what they can do and what they cannot.
+//!
+//! No client of Kubernetes is part of this crate: whoever has one reads [`ControlPlane::kubeconfig`] with it.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that has no server fails")]
+
+mod control_plane;
+mod server;
+
+pub use control_plane::{ControlPlane, Part};
+pub use server::{Server, unique};
