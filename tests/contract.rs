@@ -106,6 +106,11 @@ impl Fixture for InMemory {
         self.sim.as_someone_else(|vpc| vpc.authorize(&id, &rules, None).unwrap());
     }
 
+    async fn untag_group(&mut self, group: GroupNumber) {
+        let id = self.id(group);
+        self.sim.as_someone_else(|vpc| vpc.disown(&id).unwrap());
+    }
+
     async fn remove_rule(&mut self, group: GroupNumber, rule: Rule) {
         let id = self.id(group);
         self.sim.as_someone_else(|vpc| {

@@ -137,30 +137,21 @@ impl Aws {
         Ok(())
     }
 
-    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost.
+    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost. Whatever else bears the name,
+    /// the next picture tells.
     async fn adopt(&self, name: &str, number: GroupNumber) -> Result<String, ProviderError> {
         let subject = number.to_string();
         let found = self.read_group_by_name(name).await;
         let found = found.map_err(|failure| self.told(failure, &subject))?;
         let Some(group) = found else { return Err(ProviderError::Duplicate { subject }) };
         let cluster = &self.config.cluster;
-        if tags::number(cluster, group.tags()) != Some(number) {
-            let advice = format!(
-                "it has the name `{name}` without our tags (InvalidGroup.Duplicate): if they were removed, put back \
-                 `{}={cluster}` and `{}={}`, else delete the group, or give the cluster another name",
-                tags::CLUSTER,
-                tags::NUMBER,
-                number.0
-            );
-            let subject = group.group_id.unwrap_or_else(|| name.to_owned());
-            return Err(ProviderError::NotOurs { subject, advice });
-        }
+        let ours = tags::number(cluster, group.tags()) == Some(number);
         let key = |id: &str| self.key(id);
         let egress = wire::merged(Direction::Egress, group.ip_permissions_egress(), &key);
         let default = wire::default_egress(moat_core::net::Family::BOTH);
         let default = wire::merged(Direction::Egress, &default, &key);
         let new = group.ip_permissions().is_empty() && egress.is_subset(&default);
-        group.group_id.filter(|_| new).ok_or(ProviderError::Duplicate { subject })
+        group.group_id.filter(|_| ours && new).ok_or(ProviderError::Duplicate { subject })
     }
 
     /// Takes the default rules from a new group: by what they say, since their ids may not be visible yet.

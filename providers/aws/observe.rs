@@ -100,15 +100,20 @@ impl Aws {
     }
 
     fn develop(&self, answers: &Answers, scope: &Scope) -> Observed {
-        let mut observed = Observed::default();
+        let (cluster, vpc) = (&self.config.cluster, &self.config.vpc);
+        let mut observed = Observed { taken: answers.taken(cluster, vpc), ..Observed::default() };
         for interface in &answers.interfaces {
             let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
             let worn: BTreeSet<GroupKey> = worn(interface).map(|id| answers.key(id)).collect();
-            let record = tags::recorded(&self.config.cluster, interface.tag_set());
-            let wears_ours = worn.iter().any(|key| matches!(key, GroupKey::Ours(_)));
+            let record = tags::recorded(cluster, interface.tag_set());
+            // Someone took the tags off a group of ours: its name and the record tell.
+            let bereft =
+                |key: &GroupKey| !record.is_empty() && observed.taken.values().any(|it| it == key);
+            let is_ours = |key: &&GroupKey| matches!(key, GroupKey::Ours(_)) || bereft(key);
+            let wears_ours = worn.iter().any(|key| is_ours(&key));
             let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
             let recorded = record.iter().filter(|_| wears_ours).filter(there).cloned();
-            let others = worn.iter().filter_map(|key| match key {
+            let others = worn.iter().filter(|key| !is_ours(key)).filter_map(|key| match key {
                 GroupKey::Foreign(id) => Some(id.clone()),
                 GroupKey::Ours(_) => None,
             });
@@ -122,9 +127,13 @@ impl Aws {
                 observed.records.insert(id, record);
             }
         }
-        let prior: BTreeSet<ForeignGroupId> =
-            observed.interfaces.values().flat_map(|it| it.prior.iter().cloned()).collect();
-        for id in prior {
+        let prior = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
+        let worn = observed.state.interfaces.values().flatten().filter_map(|key| match key {
+            GroupKey::Foreign(id) => Some(id.clone()),
+            GroupKey::Ours(_) => None,
+        });
+        let others: BTreeSet<ForeignGroupId> = prior.chain(worn).collect();
+        for id in others {
             let rules = answers.foreign_rules(&id);
             observed.state.groups.insert(GroupKey::Foreign(id), rules);
         }
@@ -214,6 +223,18 @@ impl Answers {
 
     fn key(&self, id: &str) -> GroupKey {
         self.numbers.get(id).map_or_else(|| foreign(id), |number| GroupKey::Ours(*number))
+    }
+
+    /// The names of the cluster's groups that other groups bear: a name is one group's in a VPC ("Security group names",
+    /// `CreateSecurityGroup`, EC2 API reference).
+    fn taken(&self, cluster: &str, vpc: &str) -> BTreeMap<GroupNumber, GroupKey> {
+        let ours: BTreeSet<&GroupNumber> = self.numbers.values().collect();
+        let here = self.groups.iter().filter(|(_, group)| group.vpc_id() == Some(vpc));
+        let named = here.filter_map(|(id, group)| {
+            let number = GroupNumber::of_name(group.group_name()?, cluster)?;
+            Some((number, self.key(id)))
+        });
+        named.filter(|(number, _)| !ours.contains(number)).collect()
     }
 
     fn worn(&self) -> impl Iterator<Item = &str> + '_ {

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::Tag;
 use moat_core::firewall::{ForeignGroupId, GroupNumber};
 
-/// The tag that names the cluster, on everything that Moat makes or marks.
-pub const CLUSTER: &str = "moat.dev/cluster";
-/// The tag that holds a group's number.
-pub const NUMBER: &str = "moat.dev/number";
+pub use moat_core::provider::{CLUSTER_TAG as CLUSTER, NUMBER_TAG as NUMBER};
+
 /// The start of the tags that record an interface's prior groups: `moat.dev/prior-1` and so on.
 pub const PRIOR: &str = "moat.dev/prior-";
 /// The tag that the VPC resource controller gives each branch interface.

@@ -46,6 +46,18 @@ impl<'a> View<'a> {
         owner.filter(|owner| owner.cluster == self.cluster).map(|owner| owner.number)
     }
 
+    /// The number whose name a group bears, whoever it belongs to.
+    fn named(&self, id: &GroupId) -> Option<GroupNumber> {
+        GroupNumber::of_name(&self.vpc.group(id)?.name, self.cluster)
+    }
+
+    /// The numbers whose names other groups bear.
+    fn taken(&self) -> BTreeMap<GroupNumber, GroupKey> {
+        let ours: BTreeSet<GroupNumber> = self.ours().map(|(number, _)| number).collect();
+        let named = self.vpc.groups().filter_map(|(id, _)| Some((self.named(id)?, self.key(id))));
+        named.filter(|(number, _)| !ours.contains(number)).collect()
+    }
+
     pub(crate) fn key(&self, id: &GroupId) -> GroupKey {
         self.number(id).map_or_else(|| GroupKey::Foreign(id.clone()), GroupKey::Ours)
     }
@@ -60,8 +72,11 @@ impl<'a> View<'a> {
 
     /// An interface as the port tells of it.
     pub(crate) fn interface(&self, interface: &crate::NetworkInterface) -> Interface {
-        let worn = interface.groups.iter().filter(|id| self.number(id).is_none());
-        let wears_ours = interface.groups.iter().any(|id| self.number(id).is_some());
+        // Someone took the tags off a group of ours: its name and the record tell.
+        let bereft = |id: &GroupId| !interface.record.is_empty() && self.named(id).is_some();
+        let is_ours = |id: &&GroupId| self.number(id).is_some() || bereft(id);
+        let worn = interface.groups.iter().filter(|id| !is_ours(id));
+        let wears_ours = interface.groups.iter().any(|id| is_ours(&id));
         let there = |id: &&GroupId| self.vpc.group(id).is_some();
         let recorded = interface.record.iter().filter(|_| wears_ours).filter(there);
         let prior = worn.chain(recorded).cloned().collect();
@@ -105,7 +120,7 @@ impl Sim {
         let vpc = self.visible().clone();
         let cluster = self.config.cluster.clone();
         let view = View::new(&vpc, &cluster);
-        let mut observed = Observed::default();
+        let mut observed = Observed { taken: view.taken(), ..Observed::default() };
 
         let wears_ours = |worn: &BTreeSet<GroupId>| worn.iter().any(|id| view.number(id).is_some());
         let shown: Vec<_> = vpc
@@ -127,8 +142,12 @@ impl Sim {
                 observed.records.insert(id.clone(), interface.record.clone());
             }
         }
-        let foreign = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
-        let foreign: BTreeSet<GroupId> = foreign.collect();
+        let prior = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
+        let worn = observed.state.interfaces.values().flatten().filter_map(|key| match key {
+            GroupKey::Foreign(id) => Some(id.clone()),
+            GroupKey::Ours(_) => None,
+        });
+        let foreign: BTreeSet<GroupId> = prior.chain(worn).collect();
 
         let wanted: BTreeSet<&GroupId> = view.ours().map(|(_, id)| id).chain(&foreign).collect();
         self.read_pages(Call::DescribeSecurityGroups, wanted.len())?;
@@ -208,17 +227,8 @@ impl Sim {
                 return Err(ProviderError::Duplicate { subject: name });
             }
             let owner = Owner { cluster: self.config.cluster.clone(), number };
-            let id = self.change(Call::CreateSecurityGroup, &[], |vpc| {
-                let taken = vpc.groups().any(|(_, group)| {
-                    group.name.eq_ignore_ascii_case(&name) && group.owner.as_ref() != Some(&owner)
-                });
-                if taken {
-                    let advice = "delete it, or give the cluster another name";
-                    let (subject, advice) = (name.clone(), advice.to_owned());
-                    return Err(ProviderError::NotOurs { subject, advice });
-                }
-                vpc.create_group(&name, Some(owner))
-            })?;
+            let create = |vpc: &mut Vpc| vpc.create_group(&name, Some(owner));
+            let id = self.change(Call::CreateSecurityGroup, &[], create)?;
             self.memory.groups.insert(number, id);
             self.memory.made.insert(number);
             self.memory.unfinished.insert(number);

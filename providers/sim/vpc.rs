@@ -136,6 +136,14 @@ impl Vpc {
         Ok(id)
     }
 
+    /// DeleteTags: a group is nobody's.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown group.
+    pub fn disown(&mut self, id: &GroupId) -> Result<(), ProviderError> {
+        self.change_group(id, |group| group.owner = None)
+    }
+
     /// AuthorizeSecurityGroupIngress or -Egress: adds rules, each with its description, and all with the tag of a
     /// cluster, if there is one.
     ///

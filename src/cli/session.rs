@@ -156,13 +156,14 @@ impl Session {
         findings
     }
 
-    /// The findings, with what the stages of a plan from a picture put right among them.
+    /// The findings, with what a picture tells of others' work, and what the stages of a plan from it put right, among them.
     pub(crate) fn with_drift(
         &self,
         mut findings: Vec<Finding>,
         observed: &Observed,
         stages: &[Stage],
     ) -> Vec<Finding> {
+        findings.extend(drift::taken(observed, &self.cluster));
         findings.extend(drift::repaired(observed, stages, &self.inventory, &self.cluster));
         text::findings::in_reading_order(&mut findings);
         findings

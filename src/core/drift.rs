@@ -8,7 +8,7 @@ use crate::firewall::{GroupKey, GroupNumber, Naming, Rule};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::plan::Stage;
 use crate::policy::{Kind, ObjectRef};
-use crate::provider::{Observed, Step};
+use crate::provider::{CLUSTER_TAG, NUMBER_TAG, Observed, Step};
 
 /// The rules that someone else keeps in groups of ours, and that stay.
 ///
@@ -45,6 +45,22 @@ pub(crate) fn foreign_rule(group: GroupNumber, rule: &str, cluster: &str) -> Fin
             group.named(cluster),
         ),
     )
+}
+
+/// The groups that bear names of ours without our tags. They are left alone, and plans pass their numbers over.
+#[must_use]
+pub fn taken(observed: &Observed, cluster: &str) -> Vec<Finding> {
+    let told = observed.taken.iter().map(|(number, group)| {
+        let (name, tagged) = (number.name(cluster), group.named(cluster));
+        let message = format!(
+            "`{tagged}` bears the name `{name}` without the tags of it: it is left alone, and its number is passed over; if \
+             someone took the tags off, put back `{CLUSTER_TAG}={cluster}` and `{NUMBER_TAG}={}` before applying, or delete the \
+             group once nobody wears it",
+            number.0
+        );
+        told(group_object(tagged), Reason::NameTaken, Effect::Ignored, message)
+    });
+    told.collect()
 }
 
 /// What someone else changed, and what these stages, planned from the picture, put right.
@@ -113,10 +129,11 @@ fn dressed(
     let (record, worn) =
         (observed.records.get(interface)?, observed.state.interfaces.get(interface)?);
     let is_ours = |key: &GroupKey| matches!(key, GroupKey::Ours(_));
+    let is_taken = |key: &GroupKey| observed.taken.values().any(|taken| taken == key);
     let id = &interface.0;
     let message = if worn.iter().any(is_ours) {
         let added = worn.difference(groups).filter_map(|key| match key {
-            GroupKey::Foreign(id) if !record.contains(id) => Some(&*id.0),
+            GroupKey::Foreign(id) if !record.contains(id) && !is_taken(key) => Some(&*id.0),
             GroupKey::Foreign(_) | GroupKey::Ours(_) => None,
         });
         let added: Vec<&str> = added.collect();
@@ -147,9 +164,11 @@ fn finding(
     (reason, effect): (Reason, Effect),
     message: String,
 ) -> Finding {
-    let name = group.named(cluster).into();
-    let object = ObjectRef { kind: Kind::SecurityGroup, namespace: None, name };
-    told(object, reason, effect, message)
+    told(group_object(group.named(cluster)), reason, effect, message)
+}
+
+fn group_object(name: String) -> ObjectRef {
+    ObjectRef { kind: Kind::SecurityGroup, namespace: None, name: name.into() }
 }
 
 fn told(object: ObjectRef, reason: Reason, effect: Effect, message: String) -> Finding {

@@ -142,6 +142,8 @@ reasons! {
     NotApplied,
     /// A rule that someone else keeps in a group of ours.
     ForeignRule,
+    /// A group that bears a name of ours without our tags; its number is passed over.
+    NameTaken,
     /// Something of ours that someone else changed; it is put right.
     Drift,
     /// A packet that the cloud never filters.

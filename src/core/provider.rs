@@ -105,6 +105,9 @@ pub struct Observed {
     pub state: State,
     /// The cloud's id of each rule in a group of ours.
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
+    /// Numbers that no group can be made with, and the group that bears the name of each: it lacks our tags, or they tell
+    /// another number. Someone else made it, or took the tags off one of ours.
+    pub taken: BTreeMap<GroupNumber, GroupKey>,
     /// Those rules of `state` that someone else keeps in groups of ours and that stay (DESIGN §6.10).
     pub foreign_rules: BTreeSet<(GroupNumber, Rule)>,
     /// Those rules of `state` in groups of ours that do not bear our tag: someone else added them, or took the tag off.
@@ -113,15 +116,21 @@ pub struct Observed {
     /// them. `state` shows each by rules that let through no less, with its id in `rule_ids`, so that it is seen and can be
     /// revoked.
     pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,
-    /// Each interface of the scope that exists, each that bears an address of it, and each other one that wears a group of ours. Its prior groups are the groups
-    /// of others that it wears and, while it wears a group of ours, those on its record that still exist: a record that a
-    /// killed process left behind counts for nothing.
+    /// Each interface of the scope that exists, each that bears an address of it, and each other one that wears a group of
+    /// ours. Its prior groups are the groups of others that it wears and, while it wears a group of ours, those on its record
+    /// that still exist: a record that a killed process left behind counts for nothing. With a record, a group that bears a name
+    /// of ours counts as ours: someone took its tags off.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
     /// The interface that bears each address of the scope, as one of its own or in a prefix delegated to it.
     pub bearers: BTreeMap<IpAddr, InterfaceId>,
     /// The record of each of these interfaces that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
 }
+
+/// The tag that names the cluster, on everything that Moat makes or marks.
+pub const CLUSTER_TAG: &str = "moat.dev/cluster";
+/// The tag that holds a group's number.
+pub const NUMBER_TAG: &str = "moat.dev/number";
 
 /// The cloud's id of a rule, such as `sgr-0123456789abcdef0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -70,6 +70,9 @@ pub trait Fixture: Send {
         description: &'static str,
     ) -> impl Future<Output = ()> + Send;
 
+    /// Someone takes the tags off a group of ours that the last picture showed.
+    fn untag_group(&mut self, group: GroupNumber) -> impl Future<Output = ()> + Send;
+
     /// Someone removes a rule, without references, from a group of ours that the last picture showed.
     fn remove_rule(&mut self, group: GroupNumber, rule: Rule) -> impl Future<Output = ()> + Send;
 }
@@ -94,6 +97,7 @@ macro_rules! contract {
             an_interface_wears_exactly_what_it_is_given
             a_record_stays_until_it_is_removed
             a_recorded_group_that_someone_deleted_is_no_prior_group
+            a_group_of_ours_without_its_tags_is_left_alone_and_passed_over
             an_interface_that_is_not_exclusive_is_never_changed
             an_interface_that_someone_changed_is_not_overwritten
             what_is_not_there_is_not_found

@@ -51,6 +51,7 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
     Observed {
         state: state.clone(),
         rule_ids,
+        taken: BTreeMap::new(),
         foreign_rules: BTreeSet::new(),
         unmarked: BTreeSet::new(),
         unreadable: BTreeMap::new(),

@@ -304,6 +304,45 @@ fn what_others_changed_is_told_when_it_is_put_right_and_then_no_more() {
     assert!(text.contains("nothing to do") && !text.contains("Drift"), "{text}");
 }
 
+/// Nothing lacks our tags and is adopted, and nothing is half done: the plan takes other numbers, and says why.
+#[test]
+fn a_group_whose_tags_someone_took_off_is_told_and_its_pods_get_another() {
+    let fixture = Fixture::new();
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    let worn = |id: &str| {
+        let mut sim = fixture.vpc.0.borrow_mut();
+        sim.as_someone_else(|vpc| vpc.interfaces().find(|(it, _)| &*it.0 == id).unwrap().1.clone())
+    };
+    let bereft = worn("eni-0b").groups.first().unwrap().clone();
+    fixture.vpc.0.borrow_mut().as_someone_else(|vpc| vpc.disown(&bereft).unwrap());
+    let told = format!("`{}` bears the name `moat.default.", bereft.0);
+    for (command, calls) in
+        [(&["plan", "FOLDER"][..], "to do)"), (&["apply", "FOLDER", "--yes"], "done)")]
+    {
+        let (exit, text) = fixture.run(command, "");
+        assert_eq!(exit, Exit::Findings, "{text}");
+        assert!(
+            text.contains("NameTaken")
+                && text.contains(&format!("name taken: {told}"))
+                && text.contains(calls),
+            "{text}"
+        );
+    }
+    assert!(!worn("eni-0b").groups.contains(&bereft), "the pod has a group of ours again");
+    assert_eq!(worn("eni-0b").record, [base_group()].into());
+    let (_, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert!(text.contains("nothing to do") && text.contains(&told), "{text}");
+    let (exit, text) = fixture.run(&["uninstall", "--yes"], "");
+    assert!(
+        exit == Exit::Failed && text.contains("is in use"),
+        "its own rules stay with it: {text}"
+    );
+    fixture.vpc.0.borrow_mut().as_someone_else(|vpc| vpc.delete_group(&bereft).unwrap());
+    let (exit, text) = fixture.run(&["uninstall", "--yes"], "");
+    assert_eq!(exit, Exit::Clean, "{text}");
+    assert_eq!(worn("eni-0b").groups, [base_group()].into());
+}
+
 #[test]
 fn uninstalling_gives_back_what_was_found_even_when_the_manifests_are_gone() {
     let fixture = Fixture::new();

@@ -129,13 +129,15 @@ impl Report<'_> {
             }
             left = left.saturating_sub(lines.len());
         }
-        let drift = self.findings.iter().filter(|finding| finding.reason == Reason::Drift);
-        let drift: Vec<&str> = drift.map(|finding| &*finding.message).collect();
-        for message in drift.iter().take(MOST_RULES) {
-            writeln!(io.stdout, "{} {message}", paint.yellow("drift:"))?;
-        }
-        if let Some(more) = drift.len().checked_sub(MOST_RULES).filter(|more| *more > 0) {
-            writeln!(io.stdout, "and {more} more such: `--output json` has all of them")?;
+        for (reason, label) in [(Reason::NameTaken, "name taken:"), (Reason::Drift, "drift:")] {
+            let found = self.findings.iter().filter(|finding| finding.reason == reason);
+            let found: Vec<&str> = found.map(|finding| &*finding.message).collect();
+            for message in found.iter().take(MOST_RULES) {
+                writeln!(io.stdout, "{} {message}", paint.yellow(label))?;
+            }
+            if let Some(more) = found.len().checked_sub(MOST_RULES).filter(|more| *more > 0) {
+                writeln!(io.stdout, "and {more} more such: `--output json` has all of them")?;
+            }
         }
         let json::Held { groups, pods, limits } = self.writer.held(&self.plan.held);
         for limit in limits {

@@ -47,6 +47,19 @@ fn what_is_kept_is_told_once_as_the_cloud_spells_it() {
 }
 
 #[test]
+fn a_group_that_bears_a_name_of_ours_is_told_with_the_tags_it_lacks() {
+    let mut observed = Observed::default();
+    let bereft = GroupKey::Foreign(crate::firewall::ForeignGroupId("sg-1".into()));
+    observed.taken.insert(GroupNumber::nth(2), bereft);
+    let wanted = "`sg-1` bears the name `moat.blue.3` without the tags of it: it is left alone, and its number is passed over; if \
+                  someone took the tags off, put back `moat.dev/cluster=blue` and `moat.dev/number=3` before applying, or delete \
+                  the group once nobody wears it";
+    let found = taken(&observed, "blue");
+    assert_eq!(messages(&found), [(Reason::NameTaken, wanted)]);
+    assert_eq!(found[0].object.to_string(), "SecurityGroup sg-1");
+}
+
+#[test]
 fn what_is_revoked_is_told_once_as_the_cloud_spells_it() {
     let (observed, all) = picture();
     let rules = all.into_iter().map(|(_, rule)| rule).collect();

@@ -79,4 +79,11 @@ impl GroupNumber {
     pub fn name(self, cluster: &str) -> String {
         format!("moat.{cluster}.{}", self.0)
     }
+
+    /// The number whose name this is. Clouds do not tell case apart in names.
+    #[must_use]
+    pub fn of_name(name: &str, cluster: &str) -> Option<Self> {
+        let number = name.rsplit('.').next()?.parse().ok().map(Self)?;
+        name.eq_ignore_ascii_case(&number.name(cluster)).then_some(number)
+    }
 }

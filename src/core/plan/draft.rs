@@ -182,8 +182,8 @@ impl<'a> Draft<'a> {
         let again = middle::known(&again);
         let fresh = of(Manners::Middle).map(|(it, passage)| (it.clone(), *passage)).collect();
         let (now, target) = (self.now(), self.target);
-        let fresh = middle::resume(&fresh, now, target, inventory).unwrap_or_else(|| {
-            let free = middle::free(now);
+        let fresh = middle::resume(&fresh, self.observed, target, inventory).unwrap_or_else(|| {
+            let free = middle::free(self.observed);
             middle::groups(&fresh, &BTreeMap::new(), free, now, target, inventory)
         });
         for (group, rules) in &fresh.rules {

@@ -42,8 +42,8 @@ pub(super) fn wanted(desired: &Desired, observed: &Observed) -> State {
         let asked = desired.state.interfaces.get(interface);
         // What no policy concerns any more gets back what it wore.
         let left = || {
-            let ours = worn(&observed.state, interface).iter().any(|key| our_number(key).is_some());
-            ours.then(|| seen.prior.iter().cloned().map(GroupKey::Foreign).collect())
+            let prior = seen.prior.iter().cloned().map(GroupKey::Foreign).collect();
+            (prior != *worn(&observed.state, interface)).then_some(prior)
         };
         let groups: Option<BTreeSet<GroupKey>> = asked.cloned().or_else(left);
         // An interface always wears a group.
@@ -66,7 +66,8 @@ impl<'a> Goal<'a> {
         inventory: &Inventory,
         banned: &BTreeSet<GroupNumber>,
     ) -> Self {
-        let binding = bind::bind(wanted, &observed.state, banned);
+        let banned = banned.iter().chain(observed.taken.keys()).copied().collect();
+        let binding = bind::bind(wanted, &observed.state, &banned);
         let bound = bind::rename(wanted, &binding);
         let mut state = observed.state.clone();
         for (id, rules) in &inventory.foreign {

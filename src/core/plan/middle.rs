@@ -11,6 +11,7 @@ use super::state::{common, common_shape, in_use, names, our_number, rules};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Prefix;
+use crate::provider::Observed;
 
 /// Middle groups are numbered from here on, beyond any number of lasting groups: a plan that follows an interrupted one knows
 /// them by that, goes on with them, and takes none for the group of a class.
@@ -52,10 +53,11 @@ pub(super) struct Middles {
 /// hold other rules than they would.
 pub(super) fn resume(
     movers: &BTreeMap<InterfaceId, Passage<'_>>,
-    now: &State,
+    observed: &Observed,
     target: &State,
     inventory: &Inventory,
 ) -> Option<Middles> {
+    let now = &observed.state;
     let mut begun = BTreeMap::new();
     let mut rest = BTreeMap::new();
     for (interface, (old, new)) in movers {
@@ -75,7 +77,7 @@ pub(super) fn resume(
     let companions: BTreeSet<GroupNumber> = named_by_begun
         .filter(|it| !worn.contains(it) && !target.groups.contains_key(&GroupKey::Ours(*it)))
         .collect();
-    let free = companions.into_iter().chain(free(now));
+    let free = companions.into_iter().chain(free(observed));
     let middles = groups(&stripped, &begun, free, now, target, inventory);
     let same = |group: &GroupNumber| {
         middles.rules.get(group).is_none_or(|wanted| wanted == rules(now, *group))
@@ -83,10 +85,11 @@ pub(super) fn resume(
     (!begun.is_empty() && numbers.iter().all(same)).then_some(middles)
 }
 
-/// Numbers for groups of passage: those that nobody wears and no worn group names.
-pub(super) fn free(now: &State) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
-    let (worn, named) = in_use(now);
-    let taken = &worn | &named;
+/// Numbers for groups of passage: those that nobody wears, no worn group names, and whose name is free.
+pub(super) fn free(observed: &Observed) -> impl Iterator<Item = GroupNumber> + Clone + use<> {
+    let (worn, named) = in_use(&observed.state);
+    let mut taken = &worn | &named;
+    taken.extend(observed.taken.keys());
     (FIRST..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
 }
 

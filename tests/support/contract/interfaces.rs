@@ -66,6 +66,38 @@ pub async fn a_recorded_group_that_someone_deleted_is_no_prior_group<F: Fixture>
     assert!(!observed.state.groups.contains_key(&GroupKey::Foreign(deleted)));
 }
 
+/// `Observed::taken`: "someone took the tags off one of ours"; "with a record, a group that bears a name of ours counts as ours".
+pub async fn a_group_of_ours_without_its_tags_is_left_alone_and_passed_over<F: Fixture>(
+    mut fixture: F,
+) {
+    let base = fixture.make_group(BTreeSet::new()).await;
+    let interface = fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await;
+    let scope = scope([&interface]);
+    let both = record(&interface, [ours(0), ours(1)], [base.clone()]);
+    let steps = vec![create(0), authorize(0, [nth_rule(0)]), create(1), both];
+    let before = take(&mut fixture, &scope, steps).await;
+    assert_eq!(before.taken, BTreeMap::new());
+    fixture.untag_group(number(0)).await;
+    let observed = settled(&mut fixture, &scope).await;
+    let bereft = observed.taken[&number(0)].clone();
+    assert!(matches!(bereft, GroupKey::Foreign(_)), "{bereft}");
+    let mut wanted = before.clone();
+    let rules = wanted.state.groups.remove(&ours(0)).expect("it was there");
+    wanted.state.groups.insert(bereft.clone(), rules);
+    wanted.state.interfaces = [(interface.clone(), [ours(1), bereft.clone()].into())].into();
+    wanted.taken = [(number(0), bereft.clone())].into();
+    wanted.rule_ids.clear();
+    assert_eq!(observed, wanted, "its prior groups are those before Moat");
+    let error = refusal(&mut fixture, &scope, create(0)).await;
+    assert!(matches!(error, ProviderError::Duplicate { .. }), "{error}");
+    let steps = vec![create(2), record(&interface, [ours(1), ours(2)], [base.clone()])];
+    let observed = take(&mut fixture, &scope, steps).await;
+    assert_eq!(observed.taken, wanted.taken);
+    assert_eq!(observed.interfaces[&interface].prior, [base].into());
+    let GroupKey::Foreign(bereft) = bereft else { return };
+    assert_eq!(fixture.rules_of(bereft).await, [nth_rule(0)].into());
+}
+
 /// The trait: nothing is changed "except which groups an exclusive interface of the scope wears".
 pub async fn an_interface_that_is_not_exclusive_is_never_changed<F: Fixture>(mut fixture: F) {
     let base = fixture.make_group(BTreeSet::new()).await;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, ResourceType, TagSpecification};
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use moat_aws::time::Time;
 use moat_aws::{Aws, Config, tags, wire};
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Rule};
@@ -183,6 +183,12 @@ impl Fixture for Cloud {
 
     async fn add_rule(&mut self, group: GroupNumber, rule: Rule, description: &'static str) {
         self.authorize(&self.id(group).await, rule, description).await;
+    }
+
+    async fn untag_group(&mut self, group: GroupNumber) {
+        let untag = self.client.delete_tags().resources(self.id(group).await);
+        let keys = [tags::CLUSTER, tags::NUMBER].map(|key| Tag::builder().key(key).build());
+        untag.set_tags(Some(keys.into())).send().await.unwrap();
     }
 
     async fn remove_rule(&mut self, group: GroupNumber, rule: Rule) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use moat_aws::call::{Call, Effect};
 use moat_core::drive::{Ending, drive};
-use moat_core::firewall::GroupKey;
+use moat_core::firewall::{ForeignGroupId, GroupKey};
 use moat_core::policy::Direction;
-use moat_core::provider::{Provider, ProviderError, Scope, Step};
+use moat_core::provider::{Observed, Provider, ProviderError, Scope, Step};
 use moat_tests::contract::execute;
 use serde_json::{Value, json};
 
@@ -128,15 +128,15 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
     let mut cloud = Cloud::new(1_000);
     run(async {
         let vpc = cloud.aws.config().vpc.clone();
-        let request = cloud.client.create_security_group().group_name("moat.test.1").vpc_id(vpc);
+        let request = cloud.client.create_security_group().group_name("Moat.Test.1").vpc_id(vpc);
         let theirs = request.description("theirs").send().await.unwrap();
         let answer = execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await;
-        let advice = "it has the name `moat.test.1` without our tags (InvalidGroup.Duplicate): if they were removed, put back \
-                      `moat.dev/cluster=test` and `moat.dev/number=1`, else delete the group, or give the cluster another name";
-        let (subject, advice) = (theirs.group_id.unwrap(), advice.to_owned());
-        assert_eq!(answer, Err(ProviderError::NotOurs { subject, advice }));
-        let observed = cloud.aws.observe(&Scope::default()).await.unwrap();
-        assert!(observed.state.groups.is_empty());
+        let subject = "moat.1".to_owned();
+        assert_eq!(answer, Err(ProviderError::Duplicate { subject }));
+        let theirs = GroupKey::Foreign(ForeignGroupId(theirs.group_id.unwrap().into()));
+        let taken = [(group(0), theirs)].into();
+        let wanted = Observed { taken, ..Observed::default() };
+        assert_eq!(cloud.aws.observe(&Scope::default()).await.unwrap(), wanted);
     });
 }
 

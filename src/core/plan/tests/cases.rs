@@ -114,6 +114,30 @@ fn a_changed_description_alone_changes_nothing() {
     assert_eq!(planned(&world, &Quotas::default()).stages, []);
 }
 
+/// Its tags are gone: it is no longer ours, and no other group can have its name.
+#[test]
+fn a_number_whose_name_another_group_bears_is_passed_over() {
+    let rules = [ingress("10.0.0.0/8", tcp(80, 80))];
+    let bereft = foreign("sg-bereft");
+    let worn = [bereft.clone()];
+    let now = state(&[(bereft.clone(), &rules)], &[("a", &worn), ("b", &worn)]);
+    let wanted = state(&[(group(1), &rules)], &[("a", &[group(1)])]);
+    let mut world = world(now, wanted);
+    world.observed.taken = BTreeMap::from([(number_of(1), bereft.clone()), (number_of(2), bereft)]);
+    let plan = planned(&world, &Quotas::default());
+    assert_eq!(plan.numbers, [(number_of(1), number_of(3))].into());
+    let wears = |id| plan.target.interfaces[&interface(id)].clone();
+    assert_eq!((wears("a"), wears("b")), ([group(3)].into(), [foreign("sg-base")].into()));
+}
+
+#[test]
+fn a_number_of_passage_whose_name_another_group_bears_is_passed_over() {
+    let mut observed = Observed::default();
+    let first = middle::free(&observed).next().unwrap();
+    observed.taken.insert(first, foreign("sg-theirs"));
+    assert_eq!(middle::free(&observed).next(), Some(number_of(first.0.get() as usize + 1)));
+}
+
 #[test]
 fn what_others_add_to_our_groups_is_revoked_but_for_what_may_stay() {
     let ours = ingress("10.0.0.0/8", tcp(80, 80));
