@@ -72,8 +72,10 @@ fn carries(rule: &Rule, flow: &Flow, made: &Cluster, desired: &Desired) -> bool 
             let address = remote.address(&made.inventory, flow.family);
             address.is_some_and(|address| prefix.contains(address))
         }
-        (Peer::Group(GroupKey::Ours(number)), Endpoint::Pod(pod)) => {
-            desired.wearers.get(number).is_some_and(|pods| pods.contains(&pod))
+        (Peer::Group(group @ GroupKey::Ours(_)), Endpoint::Pod(pod)) => {
+            let interface = made.inventory.pod(pod).and_then(|pod| pod.interface.as_ref());
+            let worn = interface.and_then(|id| desired.state.interfaces.get(id));
+            worn.is_some_and(|worn| worn.contains(group))
         }
         (Peer::Group(_), _) => false,
     };

@@ -12,6 +12,7 @@ pub mod crash;
 pub mod differential;
 pub mod figures;
 pub mod generate;
+pub mod incremental;
 pub mod mutations;
 pub mod packets;
 pub mod print;

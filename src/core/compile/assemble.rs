@@ -64,7 +64,7 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
         let Some(class) = classes.of(id) else { continue };
         let ours = worn.get(class).into_iter().flatten().copied();
         let foreign = worn_foreign(classes, cohort, id).iter().cloned().map(GroupKey::Foreign);
-        let groups: BTreeSet<GroupKey> = ours.clone().map(GroupKey::Ours).chain(foreign).collect();
+        let groups: BTreeSet<GroupKey> = ours.map(GroupKey::Ours).chain(foreign).collect();
         for key in &groups {
             if let GroupKey::Foreign(group) = key {
                 let rules = meaning.inventory.foreign.get(group).cloned().unwrap_or_default();
@@ -80,13 +80,7 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
             if let Some(interface) = interface {
                 desired.state.interfaces.insert(interface, groups.clone());
             }
-            for number in ours.clone() {
-                desired.wearers.entry(number).or_default().push(*pod);
-            }
         }
-    }
-    for pods in desired.wearers.values_mut() {
-        pods.sort_unstable();
     }
 }
 

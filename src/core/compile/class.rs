@@ -151,7 +151,11 @@ fn roles(meaning: &Meaning<'_>) -> Vec<Vec<(GrantId, usize)>> {
 impl Standing {
     /// Decides which prior groups stay: those that `keepGroups` lists, and, as far as there is room, those that allow
     /// nothing that the pod is not allowed. Where no policy governs a direction, everything is allowed.
-    fn new(meaning: &Meaning<'_>, cohort: &Cohort, grants: ByDirection<Option<GrantId>>) -> Self {
+    pub(crate) fn new(
+        meaning: &Meaning<'_>,
+        cohort: &Cohort,
+        grants: ByDirection<Option<GrantId>>,
+    ) -> Self {
         let Carrier::Programmable(prior) = &cohort.carrier else { return Self::default() };
         if grants == [None, None] {
             return Self { kept: prior.iter().cloned().collect(), ..Self::default() };

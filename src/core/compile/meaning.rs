@@ -25,7 +25,7 @@ pub(crate) type ByDirection<T> = [T; 2];
 #[derive(Debug)]
 pub(crate) struct Meaning<'a> {
     /// The policies.
-    pub(crate) policies: &'a [Policy],
+    pub(crate) policies: &'a [&'a Policy],
     /// The pods.
     pub(crate) inventory: &'a Inventory,
     /// The settings.
@@ -51,22 +51,22 @@ pub(crate) const fn place(direction: Direction) -> usize {
 }
 
 impl<'a> Meaning<'a> {
-    /// Reads the policies. Cohorts are split by their addresses where what a reference must say depends on them.
+    /// Reads the policies; equal sets of the same pools are one. Cohorts are split by their addresses where what a reference must say depends on them.
     pub(crate) fn new(
-        policies: &'a [Policy],
+        policies: &'a [&'a Policy],
         inventory: &'a Inventory,
         settings: &'a Settings,
         concessions: &Concessions,
+        pools: &mut Pools,
     ) -> Self {
         let mut order: Vec<u32> = (0..).take(policies.len()).collect();
-        order.sort_by_key(|index| policies.get(*index as usize).map(Policy::rank));
+        order.sort_by_key(|index| policies.get(*index as usize).map(|policy| policy.rank()));
         let mut splits = BTreeSet::new();
         loop {
             let mut cohorts = Cohorts::new(inventory, &splits, concessions);
             let mut programs = Programs::new(policies, &order, &mut cohorts, inventory, settings);
-            let mut pools = Pools::default();
             let (all, set) = (&mut cohorts, &mut programs);
-            let folded = Folded::new(policies, inventory, settings, all, set, &mut pools);
+            let folded = Folded::new(policies, inventory, settings, all, set, pools);
             if folded.splits.is_subset(&splits) {
                 let mut meaning = Self {
                     policies,
@@ -78,7 +78,7 @@ impl<'a> Meaning<'a> {
                     granted: Vec::new(),
                     grants: Vec::new(),
                 };
-                meaning.grant(&folded.conceded, &mut pools);
+                meaning.grant(&folded.conceded, pools);
                 return meaning;
             }
             splits.extend(folded.splits);
@@ -155,7 +155,7 @@ struct Folder<'x, 'a> {
 
 impl Folded {
     fn new<'a>(
-        policies: &'a [Policy],
+        policies: &'a [&'a Policy],
         inventory: &'a Inventory,
         settings: &'a Settings,
         cohorts: &mut Cohorts<'a>,

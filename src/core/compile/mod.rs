@@ -19,6 +19,7 @@ mod draw;
 mod effective;
 mod fold;
 mod grant;
+mod incremental;
 mod ladder;
 mod layout;
 mod loss;
@@ -38,13 +39,15 @@ use std::sync::Arc;
 use crate::finding::Finding;
 use crate::firewall::{GroupNumber, Rule, State};
 use crate::flow::Flow;
-use crate::inventory::{InterfaceId, Inventory, PodIndex};
+use crate::inventory::{InterfaceId, Inventory};
 use crate::policy::{ObjectRef, Policy};
 use crate::settings::Settings;
 use class::Classes;
 use concession::Concessions;
+pub use incremental::{Cause, Change, Compiler, Event, Extent, Inputs};
 use layout::Layout;
 use meaning::Meaning;
+use shared::Pools;
 
 /// For looking up, never for going through: the order is not the same twice.
 type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
@@ -57,8 +60,6 @@ pub struct Desired {
     pub state: State,
     /// Why each rule of ours is there.
     pub reasons: BTreeMap<(GroupNumber, Rule), RuleReason>,
-    /// The pods that wear each group of ours.
-    pub wearers: BTreeMap<GroupNumber, Vec<PodIndex>>,
     /// The interfaces of pods whose exact rules do not fit the quotas, where settings ask to hold what was programmed last
     /// ([`crate::settings::OnQuota::Hold`]): the plan leaves those of them alone that wear groups of ours already.
     pub over_quota: BTreeSet<InterfaceId>,
@@ -109,9 +110,11 @@ pub struct Counts {
 /// Pods that concede something to a quota (DESIGN §6.6) are translated again with what they conceded, until all fits.
 #[must_use]
 pub fn compile(policies: &[Policy], inventory: &Inventory, settings: &Settings) -> Desired {
+    let policies: Vec<&Policy> = policies.iter().collect();
     let mut concessions = Concessions::new();
     loop {
-        let meaning = Meaning::new(policies, inventory, settings, &concessions);
+        let pools = &mut Pools::default();
+        let meaning = Meaning::new(&policies, inventory, settings, &concessions, pools);
         let classes = Classes::new(&meaning);
         let layout = Layout::new(&meaning, &classes);
         match ladder::climb(&meaning, &classes, &layout) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::HashMap;
 use super::class::{Classes, worn_foreign};
@@ -17,7 +18,7 @@ use crate::policy::Direction;
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// By prefix rules alone.
-    by_prefix: Rc<ByAddress>,
+    by_prefix: Arc<ByAddress>,
     /// Our references.
     grant: Option<Rc<Grant>>,
     /// References to groups of others.
@@ -44,7 +45,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
     pub(crate) fn new(meaning: &'m Meaning<'a>, classes: &'m Classes) -> Self {
         let everything = ByAddress::on(&AddressSet::full(), &ServiceSet::all());
         let open = Rc::new(Outcome {
-            by_prefix: Rc::new(everything),
+            by_prefix: Arc::new(everything),
             grant: None,
             foreign: Vec::new(),
             exact: true,
@@ -104,7 +105,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
         let grant = grant.and_then(|grant| self.meaning.grants.get(grant)).cloned();
         let mut by_prefix = match &grant {
             Some(grant) => grant.addresses.clone().into(),
-            None => Rc::new(ByAddress::on(&AddressSet::empty(), &ServiceSet::empty())),
+            None => Arc::new(ByAddress::on(&AddressSet::empty(), &ServiceSet::empty())),
         };
         let mut foreign = Vec::new();
         let rules = groups.iter().filter_map(|group| self.meaning.inventory.foreign.get(group));
@@ -113,7 +114,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
             match &rule.peer {
                 Peer::Prefix(prefix) => {
                     let here = ByAddress::on(&AddressSet::from(*prefix), &services);
-                    by_prefix = Rc::new(by_prefix.join(&here, ServiceSet::union));
+                    by_prefix = Arc::new(by_prefix.join(&here, ServiceSet::union));
                 }
                 Peer::Group(GroupKey::Foreign(group)) => foreign.push((group.clone(), services)),
                 Peer::Group(GroupKey::Ours(_)) => {}

@@ -99,7 +99,7 @@ struct Interner<T> {
 impl Programs {
     /// Finds the policies that govern each cohort. `order` lists the policies as they are asked.
     pub(crate) fn new<'a>(
-        policies: &'a [Policy],
+        policies: &'a [&'a Policy],
         order: &[u32],
         cohorts: &mut Cohorts<'a>,
         inventory: &Inventory,

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::HashMap;
 use super::effective::ByAddress;
@@ -10,11 +10,11 @@ use crate::net::ServiceSet;
 
 /// A value of a [`Pool`]. Only values of one pool are ever compared.
 #[derive(Debug)]
-pub(crate) struct Shared<T>(Rc<T>);
+pub(crate) struct Shared<T>(Arc<T>);
 
 /// Values, each there once.
 #[derive(Debug)]
-pub(crate) struct Pool<T>(HashMap<Rc<T>, Shared<T>>);
+pub(crate) struct Pool<T>(HashMap<Arc<T>, Shared<T>>);
 
 /// The sets that a compile comes across again and again.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl<T: Hash + Eq> Pool<T> {
         if let Some(known) = self.0.get(&value) {
             return known.clone();
         }
-        let value = Rc::new(value);
+        let value = Arc::new(value);
         self.0.entry(value.clone()).or_insert(Shared(value)).clone()
     }
 }
@@ -48,7 +48,7 @@ impl<T> Clone for Shared<T> {
     }
 }
 
-impl<T> From<Shared<T>> for Rc<T> {
+impl<T> From<Shared<T>> for Arc<T> {
     fn from(value: Shared<T>) -> Self {
         value.0
     }
@@ -64,7 +64,7 @@ impl<T> Deref for Shared<T> {
 
 impl<T> PartialEq for Shared<T> {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -72,6 +72,6 @@ impl<T> Eq for Shared<T> {}
 
 impl<T> Hash for Shared<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Rc::as_ptr(&self.0).hash(state);
+        Arc::as_ptr(&self.0).hash(state);
     }
 }

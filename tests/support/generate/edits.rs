@@ -1,5 +1,6 @@
 //! What people do to a cluster: a policy comes, goes or changes, a pod comes, goes or is relabelled, a setting changes.
 
+use moat_core::inventory::Inventory;
 use moat_core::settings::{IcmpMode, NodeTraffic};
 
 use super::{Cluster, inventory, pod_subnets, policies};
@@ -10,19 +11,27 @@ use crate::random::Random;
 pub fn edit(random: &mut Random, cluster: &Cluster) -> Cluster {
     let mut edited = cluster.clone();
     for _ in 0..random.between(1, 3) {
-        edit_once(random, &mut edited);
+        let kind = random.below(KINDS);
+        edit_once(random, &mut edited, kind);
     }
     edited
 }
 
-fn edit_once(random: &mut Random, cluster: &mut Cluster) {
-    match random.below(20) {
+/// How many kinds of edits there are, those that happen more often counted that often; settings change last.
+const KINDS: usize = 20;
+
+/// The kinds of edits that change policies and pods.
+pub(super) const OBJECTS: usize = 17;
+
+/// Makes an edit of a kind below [`KINDS`].
+pub(super) fn edit_once(random: &mut Random, cluster: &mut Cluster, kind: usize) {
+    match kind {
         0..4 => add_policy(random, cluster),
         4..7 => drop(remove(random, &mut cluster.policies)),
         7..12 => change_policy(random, cluster),
         12..14 => relabel(random, cluster),
         14..16 => add_pod(random, cluster),
-        16 => remove_pod(random, cluster),
+        16 => remove_pod(random, &mut cluster.inventory),
         17 => cluster.settings.pod_subnets = pod_subnets(random),
         18 => cluster.settings.icmp = random.pick(&[IcmpMode::Strict, IcmpMode::Open]),
         _ => cluster.settings.node_traffic = random.pick(&[NodeTraffic::All, NodeTraffic::None]),
@@ -55,7 +64,7 @@ fn change_policy(random: &mut Random, cluster: &mut Cluster) {
     }
 }
 
-fn relabel(random: &mut Random, cluster: &mut Cluster) {
+pub(super) fn relabel(random: &mut Random, cluster: &mut Cluster) {
     let index = random.below(cluster.inventory.pods.len());
     if let Some(pod) = cluster.inventory.pods.get_mut(index) {
         pod.labels = inventory::pod_labels(random);
@@ -74,8 +83,7 @@ fn add_pod(random: &mut Random, cluster: &mut Cluster) {
     inventory::add_pod(random, &mut cluster.inventory, next);
 }
 
-fn remove_pod(random: &mut Random, cluster: &mut Cluster) {
-    let inventory = &mut cluster.inventory;
+pub(super) fn remove_pod(random: &mut Random, inventory: &mut Inventory) {
     let Some(pod) = remove(random, &mut inventory.pods) else { return };
     let Some(id) = pod.interface else { return };
     if inventory.pods.iter().all(|other| other.interface.as_ref() != Some(&id)) {

@@ -78,7 +78,7 @@ pub(super) fn dispute(random: &mut Random, inventory: &mut Inventory) {
     }
 }
 
-fn insert(inventory: &mut Inventory, pod: Pod) {
+pub(super) fn insert(inventory: &mut Inventory, pod: Pod) {
     inventory.pods.push(pod);
     inventory.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
 }

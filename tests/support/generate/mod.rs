@@ -3,6 +3,7 @@
 //! Values come from small pools, so that rules overlap, contradict and complete each other.
 
 mod edits;
+mod events;
 mod inventory;
 mod policies;
 mod services;
@@ -16,6 +17,7 @@ use crate::build::prefix;
 use crate::random::Random;
 
 pub use edits::edit;
+pub use events::{events, follow};
 
 /// All that a compile looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::settings::{NodeTraffic, Settings};
 /// Turns policies into programs, each rule list once.
 #[derive(Debug)]
 pub(crate) struct Resolver<'a, 'c> {
-    policies: &'a [Policy],
+    policies: &'a [&'a Policy],
     inventory: &'a Inventory,
     settings: &'a Settings,
     cohorts: &'c mut Cohorts<'a>,
@@ -31,7 +31,7 @@ type ListKey = (u32, Direction, Option<Arc<[NamedPort]>>);
 impl<'a, 'c> Resolver<'a, 'c> {
     /// A resolver over these objects.
     pub(crate) fn new(
-        policies: &'a [Policy],
+        policies: &'a [&'a Policy],
         inventory: &'a Inventory,
         settings: &'a Settings,
         cohorts: &'c mut Cohorts<'a>,
