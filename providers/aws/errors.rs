@@ -173,6 +173,12 @@ impl Failure {
         }
     }
 
+    /// Whether the code is about an interface.
+    #[must_use]
+    pub fn is_about_interface(&self) -> bool {
+        self.code.starts_with("InvalidNetworkInterface")
+    }
+
     /// What the caller of the port is told; `subject` is what the call was about.
     #[must_use]
     pub fn about(self, subject: &str, quotas: &Quotas) -> ProviderError {

@@ -56,8 +56,12 @@ impl Aws {
         (learned, answer)
     }
 
-    /// What a failure means where groups were named: one that was made and not shown yet is not visible yet.
+    /// What a failure means where groups were named: one that was made and not shown yet is not visible yet. An interface is
+    /// none of them.
     fn about_groups(&self, failure: Failure, subject: &str, named: &[&GroupKey]) -> ProviderError {
+        if failure.is_about_interface() {
+            return self.told(failure, subject);
+        }
         let new = named.iter().find(|key| match key {
             GroupKey::Ours(number) => self.memory.made.contains(number),
             GroupKey::Foreign(_) => false,

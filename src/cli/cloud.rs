@@ -115,18 +115,19 @@ impl Cloud {
                 // The embedded VPC keeps its pods in subnets of their own.
                 let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
                 let assumed = BTreeMap::new();
-                Ok(Place { quotas, assumed, pod_subnets, absent: Vec::new(), picture: None })
+                Ok(Place { quotas, assumed, pod_subnets, findings: Vec::new(), picture: None })
             }
             Self::Account(account, _) => {
                 let Capabilities { quotas, assumed, vpc } =
                     account.capabilities().map_err(Failure::Unread)?;
-                let absent = placement::take_absent(inventory);
+                let mut findings = placement::take_absent(inventory);
                 let scope = placement::scope(inventory);
                 let observed = account.observe(&scope).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
                 placement::place(inventory, &observed);
+                findings.extend(placement::unplaced(inventory));
                 let pod_subnets = Vec::new();
-                Ok(Place { quotas, assumed, pod_subnets, absent, picture: Some(observed) })
+                Ok(Place { quotas, assumed, pod_subnets, findings, picture: Some(observed) })
             }
         }
     }
@@ -192,8 +193,8 @@ pub(crate) struct Place {
     pub(crate) assumed: BTreeMap<QuotaKind, String>,
     /// Where only pods are, if the cloud knows.
     pub(crate) pod_subnets: Vec<Prefix>,
-    /// The pods that are not there for policies.
-    pub(crate) absent: Vec<Finding>,
+    /// The pods that are not there for policies, and those whose interface is not there.
+    pub(crate) findings: Vec<Finding>,
     /// What the account was read from: plans start from the same picture.
     pub(crate) picture: Option<Observed>,
 }

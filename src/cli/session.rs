@@ -72,8 +72,9 @@ impl Session {
         let mut read = moat_k8s::read(&sources, &options);
         let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
         let place = cloud.place(&mut read.inventory)?;
-        for mut finding in place.absent {
-            finding.location = read.places.locate(&finding.object, "metadata.name");
+        for mut finding in place.findings {
+            let path = if finding.path.is_empty() { "metadata.name" } else { &*finding.path };
+            finding.location = read.places.locate(&finding.object, path);
             read.findings.push(finding);
         }
         let picture = place.picture.as_ref();
@@ -212,15 +213,17 @@ impl Session {
     ) -> Result<Applied, Failure> {
         /// A plan is carried out whole unless the cloud changes beneath it, or is slow to show what was done.
         const ROUNDS: usize = 16;
+        /// What the cloud refuses in so many plans in a row, and shows as it was, it goes on refusing.
+        const FRUITLESS: usize = 3;
         self.may_apply()?;
         let mut stages = Vec::new();
-        let mut last = String::new();
-        for round in 0..ROUNDS {
+        let (mut last, mut fruitless) = (String::new(), 0);
+        for round in 1..=ROUNDS {
             let plan = self.plan(desired, &observed);
             if plan.stages.is_empty() {
                 return Ok(Applied { stages, observed });
             }
-            if round == 0 {
+            if round == 1 {
                 self.may_call(&plan)?;
             }
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
@@ -232,24 +235,29 @@ impl Session {
                 .failures()
                 .map(|(step, error)| format!("{}: {error}", step.named(&self.cluster)))
                 .collect();
-            let mut refused =
-                outcome.attempts.iter().filter_map(|attempt| attempt.answer.as_ref().err());
-            last = refused
-                .next_back()
-                .map_or(String::new(), |error| format!(", and last said: {error}"));
+            let refused = outcome.attempts.iter().rev().find_map(|attempt| {
+                let step = attempt.step.named(&self.cluster);
+                attempt.answer.as_ref().err().map(|error| format!("; {step}: {error}"))
+            });
+            last = format!("the cloud still differs after {}", text::count(round, "plan"))
+                + &refused.unwrap_or_default();
             match outcome.ending {
                 Ending::Done | Ending::PlanAgain => {}
                 Ending::Failed => return Err(Failure::NotApplied(failures.join("; "))),
                 Ending::Unread(error) => return Err(Failure::Unread(error)),
             }
             // What was read back last is what the next plan starts from.
-            observed = match outcome.observed {
-                Some(observed) => observed,
-                None => self.observe()?,
+            let before = match outcome.observed {
+                Some(picture) => std::mem::replace(&mut observed, picture),
+                None => std::mem::replace(&mut observed, self.observe()?),
             };
             stages.extend(plan.stages);
+            fruitless = if before == observed { fruitless + 1 } else { 0 };
+            if fruitless == FRUITLESS {
+                break;
+            }
         }
-        Err(Failure::NotApplied(format!("the cloud still differs after {ROUNDS} plans{last}")))
+        Err(Failure::NotApplied(last))
     }
 
     /// Keeps the cloud, if there is a file for it.

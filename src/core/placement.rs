@@ -36,6 +36,25 @@ pub fn take_absent(inventory: &mut Inventory) -> Vec<Finding> {
     absent
 }
 
+/// Says of each pod whose interface the picture that it was [placed](place) by does not show that nothing filters it.
+#[must_use]
+pub fn unplaced(inventory: &Inventory) -> Vec<Finding> {
+    let told = inventory.pods_of_policies().filter_map(|(_, pod)| {
+        let interface = pod.interface.as_ref()?;
+        if inventory.interfaces.contains_key(interface) {
+            return None;
+        }
+        let message = format!(
+            "`{}` is not in the VPC, so nothing filters the pod: if the pod is ending, this passes; else look whether it is the \
+             right VPC and region, or make the pod anew",
+            interface.0
+        );
+        let path = "metadata.annotations[vpc.amazonaws.com/pod-eni]";
+        Some(ignored(pod, path, Reason::NoInterface, message.into()))
+    });
+    told.collect()
+}
+
 /// Says of each address that several pods claim whose it is said to be. Each of them stays isolated as its own policies say;
 /// where rules name the address, the compiler opens what all of them may, no more.
 #[must_use]

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
 use std::rc::Rc;
+use std::time::Duration;
 
 use moat_cli::{Account, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
@@ -15,7 +16,7 @@ use moat_core::plan::Plan;
 use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::{Options, Source};
-use moat_sim::{Config, NetworkInterface, Sim, base_group, block_on};
+use moat_sim::{Call, Config, Fault, Injection, NetworkInterface, Sim, base_group, block_on};
 use tempfile::TempDir;
 
 const MANIFESTS: &str = r#"
@@ -34,10 +35,15 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 "#;
 
-/// One VPC, which commands reach one after the other, how often they looked at it besides what plans read back, and the calls that
-/// the role may not make.
+/// One VPC, which commands reach one after the other, how often they looked at it besides what plans read back, the calls that
+/// the role may not make, and an interface that goes before a plan is carried out.
 #[derive(Clone)]
-struct Shared(Rc<RefCell<Sim>>, Rc<Cell<usize>>, Rc<RefCell<Vec<String>>>);
+struct Shared(
+    Rc<RefCell<Sim>>,
+    Rc<Cell<usize>>,
+    Rc<RefCell<Vec<String>>>,
+    Rc<RefCell<Option<InterfaceId>>>,
+);
 
 impl Account for Shared {
     fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
@@ -54,6 +60,9 @@ impl Account for Shared {
     }
 
     fn drive<'plan>(&mut self, plan: &'plan Plan, scope: &Scope) -> Outcome<'plan> {
+        if let Some(goes) = self.3.take() {
+            self.0.borrow_mut().as_someone_else(|vpc| vpc.remove_interface(&goes));
+        }
         block_on(drive::drive(&mut *self.0.borrow_mut(), plan, scope))
     }
 }
@@ -74,8 +83,13 @@ impl Fixture {
         read.inventory.pods.retain(|pod| !pod.addresses.is_empty());
         let mut sim = Sim::new(Config::default());
         sim.place(&mut read.inventory).unwrap();
-        let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default());
+        let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default(), Rc::default());
         Self { vpc, folder, reached: RefCell::default() }
+    }
+
+    fn remove_interface(&self, id: &str) {
+        let id = InterfaceId(id.into());
+        self.vpc.0.borrow_mut().as_someone_else(|vpc| vpc.remove_interface(&id));
     }
 
     /// Someone lets a service from everywhere into the first group, and describes the rule.
@@ -228,6 +242,50 @@ fn a_pod_without_the_annotation_is_told_to_share_the_interface_that_bears_its_ad
     assert!(text.contains("SharedInterface"), "{text}");
     let (_, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
     assert!(!text.contains("eni-0c"), "it keeps its groups: {text}");
+}
+
+#[test]
+fn a_pod_whose_interface_is_not_there_is_told_and_nothing_is_tried() {
+    let fixture = Fixture::new();
+    fixture.remove_interface("eni-0b");
+    let (exit, text) = fixture.run(&["check", "FOLDER"], "");
+    assert_eq!(exit, Exit::Findings, "{text}");
+    assert!(text.contains("ignored[NoInterface]: `eni-0b` is not in the VPC"), "{text}");
+    assert!(text.contains("shop.yaml:4:"), "where the annotation names it: {text}");
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_eq!(exit, Exit::Findings, "{text}");
+    assert!(!text.contains("let eni-0b wear"), "{text}");
+}
+
+#[test]
+fn an_interface_that_goes_while_a_plan_is_carried_out_costs_nothing() {
+    let fixture = Fixture::new();
+    *fixture.vpc.3.borrow_mut() = Some(InterfaceId("eni-0b".into()));
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_eq!(exit, Exit::Findings, "{text}");
+    assert_eq!(fixture.vpc.0.borrow().now(), Duration::ZERO);
+}
+
+/// The cloud goes on showing it, and goes on refusing.
+#[test]
+fn what_the_cloud_refuses_again_and_again_is_given_up_in_half_a_minute() {
+    let fixture = Fixture::new();
+    let gone = ProviderError::NotFound { subject: "eni-0b".to_owned() };
+    fixture.vpc.0.borrow_mut().inject(Injection {
+        call: Some(Call::ModifyNetworkInterfaceAttribute),
+        after: 0,
+        times: usize::MAX,
+        fault: Fault::Refuse(gone),
+    });
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_eq!(exit, Exit::Failed, "{text}");
+    let told = "error: not applied: the cloud still differs after 4 plans; let eni-0a wear";
+    assert!(text.contains(told) && text.contains("`eni-0b` does not exist"), "{text}");
+    assert!(fixture.vpc.0.borrow().now() <= Duration::from_secs(30));
+
+    fixture.vpc.0.borrow_mut().heal();
+    let (exit, text) = fixture.run(&["apply", "FOLDER", "--yes"], "");
+    assert_ne!(exit, Exit::Failed, "{text}");
 }
 
 #[test]

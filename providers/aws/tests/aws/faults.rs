@@ -6,9 +6,10 @@ use std::time::Duration;
 use moat_aws::call::{Call, Effect};
 use moat_core::drive::{Ending, drive};
 use moat_core::firewall::{ForeignGroupId, GroupKey};
+use moat_core::inventory::Attachment;
 use moat_core::policy::Direction;
 use moat_core::provider::{Observed, Provider, ProviderError, Scope, Step};
-use moat_tests::contract::execute;
+use moat_tests::contract::{Fixture, execute};
 use serde_json::{Value, json};
 
 use crate::calls::{World, authorize, counted, group, plan, revoke};
@@ -137,6 +138,36 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
         let taken = [(group(0), theirs)].into();
         let wanted = Observed { taken, ..Observed::default() };
         assert_eq!(cloud.aws.observe(&Scope::default()).await.unwrap(), wanted);
+    });
+}
+
+/// It takes no group that is not visible yet for the reason, which would be waited for.
+#[test]
+fn an_interface_that_is_gone_is_told_at_once() {
+    let mut cloud = Cloud::new(1_000);
+    run(async {
+        let base = cloud.make_group(BTreeSet::new()).await;
+        let interface = cloud.make_interface(Attachment::Exclusive, [base].into()).await;
+        let scope = Scope { interfaces: [interface.clone()].into(), ..Scope::default() };
+        cloud.aws.observe(&scope).await.unwrap();
+        execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
+        let groups = [GroupKey::Ours(group(0))].into();
+        let move_it = Step::SetGroups { interface: interface.clone(), groups, record: [].into() };
+        let code = "InvalidNetworkInterfaceID.NotFound";
+        let op = "ModifyNetworkInterfaceAttribute";
+        inject(&cloud, &json!({"rules": [{"op": op, "code": code, "times": -1}]}));
+        let answer = execute(&mut cloud.aws, &move_it).await;
+        let subject = interface.0.to_string();
+        assert_eq!(answer, Err(ProviderError::NotFound { subject }));
+
+        inject(&cloud, &json!({}));
+        let delete = cloud.client.delete_network_interface().network_interface_id(&*interface.0);
+        delete.send().await.unwrap();
+        let before = cloud.time.elapsed();
+        let plan = plan(vec![vec![move_it]]);
+        let outcome = drive(&mut cloud.aws, &plan, &scope).await;
+        assert_eq!(outcome.ending, Ending::Done, "nothing is left to do for it");
+        assert_eq!(cloud.time.elapsed(), before);
     });
 }
 
