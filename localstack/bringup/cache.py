@@ -2,10 +2,12 @@
 
 import fcntl
 import hashlib
+import ipaddress
 import os
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 REQUIREMENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "requirements.txt")
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3")
@@ -91,3 +93,11 @@ def run(*command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise Failure(f"`{' '.join(command)}` failed:\n{done.stdout}")
+
+
+def on_loopback(endpoint):
+    host = urllib.parse.urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import ipaddress
 import json
 import os
 import platform
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.parse
 
 from . import cache
 from .cache import Failure
@@ -93,18 +91,10 @@ def given():
             servers = re.findall(r"""["']?server["']?:\s*["']?([^\s"',}]+)""", file.read())
     except OSError as problem:
         raise Failure(f"KUBECONFIG names `{path}`, which cannot be read: {problem.strerror}") from problem
-    elsewhere = [server for server in servers if not on_loopback(server)]
+    elsewhere = [server for server in servers if not cache.on_loopback(server)]
     if elsewhere or not servers:
         raise Failure(f"KUBECONFIG names `{path}`, whose server `{''.join(elsewhere[:1])}` is not on loopback: tests would change that cluster; unset it")
     return path
-
-
-def on_loopback(url):
-    host = urllib.parse.urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def start(program, arguments, **streams):

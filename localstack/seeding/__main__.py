@@ -1,13 +1,13 @@
 """The command line of `localstack/seed`."""
 
 import argparse
-import ipaddress
 import os
 import sys
-import urllib.parse
 
 import boto3
 import yaml
+
+from bringup import cache
 
 from . import network, objects, pods
 
@@ -21,7 +21,7 @@ def main():
     parser.add_argument("manifests", nargs="*", help="files or folders of Kubernetes objects")
     options = parser.parse_args()
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    if not on_loopback(endpoint):
+    if not cache.on_loopback(endpoint):
         sys.exit(f"localstack/seed: AWS_ENDPOINT_URL is `{endpoint}`: only a LocalStack on loopback is ever seeded; run it under `localstack/up --`")
     ec2 = boto3.client("ec2", endpoint_url=endpoint)
     wanted = pods.wanted(objects.read(options.manifests))
@@ -34,14 +34,6 @@ def main():
     print(f"VPC_ID={vpc.id}")
     print(f"CLUSTER={os.path.join(options.out, 'cluster.yaml')}")
     print(f"CONFIGURATION={os.path.join(options.out, 'configuration.yaml')}")
-
-
-def on_loopback(endpoint):
-    host = urllib.parse.urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def write(folder, name, documents):

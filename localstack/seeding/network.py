@@ -64,12 +64,12 @@ def starting_group(ec2, cluster, vpc):
 
 
 def nodes(ec2, cluster, vpc, count):
-    return [node(ec2, cluster, vpc, number) for number in range(count)]
+    return [node(ec2, cluster, vpc, f"node-{number}", number % 2) for number in range(count)]
 
 
-def node(ec2, cluster, vpc, number):
+def node(ec2, cluster, vpc, name, zone):
     """An instance with its own interface and a trunk for the branches of its pods."""
-    subnet = vpc.node_subnets[number % 2]["SubnetId"]
+    subnet = vpc.node_subnets[zone]["SubnetId"]
     tags = {f"kubernetes.io/cluster/{cluster}": "owned", "eks:cluster-name": cluster}
     interface = ec2.create_network_interface(SubnetId=subnet, Groups=[vpc.group], Ipv6AddressCount=1)["NetworkInterface"]
     instance = ec2.run_instances(
@@ -82,7 +82,7 @@ def node(ec2, cluster, vpc, number):
     )["NetworkInterface"]["NetworkInterfaceId"]
     ec2.attach_network_interface(NetworkInterfaceId=trunk, InstanceId=instance, DeviceIndex=1)
     addresses = [interface["PrivateIpAddress"], interface["Ipv6Addresses"][0]["Ipv6Address"]]
-    return Node(f"node-{number}", number % 2, instance, interface["NetworkInterfaceId"], trunk, addresses)
+    return Node(name, zone, instance, interface["NetworkInterfaceId"], trunk, addresses)
 
 
 def tagged(kind, tags):

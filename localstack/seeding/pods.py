@@ -1,17 +1,12 @@
 """The pods of the manifests, and where each is placed."""
 
 import copy
-import ipaddress
-import json
 import uuid
 
-from botocore.exceptions import ClientError
-
-from .network import ipv6_of, tagged
+from . import interfaces
 
 WORKLOADS = {"Deployment": "replicas", "ReplicaSet": "replicas", "StatefulSet": "replicas", "ReplicationController": "replicas", "Job": "parallelism", "DaemonSet": None}
 INTERFACE = "localstack.moat.dev/interface"
-POD_ENI = "vpc.amazonaws.com/pod-eni"
 
 
 def wanted(objects):
@@ -55,55 +50,10 @@ def place(ec2, cluster, vpc, node, number, pod):
     if spec.get("hostNetwork"):
         addresses = node.addresses
     elif annotations.get(INTERFACE) == "shared":
-        addresses = shared(ec2, node)
+        addresses = interfaces.shared(ec2, node)
     else:
-        addresses, annotations[POD_ENI] = branch(ec2, cluster, vpc, node)
+        node.branches += 1
+        addresses, entry = interfaces.branch(ec2, cluster, vpc, node, node.branches)
+        annotations[interfaces.POD_ENI] = interfaces.annotation(entry)
     pod["status"] = {"phase": "Running", "hostIP": node.addresses[0], "podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
     return pod
-
-
-def branch(ec2, cluster, vpc, node):
-    """A branch interface with the description and the tags that the VPC resource controller gives it."""
-    node.branches += 1
-    subnet = vpc.pod_subnets[node.zone]
-    tags = {
-        "vpcresources.k8s.aws/vlan-id": str(node.branches),
-        "vpcresources.k8s.aws/trunk-eni-id": node.trunk,
-        "eks:eni:owner": "eks-vpc-resource-controller",
-        f"kubernetes.io/cluster/{cluster}": "owned",
-        "node.k8s.amazonaws.com/instance_id": node.instance,
-    }
-    made = ec2.create_network_interface(
-        SubnetId=subnet["SubnetId"], Groups=[vpc.group], Ipv6AddressCount=1, Description="aws-k8s-branch-eni", TagSpecifications=tagged("network-interface", tags)
-    )["NetworkInterface"]
-    addresses = [made["PrivateIpAddress"], made["Ipv6Addresses"][0]["Ipv6Address"]]
-    annotation = {
-        "eniId": made["NetworkInterfaceId"],
-        "ifAddress": made["MacAddress"],
-        "privateIp": addresses[0],
-        "ipv6Addr": addresses[1],
-        "vlanId": node.branches,
-        "subnetCidr": subnet["CidrBlock"],
-        "subnetV6Cidr": ipv6_of(subnet),
-        "associationID": associate(ec2, node, made["NetworkInterfaceId"]),
-    }
-    return addresses, json.dumps([annotation], separators=(",", ":"))
-
-
-def associate(ec2, node, interface):
-    """Unpatched LocalStack has no trunks; the interface then stays of type `interface`."""
-    try:
-        return ec2.associate_trunk_interface(BranchInterfaceId=interface, TrunkInterfaceId=node.trunk, VlanId=node.branches)["InterfaceAssociation"]["AssociationId"]
-    except ClientError as refusal:
-        if refusal.response["Error"]["Code"] != "InternalFailure":
-            raise
-        return ""
-
-
-def shared(ec2, node):
-    """One more address of each family on the node's own interface."""
-    ec2.assign_private_ip_addresses(NetworkInterfaceId=node.interface, SecondaryPrivateIpAddressCount=1)
-    ec2.assign_ipv6_addresses(NetworkInterfaceId=node.interface, Ipv6AddressCount=1)
-    interface = ec2.describe_network_interfaces(NetworkInterfaceIds=[node.interface])["NetworkInterfaces"][0]
-    addresses = [interface["PrivateIpAddresses"][-1]["PrivateIpAddress"], interface["Ipv6Addresses"][-1]["Ipv6Address"]]
-    return [str(ipaddress.ip_address(address)) for address in addresses]

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use crate::Server;
 
-/// A control plane. It has no nodes but those that a test makes, or [`Server::start`] with `nodes/up` plays.
+/// A control plane. It has no nodes but those that a test makes, or that are played: [`Self::nodes`].
 #[derive(Debug)]
 pub struct ControlPlane {
     /// How to reach it, as somebody who may do everything.
@@ -47,6 +47,17 @@ impl ControlPlane {
         let server = Server::start("cluster/up", arguments, &BTreeMap::new());
         let kubeconfig = server.variables.get("KUBECONFIG").expect("the script tells").into();
         Self { kubeconfig, server }
+    }
+
+    /// Plays nodes, so that pods get addresses and run, until the server is dropped: `localstack/nodes/up` with these arguments.
+    /// `cloud` is what [`Server::start`] of `up` has told, with the account's `AWS_ACCESS_KEY_ID`; `--no-ec2` needs none. Several that
+    /// differ in `--cluster` can play on one control plane: each plays the nodes that bear that name in the label
+    /// `localstack.moat.dev/node`.
+    #[must_use]
+    pub fn nodes(&self, arguments: &[&str], cloud: &BTreeMap<String, String>) -> Server {
+        let mut variables = cloud.clone();
+        variables.insert("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string());
+        Server::start("nodes/up", arguments, &variables)
     }
 
     /// Kills a part with SIGKILL; it stays down until [`Self::begin`]. Returns when it is gone. Only for [`Self::start`]'s.

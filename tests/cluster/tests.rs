@@ -1,6 +1,7 @@
 //! The servers themselves: they answer, they break on demand, and nothing of them is left.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -38,4 +39,17 @@ fn the_shared_one_is_one() {
     assert_eq!(one.kubeconfig, two.kubeconfig);
     assert!(listens(&one.kubeconfig));
     assert_ne!(unique("web"), unique("web"));
+}
+
+#[test]
+fn nodes_are_played_until_they_are_dropped() {
+    let none = BTreeMap::new();
+    let nodes = ControlPlane::shared().nodes(&["--no-ec2", "--cluster", &unique("nodes")], &none);
+    assert_eq!(
+        nodes.variables,
+        BTreeMap::from([(
+            "POD_SUBNETS".to_owned(),
+            "10.0.128.0/17,fd00:10:0:0:8000::/65".to_owned()
+        )])
+    );
 }
