@@ -16,6 +16,7 @@ from . import cache
 from .cache import Failure
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cluster")
+SOURCES = ("*.go", "go.*", "*.yaml")
 OLDEST = (1, 25)  # what Kubernetes' own go.mod asks for
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.26.8.{system}-{machine}"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -33,7 +34,7 @@ def build():
     """The program's path; built if it is not there. Several callers wait for one."""
     go = toolchain()
     digest = hashlib.sha256(f"{output(go, 'version')} {FLAGS} {LINKER}".encode())
-    for path in sorted(glob.glob(os.path.join(HERE, "*.go")) + glob.glob(os.path.join(HERE, "go.*"))):
+    for path in sorted(path for pattern in SOURCES for path in glob.glob(os.path.join(HERE, pattern))):
         with open(path, "rb") as file:
             digest.update(file.read())
     root = os.path.join(home(), digest.hexdigest()[:16])

@@ -4,7 +4,7 @@
 //
 //	control-plane [--dir DIR] [--port PORT] [--detached]
 //
-// starts everything, prints KUBECONFIG=DIR/kubeconfig, its own MOAT_CLUSTER_PID and READY=1, and stops on SIGTERM, SIGINT or
+// starts everything, prints KUBECONFIG=DIR/kubeconfig, MOAT_CLUSTER_AUDIT=DIR/audit.log, its own MOAT_CLUSTER_PID and READY=1, and stops on SIGTERM, SIGINT or
 // when its standard input closes. DIR keeps the data, the keys and a log for each part, so the same DIR starts again as the
 // same cluster; without --dir it is a temporary folder, gone at the end. Several can run at once, each with its own DIR.
 // Standard input takes the orders of orders.go; with --detached it is not looked at.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"io"
 	"net/url"
@@ -74,6 +75,11 @@ func etcd() int {
 	}
 }
 
+// auditPolicy is a file of DIR, since the API server takes it from a file only.
+//
+//go:embed audit.yaml
+var auditPolicy []byte
+
 func apiserverFlags(port int) []string {
 	return []string{
 		"--etcd-servers=unix://etcd.sock",
@@ -85,6 +91,7 @@ func apiserverFlags(port int) []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=accounts.key", "--service-account-signing-key-file=accounts.key",
 		"--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
+		"--audit-policy-file=audit.yaml", "--audit-log-path=audit.log", "--audit-log-maxsize=1000000",
 		// At zero, the default, it waits for a minute for every client that is still watching.
 		"--shutdown-watch-termination-grace-period=1s",
 	}

@@ -41,6 +41,9 @@ func supervise(ctx context.Context, dir string, port int, orders <-chan string) 
 	if err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.yaml"), auditPolicy, 0o600); err != nil {
+		return err
+	}
 
 	var ready atomic.Bool
 	failed := make(chan error, 4) // one from each part
@@ -73,7 +76,8 @@ func supervise(ctx context.Context, dir string, port int, orders <-chan string) 
 		return err
 	}
 	ready.Store(true)
-	fmt.Printf("KUBECONFIG=%s\nMOAT_CLUSTER_PID=%d\nREADY=1\n", filepath.Join(dir, "kubeconfig"), os.Getpid())
+	fmt.Printf("KUBECONFIG=%s\nMOAT_CLUSTER_AUDIT=%s\nMOAT_CLUSTER_PID=%d\nREADY=1\n",
+		filepath.Join(dir, "kubeconfig"), filepath.Join(dir, "audit.log"), os.Getpid())
 	obey(ctx, parts, orders, func() error { return answers("/readyz") })
 	return nil
 }

@@ -33,7 +33,7 @@ class ControlPlane(unittest.TestCase):
     def test_a_killed_parent_takes_it_along(self):
         nested = f"import subprocess; subprocess.Popen([{UP!r}], stdin=subprocess.PIPE).wait()"
         parent = subprocess.Popen([sys.executable, "-c", nested], stdout=subprocess.PIPE, text=True, env=BARE)
-        said = dict(parent.stdout.readline().rstrip("\n").split("=", 1) for _ in range(3))
+        said = dict(parent.stdout.readline().rstrip("\n").split("=", 1) for _ in range(4))
         parent.kill()
         parent.wait()
         self.assertTrue(gone(said["MOAT_CLUSTER_PID"], 30))

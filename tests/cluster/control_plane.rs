@@ -11,6 +11,9 @@ use crate::Server;
 pub struct ControlPlane {
     /// How to reach it, as somebody who may do everything.
     pub kubeconfig: PathBuf,
+    /// What was changed and by whom, an `audit.k8s.io/v1` Event in a line each, written as the change is answered; reads are
+    /// not in it. None for the cluster of `KUBECONFIG`.
+    pub audit: Option<PathBuf>,
     server: Server,
 }
 
@@ -46,11 +49,12 @@ impl ControlPlane {
     fn new(arguments: &[&str]) -> Self {
         let server = Server::start("cluster/up", arguments, &BTreeMap::new());
         let kubeconfig = server.variables.get("KUBECONFIG").expect("the script tells").into();
-        Self { kubeconfig, server }
+        let audit = server.variables.get("MOAT_CLUSTER_AUDIT").map(PathBuf::from);
+        Self { kubeconfig, audit, server }
     }
 
     /// Plays nodes, so that pods get addresses and run, until the server is dropped: `localstack/nodes/up` with these arguments.
-    /// `cloud` is what [`Server::start`] of `up` has told, with the account's `AWS_ACCESS_KEY_ID`; `--no-ec2` needs none. Several that
+    /// `cloud` is the environment that [`crate::cloud`] gives; with `--no-ec2` an empty one will do. Several that
     /// differ in `--cluster` can play on one control plane: each plays the nodes that bear that name in the label
     /// `localstack.moat.dev/node`.
     #[must_use]

@@ -6,7 +6,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that has no server fails")]
 
 mod control_plane;
+mod localstack;
 mod server;
 
 pub use control_plane::{ControlPlane, Part};
+pub use localstack::cloud;
 pub use server::{Server, unique};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::Path;
 
-use moat_test_cluster::{ControlPlane, Part, unique};
+use moat_test_cluster::{ControlPlane, Part, cloud, unique};
 
 /// Whether somebody listens where the kubeconfig says.
 fn listens(kubeconfig: &Path) -> bool {
@@ -18,6 +18,10 @@ fn listens(kubeconfig: &Path) -> bool {
 fn a_part_that_is_killed_stays_down_until_it_is_started() {
     let cluster = ControlPlane::start();
     assert!(listens(&cluster.kubeconfig));
+    let audit = cluster.audit.as_ref().expect("it is one of its own");
+    let made = std::fs::read_to_string(audit).expect("it is there");
+    assert!(made.contains(r#""verb":"create","user":{"username":"system:apiserver""#));
+    assert!(!made.contains(r#""verb":"list""#));
     cluster.kill(Part::ApiServer);
     assert!(!listens(&cluster.kubeconfig));
     cluster.begin(Part::ApiServer);
@@ -52,4 +56,11 @@ fn nodes_are_played_until_they_are_dropped() {
             "10.0.128.0/17,fd00:10:0:0:8000::/65".to_owned()
         )])
     );
+}
+
+#[test]
+fn nodes_have_a_vpc_of_their_own() {
+    let name = unique("nodes");
+    let nodes = ControlPlane::shared().nodes(&["--cluster", &name], &cloud("500000000001"));
+    assert!(nodes.variables.get("VPC_ID").is_some_and(|vpc| vpc.starts_with("vpc-")));
 }
