@@ -8,7 +8,7 @@
 //!   the bucket fills more slowly from then on, and recovers with each call that goes well.
 //! * A read whose answer is lost is made again likewise. A change whose answer is lost is not: only a look can tell.
 //! * A call that found no connection had no effect, and is made again if the cloud has ever answered: else the region or the
-//!   endpoint is wrong, and a person learns of it at once.
+//!   endpoint is wrong, and a person learns of it at once. Of one that only ever fails, a person learns soon.
 //! * Repetitions have a budget, which calls that go well pay into: a tenth more calls than without, and some to begin with.
 
 use std::collections::BTreeMap;
@@ -55,6 +55,8 @@ const REPETITION: u32 = 10;
 const ON_THE_WAY: usize = 16;
 /// How long one call is tried, counted from its first attempt.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for a call whose outcome is unknown where the cloud has never answered: a person waits, and nothing is under way.
+const FIRST: Duration = Duration::from_secs(10);
 
 impl Pace {
     /// With the account's rates, where they differ from [`Call::rate`].
@@ -72,11 +74,11 @@ impl Pace {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut end = None;
+        let mut start = None;
         let mut waits = waits();
         loop {
             let epoch = self.turn(call).await;
-            let end = *end.get_or_insert_with(|| self.time.elapsed() + PATIENCE);
+            let start = *start.get_or_insert_with(|| self.time.elapsed());
             let failure = match self.make(attempt()).await {
                 Ok(answer) => {
                     self.went_well(call);
@@ -105,6 +107,8 @@ impl Pace {
                     Effect::Reads | Effect::Changes | Effect::Inquires,
                 ) => false,
             };
+            let patient = failure.meaning == Meaning::Throttled || self.has_answered();
+            let end = start + if patient { PATIENCE } else { FIRST };
             let wait = waits.next_backoff().unwrap_or_default();
             let wait = failure.retry_after.map_or(wait, |asked| asked.max(wait));
             if !again || self.time.elapsed() + wait > end || !self.spend() {

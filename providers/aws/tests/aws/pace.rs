@@ -268,6 +268,23 @@ fn repetitions_end() {
     assert!(attempts.get() <= 100 + 1 + 50, "{} attempts", attempts.get());
 }
 
+/// A person waits for the first answer, and nothing is under way.
+#[test]
+fn a_cloud_that_only_ever_fails_is_told_in_ten_seconds_and_one_that_answered_is_waited_for() {
+    let time = Time::simulated();
+    let pace = Pace::new(time.clone(), BTreeMap::new());
+    let (read, fails) = (Call::DescribeVpcs, failure(Call::DescribeVpcs, Meaning::Unknown));
+    run(async {
+        let attempt = || async { Err::<(), _>(fails.clone()) };
+        assert_eq!(pace.send(read, attempt).await, Err(fails.clone()));
+        let first = time.elapsed();
+        assert!(first > Duration::ZERO && first <= Duration::from_secs(10), "{first:?}");
+        pace.send(read, || async { Ok(()) }).await.unwrap();
+        assert_eq!(pace.send(read, attempt).await, Err(fails.clone()));
+        assert!(time.elapsed() - first > Duration::from_secs(30), "{:?}", time.elapsed());
+    });
+}
+
 #[test]
 fn the_cloud_may_say_how_long_to_wait() {
     let time = Time::simulated();
