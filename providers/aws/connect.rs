@@ -16,7 +16,7 @@ use aws_sdk_ec2::error::BoxError;
 use moat_core::provider::{Provider, ProviderError};
 use thiserror::Error;
 
-use crate::errors::{chain, is_unreached};
+use crate::errors::{chain, is_refused, is_unreached};
 use crate::time::Time;
 use crate::{Aws, Config};
 
@@ -37,6 +37,15 @@ pub enum ConnectError {
         "no AWS region: set `aws.region` in the configuration, `AWS_REGION`, or `region` in the profile that `AWS_PROFILE` names"
     )]
     Region,
+    /// What says where the VPC is cannot be part of a host's name.
+    #[error(
+        "`{region}` is no AWS region: write one such as `eu-central-1` where it is set, in `aws.region` of the configuration, \
+         `AWS_REGION`, or the profile"
+    )]
+    NoRegion {
+        /// What it says.
+        region: String,
+    },
     /// Nothing says who calls.
     #[error(
         "no AWS credentials: give the pod's service account a role (Pod Identity or IRSA), or set `AWS_PROFILE` or \
@@ -85,6 +94,19 @@ pub enum ConnectError {
         /// What happened on the way.
         reason: String,
     },
+    /// It answers, and only with errors of its own.
+    #[error(
+        "{service} fails in the region `{region}`: {reason}: try again in a few minutes, and look at the AWS Health Dashboard if it \
+         lasts"
+    )]
+    Failing {
+        /// Who was asked, and where.
+        service: String,
+        /// The region.
+        region: String,
+        /// The code and the message.
+        reason: String,
+    },
     /// EC2 cannot be asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -125,6 +147,14 @@ fn timeouts() -> TimeoutConfig {
 /// # Errors
 /// What is missing, wrong or expired.
 pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError> {
+    connect_in(Time::real(), login, config).await
+}
+
+/// The same, in a time that may be simulated.
+///
+/// # Errors
+/// Those of [`connect()`].
+pub async fn connect_in(time: Time, login: &Login, config: Config) -> Result<Aws, ConnectError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts());
@@ -133,6 +163,9 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
     }
     let found = loader.load().await;
     let region = found.region().ok_or(ConnectError::Region)?.to_string();
+    if !region.chars().all(|it| it.is_ascii_alphanumeric() || it == '-') {
+        return Err(ConnectError::NoRegion { region });
+    }
     let credentials = found.credentials_provider();
     let credentials = credentials.ok_or_else(|| ConnectError::Credentials {
         reason: "no source of credentials".to_owned(),
@@ -150,6 +183,8 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
             if is_unreached(&error) {
                 let service = format!("STS, which gives the role `{role}`,");
                 ConnectError::Unreached { service, region: region.clone(), reason }
+            } else if is_refused(&error) {
+                ConnectError::Refused { reason }
             } else {
                 ConnectError::Role { role: role.clone(), reason }
             }
@@ -160,16 +195,20 @@ pub async fn connect(login: &Login, config: Config) -> Result<Aws, ConnectError>
     }
     let quotas = aws_sdk_servicequotas::Client::from_conf(quotas.build());
     let client = Client::from_conf(builder.interceptor(endpoint.clone()).build());
-    let mut aws = Aws::new(&client, config, Time::real()).asking(&quotas);
+    let mut aws = Aws::new(&client, config, time).asking(&quotas);
     match aws.capabilities().await {
         Ok(_) => Ok(aws),
-        Err(ProviderError::NotFound { subject: vpc }) => Err(ConnectError::Vpc { vpc, region }),
+        Err(ProviderError::NotFound { subject: vpc, .. }) => Err(ConnectError::Vpc { vpc, region }),
         Err(ProviderError::Credentials { message }) => {
             Err(ConnectError::Refused { reason: message })
         }
-        Err(ProviderError::Transient { message: reason, .. }) => {
+        Err(ProviderError::Transient { code, message: reason, .. }) => {
             let at = endpoint.0.get().map_or("its endpoint", String::as_str);
-            Err(ConnectError::Unreached { service: format!("EC2 at `{at}`"), region, reason })
+            let service = format!("EC2 at `{at}`");
+            Err(match code {
+                None => ConnectError::Unreached { service, region, reason },
+                Some(_) => ConnectError::Failing { service, region, reason },
+            })
         }
         Err(error) => Err(error.into()),
     }

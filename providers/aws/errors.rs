@@ -5,7 +5,7 @@ use std::iter::successors;
 use std::time::Duration;
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use hyper_util::client::legacy;
 use moat_core::provider::{ProviderError, QuotaKind};
 use moat_core::settings::Quotas;
@@ -173,6 +173,14 @@ impl Failure {
         }
     }
 
+    /// Whether it does not find, or finds already, a rule rather than the group that was named.
+    fn is_about_rule(&self) -> bool {
+        let absent = matches!(self.meaning, Meaning::NotFound | Meaning::Duplicate);
+        absent
+            && (self.code.starts_with("InvalidPermission")
+                || self.code.starts_with("InvalidSecurityGroupRule"))
+    }
+
     /// Whether the code is about an interface.
     #[must_use]
     pub fn is_about_interface(&self) -> bool {
@@ -183,16 +191,18 @@ impl Failure {
     #[must_use]
     pub fn about(self, subject: &str, quotas: &Quotas) -> ProviderError {
         let action = self.call.action().to_owned();
-        let subject = subject.to_owned();
+        let subject =
+            if self.is_about_rule() { format!("a rule of {subject}") } else { subject.to_owned() };
+        let code = (!self.code.is_empty()).then(|| self.code.clone());
         match self.meaning {
             Meaning::Throttled => {
-                ProviderError::Throttled { action, retry_after: self.retry_after }
+                ProviderError::Throttled { action, code: self.code, retry_after: self.retry_after }
             }
             Meaning::Unknown | Meaning::Unreached => {
-                ProviderError::Transient { action, message: self.text }
+                ProviderError::Transient { action, code, message: self.text }
             }
-            Meaning::NotFound => ProviderError::NotFound { subject },
-            Meaning::Duplicate => ProviderError::Duplicate { subject },
+            Meaning::NotFound => ProviderError::NotFound { subject, code },
+            Meaning::Duplicate => ProviderError::Duplicate { subject, code },
             Meaning::Quota(quota) => {
                 ProviderError::Quota { quota, limit: quotas.of(quota), subject, code: self.code }
             }
@@ -223,13 +233,28 @@ pub(crate) fn is_unreached(error: &(dyn Error + 'static)) -> bool {
     sources(error).filter_map(|error| error.downcast_ref()).any(legacy::Error::is_connect)
 }
 
-/// What an error says, and what is behind it; each once, since some repeat their source.
+/// What a service of AWS answered: its code and its message.
+fn answered<'a>(error: &'a (dyn Error + 'static)) -> Option<(&'a str, &'a str)> {
+    let answer = sources(error).find_map(|error| error.downcast_ref::<ErrorMetadata>())?;
+    Some((answer.code()?, answer.message().unwrap_or("no message").trim_end_matches('.')))
+}
+
+/// Whether a service of AWS refuses who calls, rather than what they ask for.
+pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    answered(error).is_some_and(|(code, _)| meaning(Some(code), 400) == Meaning::Credentials)
+}
+
+/// What a service of AWS answered, else what an error says, and what is behind it; each once, since some repeat their source.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    if let Some((code, message)) = answered(error) {
+        return format!("{code}: {message}");
+    }
     let mut texts: Vec<String> = Vec::new();
     for text in sources(error).map(ToString::to_string) {
         if !texts.last().is_some_and(|last| last.ends_with(&text)) {
             texts.push(text);
         }
     }
-    texts.join(": ")
+    // Some are lists, an item a line.
+    texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -56,27 +56,33 @@ impl Aws {
         (learned, answer)
     }
 
-    /// What a failure means where groups were named: one that was made and not shown yet is not visible yet. An interface is
-    /// none of them.
-    fn about_groups(&self, failure: Failure, subject: &str, named: &[&GroupKey]) -> ProviderError {
-        if failure.is_about_interface() {
+    /// What a failure means where groups were named besides `subject`. One that was made and not shown yet is not visible yet; which
+    /// of others is gone, EC2's code does not tell.
+    fn about_groups<'a>(
+        &self,
+        failure: Failure,
+        subject: &str,
+        named: impl IntoIterator<Item = &'a GroupKey>,
+    ) -> ProviderError {
+        if failure.meaning != Meaning::NotFound || failure.is_about_interface() {
             return self.told(failure, subject);
         }
+        let named: BTreeSet<&GroupKey> = named.into_iter().collect();
         let new = named.iter().find(|key| match key {
             GroupKey::Ours(number) => self.memory.made.contains(number),
             GroupKey::Foreign(_) => false,
         });
-        match (failure.meaning, new) {
-            (Meaning::NotFound, Some(new)) => {
-                ProviderError::NotYetVisible { subject: new.to_string() }
-            }
-            _ => self.told(failure, subject),
+        if let Some(new) = new {
+            let code = Some(failure.code);
+            return ProviderError::NotYetVisible { subject: new.to_string(), code };
         }
+        let named: Vec<String> = named.into_iter().map(ToString::to_string).collect();
+        self.told(failure, &named.join(" or "))
     }
 
     fn group_id(&self, number: GroupNumber) -> Result<String, ProviderError> {
         let id = self.memory.groups.get(&number).cloned();
-        id.ok_or_else(|| ProviderError::NotFound { subject: number.to_string() })
+        id.ok_or_else(|| ProviderError::not_found(number))
     }
 
     pub(crate) fn id_of(&self, key: &GroupKey) -> Option<String> {
@@ -122,14 +128,15 @@ impl Aws {
             self.group_id(number)?
         } else {
             if self.memory.groups.contains_key(&number) {
-                return Err(ProviderError::Duplicate { subject: number.to_string() });
+                return Err(ProviderError::Duplicate { subject: number.to_string(), code: None });
             }
             let cluster = &self.config.cluster;
             let name = number.name(cluster);
             let id = match self.create(Run::Real, &name, tags::owner(cluster, number)).await {
                 Ok(id) => id,
                 Err(failure) if failure.meaning == Meaning::Duplicate => {
-                    self.adopt(&name, number).await?
+                    let found = self.adopt(&name, number).await?;
+                    found.ok_or_else(|| self.told(failure, &number.to_string()))?
                 }
                 Err(failure) => return Err(self.told(failure, &number.to_string())),
             };
@@ -141,13 +148,16 @@ impl Aws {
         Ok(())
     }
 
-    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost. Whatever else bears the name,
-    /// the next picture tells.
-    async fn adopt(&self, name: &str, number: GroupNumber) -> Result<String, ProviderError> {
-        let subject = number.to_string();
+    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost. Whatever else bears the name, the
+    /// next picture tells.
+    async fn adopt(
+        &self,
+        name: &str,
+        number: GroupNumber,
+    ) -> Result<Option<String>, ProviderError> {
         let found = self.read_group_by_name(name).await;
-        let found = found.map_err(|failure| self.told(failure, &subject))?;
-        let Some(group) = found else { return Err(ProviderError::Duplicate { subject }) };
+        let found = found.map_err(|failure| self.told(failure, &number.to_string()))?;
+        let Some(group) = found else { return Ok(None) };
         let cluster = &self.config.cluster;
         let ours = tags::number(cluster, group.tags()) == Some(number);
         let key = |id: &str| self.key(id);
@@ -155,7 +165,7 @@ impl Aws {
         let default = wire::default_egress(moat_core::net::Family::BOTH);
         let default = wire::merged(Direction::Egress, &default, &key);
         let new = group.ip_permissions().is_empty() && egress.is_subset(&default);
-        group.group_id.filter(|_| ours && new).ok_or(ProviderError::Duplicate { subject })
+        Ok(group.group_id.filter(|_| ours && new))
     }
 
     /// Takes the default rules from a new group: by what they say, since their ids may not be visible yet.
@@ -170,13 +180,13 @@ impl Aws {
         // The group is not visible yet, or its rules are others than expected, or gone since an earlier try.
         let told = |failure: Failure| {
             if failure.meaning == Meaning::NotFound {
-                ProviderError::NotYetVisible { subject: subject.clone() }
+                ProviderError::NotYetVisible { subject: subject.clone(), code: Some(failure.code) }
             } else {
                 self.told(failure, &subject)
             }
         };
         if self.read_groups_by_id(&[id].into()).await.map_err(told)?.is_empty() {
-            return Err(ProviderError::NotYetVisible { subject });
+            return Err(ProviderError::NotYetVisible { subject, code: None });
         }
         let rules = self.read_rules_of(&[id].into()).await.map_err(told)?;
         let egress = rules.iter().filter(|rule| rule.is_egress() == Some(true));
@@ -199,7 +209,7 @@ impl Aws {
             let Err(failure) = self.delete(Run::Real, &id).await else { break };
             let patient = self.time.elapsed() < self.memory.patience;
             if failure.meaning != Meaning::InUse || !patient {
-                return Err(self.about_groups(failure, &number.to_string(), &[&key]));
+                return Err(self.about_groups(failure, &number.to_string(), [&key]));
             }
             self.time.sleep(COOLDOWN_LOOK).await;
         }
@@ -225,16 +235,15 @@ impl Aws {
             return Err(ProviderError::Invalid { message: "a rule of the other direction".into() });
         }
         let permissions = wire::permissions(rules, |key| self.id_of(key));
-        let permissions =
-            permissions.map_err(|key| ProviderError::NotFound { subject: key.to_string() })?;
+        let permissions = permissions.map_err(ProviderError::not_found)?;
         let own = GroupKey::Ours(number);
         let peers = rules.keys().filter_map(|rule| match &rule.peer {
             Peer::Group(key) => Some(key),
             Peer::Prefix(_) => None,
         });
-        let named: Vec<&GroupKey> = peers.chain([&own]).collect();
+        let named = peers.chain([&own]);
         let added = self.add(Run::Real, &id, direction, permissions).await;
-        added.map_err(|failure| self.about_groups(failure, &number.to_string(), &named))
+        added.map_err(|failure| self.about_groups(failure, &number.to_string(), named))
     }
 
     async fn revoke(
@@ -247,13 +256,13 @@ impl Aws {
         let mut ids = BTreeSet::new();
         for rule in rules {
             let Some(known) = self.memory.rules.get(&(number, rule.clone())) else {
-                return Err(ProviderError::NotFound { subject: format!("{rule} of {number}") });
+                return Err(ProviderError::not_found(format!("{rule} of {number}")));
             };
             ids.extend(known.iter().cloned());
         }
         let removed = self.remove(Run::Real, &id, direction, ids).await;
         let key = GroupKey::Ours(number);
-        removed.map_err(|failure| self.about_groups(failure, &number.to_string(), &[&key]))
+        removed.map_err(|failure| self.about_groups(failure, &number.to_string(), [&key]))
     }
 }
 
@@ -269,7 +278,7 @@ impl Aws {
         learned: &mut Vec<Learned>,
     ) -> Result<(), ProviderError> {
         let subject = &*interface.0;
-        let gone = || ProviderError::NotFound { subject: subject.to_owned() };
+        let gone = || ProviderError::not_found(subject);
         let read = self.read_interface(subject).await;
         let read = read.map_err(|failure| self.told(failure, subject))?;
         let read = read.as_ref().ok_or_else(gone)?;
@@ -286,7 +295,7 @@ impl Aws {
         if *known != before {
             return Err(ProviderError::Changed { subject: subject.to_owned() });
         }
-        let missing = |key: &GroupKey| ProviderError::NotFound { subject: key.to_string() };
+        let missing = |key: &GroupKey| ProviderError::not_found(key);
         let ids = groups.iter().map(|key| self.id_of(key).ok_or_else(|| missing(key)));
         let ids = ids.collect::<Result<BTreeSet<String>, ProviderError>>()?;
 
@@ -297,9 +306,8 @@ impl Aws {
             self.tag(Run::Real, subject, &wanted).await.map_err(told)?;
         }
         if *groups != before {
-            let named: Vec<&GroupKey> = groups.iter().collect();
             let dressed = self.dress(Run::Real, subject, ids).await;
-            dressed.map_err(|failure| self.about_groups(failure, subject, &named))?;
+            dressed.map_err(|failure| self.about_groups(failure, subject, groups))?;
             learned.push(Learned::Worn(interface.clone(), groups.clone()));
         }
         let stale: Vec<&String> = there.keys().filter(|key| !wanted.contains_key(*key)).collect();

@@ -28,7 +28,7 @@ use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleI
 use moat_core::settings::Quotas;
 use tokio::sync::OnceCell;
 
-pub use connect::{ConnectError, Login, connect, patient};
+pub use connect::{ConnectError, Login, connect, connect_in, patient};
 
 use call::{Call, Rate};
 use limits::Limits;

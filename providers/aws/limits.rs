@@ -55,10 +55,12 @@ impl Aws {
             Meaning::Throttled
             | Meaning::Unknown
             | Meaning::Unreached
-            | Meaning::NotFound
             | Meaning::Unauthorized
             | Meaning::Credentials => {
                 self.told(failure, &format!("the quota {}", code(kind))).to_string()
+            }
+            Meaning::NotFound => {
+                format!("there is no quota `{}` ({}): ask AWS", code(kind), failure.code)
             }
             Meaning::Duplicate
             | Meaning::Quota(_)

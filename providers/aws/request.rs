@@ -78,7 +78,7 @@ impl Aws {
         let answer = self.send(Call::DescribeVpcs, || request.clone().send()).await;
         let answer = answer.map_err(|failure| self.told(failure, vpc))?;
         let found = answer.vpcs().first();
-        let found = found.ok_or_else(|| ProviderError::NotFound { subject: vpc.clone() })?;
+        let found = found.ok_or_else(|| ProviderError::not_found(vpc))?;
         let v4 = found.cidr_block_association_set().iter().filter_map(|it| it.cidr_block());
         let v6 = found.ipv6_cidr_block_association_set().iter();
         let v6 = v6.filter_map(|it| it.ipv6_cidr_block());

@@ -167,7 +167,7 @@ impl Sim {
     ) -> Result<T, ProviderError> {
         let lost = || {
             let (action, message) = (call.as_str().to_owned(), "it is lost".to_owned());
-            Err(ProviderError::Transient { action, message })
+            Err(ProviderError::Transient { action, code: None, message })
         };
         if self.dead {
             return lost();
@@ -175,7 +175,11 @@ impl Sim {
         *self.calls.entry(call).or_default() += 1;
         if self.config.paced && !self.buckets.take(call, self.now) {
             let action = call.as_str().to_owned();
-            return Err(ProviderError::Throttled { action, retry_after: None });
+            return Err(ProviderError::Throttled {
+                action,
+                code: "RequestLimitExceeded".to_owned(),
+                retry_after: None,
+            });
         }
         let fault = self.faults.next(call);
         match &fault {

@@ -224,7 +224,7 @@ impl Sim {
         if !self.memory.unfinished.contains(&number) {
             let name = number.name(&self.config.cluster);
             if self.memory.groups.contains_key(&number) {
-                return Err(ProviderError::Duplicate { subject: name });
+                return Err(ProviderError::Duplicate { subject: name, code: None });
             }
             let owner = Owner { cluster: self.config.cluster.clone(), number };
             let create = |vpc: &mut Vpc| vpc.create_group(&name, Some(owner));
@@ -285,7 +285,7 @@ impl Sim {
         let id = self.group_id(number)?;
         let known = |rule: &Rule| self.memory.rules.get(&(number, rule.clone())).cloned();
         let Some(ids) = rules.iter().map(known).collect::<Option<BTreeSet<RuleId>>>() else {
-            return Err(ProviderError::NotFound { subject: format!("a rule of {number}") });
+            return Err(ProviderError::not_found(format!("a rule of {number}")));
         };
         self.change(Call::revoke(direction), &[&id], |vpc| vpc.revoke(&id, direction, &ids))
     }
@@ -299,7 +299,7 @@ impl Sim {
         let subject = || interface.0.to_string();
         let read = self.call(Call::DescribeNetworkInterfaces, |sim| {
             let there = sim.visible().interfaces.get(interface).cloned();
-            there.ok_or_else(|| ProviderError::NotFound { subject: subject() })
+            there.ok_or_else(|| ProviderError::not_found(subject()))
         })?;
         match read.attachment {
             Attachment::Exclusive => {}
@@ -312,7 +312,7 @@ impl Sim {
         let view = View::new(self.visible(), &self.config.cluster);
         let worn: BTreeSet<_> = read.groups.iter().map(|group| view.key(group)).collect();
         match self.memory.interfaces.get(interface) {
-            None => return Err(ProviderError::NotFound { subject: subject() }),
+            None => return Err(ProviderError::not_found(subject())),
             Some(known) if *known != worn => {
                 return Err(ProviderError::Changed { subject: subject() });
             }
@@ -357,7 +357,7 @@ impl Sim {
                 sim.vpc.groups.contains_key(**id) && !sim.visible().groups.contains_key(**id)
             };
             if let Some(id) = touched.iter().find(hidden) {
-                return Err(ProviderError::NotYetVisible { subject: id.0.to_string() });
+                return Err(ProviderError::NotYetVisible { subject: id.0.to_string(), code: None });
             }
             sim.remember();
             effect(&mut sim.vpc)
@@ -366,7 +366,7 @@ impl Sim {
 
     fn group_id(&self, number: GroupNumber) -> Result<GroupId, ProviderError> {
         let id = self.memory.groups.get(&number).cloned();
-        id.ok_or_else(|| ProviderError::NotFound { subject: number.to_string() })
+        id.ok_or_else(|| ProviderError::not_found(number))
     }
 
     fn id_of(&self, key: &GroupKey) -> Result<GroupId, ProviderError> {
@@ -379,9 +379,9 @@ impl Sim {
     /// An error that speaks of our groups by their numbers.
     fn in_our_words(&self, mut error: ProviderError) -> ProviderError {
         match &mut error {
-            ProviderError::NotYetVisible { subject }
-            | ProviderError::Duplicate { subject }
-            | ProviderError::NotFound { subject }
+            ProviderError::NotYetVisible { subject, .. }
+            | ProviderError::Duplicate { subject, .. }
+            | ProviderError::NotFound { subject, .. }
             | ProviderError::Changed { subject }
             | ProviderError::Quota { subject, .. }
             | ProviderError::InUse { subject, .. } => {

@@ -117,7 +117,7 @@ impl Vpc {
             return Err(invalid(format!("`{name}` is no name for a group")));
         }
         if self.groups.values().any(|group| group.name.eq_ignore_ascii_case(name)) {
-            return Err(ProviderError::Duplicate { subject: name.to_owned() });
+            return Err(ProviderError::Duplicate { subject: name.to_owned(), code: None });
         }
         let owned = self.groups.values().filter(|group| group.owner.is_some()).count();
         if owner.is_some() && owned >= self.quotas.groups {
@@ -169,7 +169,10 @@ impl Vpc {
                 Peer::Prefix(_) => {}
             }
             if group.rules.contains_key(rule) {
-                return Err(ProviderError::Duplicate { subject: format!("a rule of {}", id.0) });
+                return Err(ProviderError::Duplicate {
+                    subject: format!("a rule of {}", id.0),
+                    code: None,
+                });
             }
         }
         let after = group.rules.keys().chain(rules.keys());
@@ -365,7 +368,7 @@ fn is_description(character: char) -> bool {
 }
 
 fn not_found(subject: &str) -> ProviderError {
-    ProviderError::NotFound { subject: subject.to_owned() }
+    ProviderError::not_found(subject)
 }
 
 fn invalid(message: String) -> ProviderError {

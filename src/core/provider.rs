@@ -230,33 +230,43 @@ impl Naming for Step {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ProviderError {
     /// Wait, then try again.
-    #[error("the cloud throttles `{action}`")]
+    #[error(
+        "the cloud throttles `{action}` ({code}): try again later, or let others in the account call less"
+    )]
     Throttled {
         /// The cloud's name of the call.
         action: String,
+        /// The cloud's code.
+        code: String,
         /// How long to wait, if the cloud said.
         retry_after: Option<Duration>,
     },
     /// Wait for a picture that shows it.
-    #[error("`{subject}` is not visible yet")]
+    #[error("`{subject}` is not visible yet{}: try again in a few minutes", in_brackets(code.as_deref()))]
     NotYetVisible {
         /// The group, rule or interface.
         subject: String,
+        /// The cloud's code, if it was asked.
+        code: Option<String>,
     },
     /// Observe again and plan anew: it is there already.
-    #[error("`{subject}` exists already")]
+    #[error("`{subject}` exists already{}: plan again from what is there", in_brackets(code.as_deref()))]
     Duplicate {
         /// The group or rule.
         subject: String,
+        /// The cloud's code, if it was asked.
+        code: Option<String>,
     },
     /// Observe again and plan anew: it is gone.
-    #[error("`{subject}` does not exist")]
+    #[error("`{subject}` does not exist{}: plan again from what is there", in_brackets(code.as_deref()))]
     NotFound {
         /// The group, rule or interface.
         subject: String,
+        /// The cloud's code, if it was asked.
+        code: Option<String>,
     },
     /// Observe again and plan anew: someone else changed it since the last picture.
-    #[error("`{subject}` is not as it was observed")]
+    #[error("`{subject}` is not as it was observed: plan again from what is there")]
     Changed {
         /// The interface.
         subject: String,
@@ -314,13 +324,19 @@ pub enum ProviderError {
         message: String,
     },
     /// Observe again: the call may have been taken or not.
-    #[error("`{action}` got no answer: {message}")]
+    #[error("`{action}` got no clear answer: {message}: try again later")]
     Transient {
         /// The cloud's name of the call.
         action: String,
-        /// What happened on the way.
+        /// The cloud's code, if it answered at all.
+        code: Option<String>,
+        /// The code and what the cloud said, or what happened on the way.
         message: String,
     },
+}
+
+fn in_brackets(code: Option<&str>) -> String {
+    code.map_or_else(String::new, |code| format!(" ({code})"))
 }
 
 /// What a caller must do about an error.
@@ -335,6 +351,12 @@ pub enum Remedy {
 }
 
 impl ProviderError {
+    /// `NotFound` of something that the process itself knows not to be there.
+    #[must_use]
+    pub fn not_found(subject: impl fmt::Display) -> Self {
+        Self::NotFound { subject: subject.to_string(), code: None }
+    }
+
     /// What the caller must do.
     #[must_use]
     pub const fn remedy(&self) -> Remedy {

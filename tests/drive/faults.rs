@@ -27,9 +27,17 @@ fn whatever_befalls(
 
 fn refusals() -> [(usize, Fault); 3] {
     let errors = [
-        ProviderError::Transient { action: "any".to_owned(), message: "lost".to_owned() },
-        ProviderError::NotYetVisible { subject: "a group".to_owned() },
-        ProviderError::Throttled { action: "any".to_owned(), retry_after: Some(LAG) },
+        ProviderError::Transient {
+            action: "any".to_owned(),
+            code: None,
+            message: "lost".to_owned(),
+        },
+        ProviderError::NotYetVisible { subject: "a group".to_owned(), code: None },
+        ProviderError::Throttled {
+            action: "any".to_owned(),
+            code: "any".to_owned(),
+            retry_after: Some(LAG),
+        },
     ];
     errors.map(|error| (3, Fault::Refuse(error)))
 }

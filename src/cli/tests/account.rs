@@ -270,7 +270,7 @@ fn an_interface_that_goes_while_a_plan_is_carried_out_costs_nothing() {
 #[test]
 fn what_the_cloud_refuses_again_and_again_is_given_up_in_half_a_minute() {
     let fixture = Fixture::new();
-    let gone = ProviderError::NotFound { subject: "eni-0b".to_owned() };
+    let gone = ProviderError::NotFound { subject: "eni-0b".to_owned(), code: None };
     fixture.vpc.0.borrow_mut().inject(Injection {
         call: Some(Call::ModifyNetworkInterfaceAttribute),
         after: 0,

@@ -5,18 +5,19 @@ use std::process::Command;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{BehaviorVersion, Region};
 use moat_aws::time::Time;
-use moat_aws::{Aws, Config, Login, connect};
+use moat_aws::{Aws, Config, Login, connect_in};
 use moat_core::provider::{Provider, ProviderError};
 use serde_json::json;
 
 use crate::contract::Cloud;
+use crate::limits::answering;
 use crate::localstack::{REGION, account, ask, client, endpoint, run};
 
 /// Names the VPC that this test's own child process connects to, and the role it assumes.
 const CHILD: (&str, &str) = ("MOAT_TEST_VPC", "MOAT_TEST_ROLE");
 
 /// How a process with just these variables fares: the environment is one for all threads, so it takes a process of its own.
-fn fares(variables: &[(&str, &str)]) -> String {
+fn fares(variables: &[Variable<'_>]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -38,62 +39,105 @@ fn fares(variables: &[(&str, &str)]) -> String {
 fn an_environment_connects_or_says_what_is_missing() {
     if let Ok(vpc) = std::env::var(CHILD.0) {
         let login = Login { role: std::env::var(CHILD.1).ok(), ..Login::default() };
-        let answer = run(connect(&login, Config::new("test", vpc)));
+        let answer = run(connect_in(Time::simulated(), &login, Config::new("test", vpc)));
         println!("fares: {}", answer.map_or_else(|error| error.to_string(), |_| "well".to_owned()));
         return;
     }
     let cloud = Cloud::new(1_000);
-    let vpc = cloud.aws.config().vpc.as_str();
+    let vpc = (CHILD.0, cloud.aws.config().vpc.as_str());
     let region = ("AWS_REGION", REGION);
     let key = ("AWS_ACCESS_KEY_ID", cloud.account.as_str());
     let secret = ("AWS_SECRET_ACCESS_KEY", "localstack");
     let url = ("AWS_ENDPOINT_URL", endpoint());
-    let at = |vpc| (CHILD.0, vpc);
-    let starts = |variables: &[(&str, &str)], start: &str| {
-        let fares = fares(variables);
-        assert!(fares.starts_with(start), "{fares}");
+    let all = [vpc, region, key, secret, url];
+    let with = |variable: Variable<'static>| -> Vec<Variable<'_>> {
+        all.into_iter().filter(|(name, _)| *name != variable.0).chain([variable]).collect()
     };
-    starts(&[at(vpc), region, key, secret, url], "well");
-    starts(&[at(vpc), region, key, secret, ("AWS_ENDPOINT_URL_EC2", endpoint())], "well");
+    let without = |name| all.into_iter().filter(|(it, _)| *it != name).collect::<Vec<_>>();
+    let starts = |variables: &[Variable<'_>], start: &str| {
+        let fares = fares(variables);
+        assert!(fares.starts_with(start), "{fares}\ninstead of\n{start}");
+        println!("{fares}");
+        assert!(fares.lines().count() == 1);
+    };
+    starts(&all, "well");
+    starts(&[vpc, region, key, secret, ("AWS_ENDPOINT_URL_EC2", endpoint())], "well");
     starts(
-        &[at(vpc), key, secret, url],
+        &without("AWS_REGION"),
         "no AWS region: set `aws.region` in the configuration, `AWS_REGION`",
     );
-    starts(&[at(vpc), region, url], "no AWS credentials: give the pod's service account a role");
+    starts(&[vpc, region, url], "no AWS credentials: give the pod's service account a role");
     for nowhere in ["http://127.0.0.1:1", "https://ec2.nowhere-1.invalid"] {
         let start = format!(
             "EC2 at `{nowhere}` does not answer in the region `eu-central-1`: check the region, `AWS_ENDPOINT_URL`"
         );
-        starts(&[at(vpc), region, key, secret, ("AWS_ENDPOINT_URL", nowhere)], &start);
+        starts(&with(("AWS_ENDPOINT_URL", nowhere)), &start);
     }
-    let role = (CHILD.1, "arn:aws:iam::000000000000:role/moat");
-    starts(&[at(vpc), region, key, secret, url, role], "cannot assume the role `arn:aws:iam");
     starts(
-        &[at("vpc-0123456789abcdef0"), region, key, secret, url],
+        &with(("AWS_REGION", "nowhere-1")),
+        &format!("there is no VPC `{}` in the region `nowhere-1` of this account: check", vpc.1),
+    );
+    starts(
+        &with(("AWS_REGION", "eu central")),
+        "`eu central` is no AWS region: write one such as `eu-central-1` where it is set",
+    );
+    starts(
+        &with((CHILD.0, "vpc-0123456789abcdef0")),
         "there is no VPC `vpc-0123456789abcdef0` in the region `eu-central-1`",
     );
-    let faults = format!("/_faults/{}", cloud.account);
+    let role = (CHILD.1, "arn:aws:iam::000000000000:role/moat");
     for (code, start) in [
         (
-            "RequestExpired",
-            "AWS refuses the credentials: renew them, and check this machine's clock",
+            "AccessDenied",
+            "cannot assume the role `arn:aws:iam::000000000000:role/moat`: let its trust policy name the caller, and allow the \
+             caller `sts:AssumeRole`: AccessDenied: no",
         ),
-        ("AuthFailure", "AWS refuses the credentials"),
-        ("UnauthorizedOperation", "not allowed to call `ec2:DescribeVpcs`"),
+        ("InvalidClientTokenId", REFUSED),
+        ("ExpiredToken", REFUSED),
     ] {
-        let fault = json!({"op": "DescribeVpcs", "code": code, "status": 403, "times": -1});
+        let body = format!(
+            "<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+        );
+        let sts = answering(Some((403, body.leak())));
+        let variables = [vpc, region, key, secret, url, role, ("AWS_ENDPOINT_URL_STS", &sts)];
+        starts(&variables, &start.replace("CODE", code));
+    }
+    let faults = format!("/_faults/{}", cloud.account);
+    for (code, status, start) in [
+        ("AuthFailure", 401, REFUSED),
+        ("RequestExpired", 400, REFUSED),
+        ("RequestTimeTooSkewed", 403, REFUSED),
+        ("SignatureDoesNotMatch", 403, REFUSED),
+        ("ExpiredToken", 400, REFUSED),
+        ("InvalidClientTokenId", 403, REFUSED),
+        ("OptInRequired", 401, REFUSED),
+        (
+            "UnauthorizedOperation",
+            403,
+            "not allowed to call `ec2:DescribeVpcs` (UnauthorizedOperation): give the role this permission",
+        ),
+        ("InternalError", 500, FAILS),
+    ] {
+        let fault = json!({"op": "DescribeVpcs", "code": code, "status": status, "times": -1});
         ask("PUT", &faults, &json!({"rules": [fault]}).to_string());
-        starts(&[at(vpc), region, key, secret, url], start);
+        starts(&all, &start.replace("CODE", code).replace("URL", url.1));
     }
 }
+
+/// A variable of the environment.
+type Variable<'a> = (&'static str, &'a str);
+
+const FAILS: &str = "EC2 at `URL` fails in the region `eu-central-1`: CODE: Injected fault: try again in a few minutes, and look at the \
+     AWS Health Dashboard";
+const REFUSED: &str =
+    "AWS refuses the credentials: renew them, and check this machine's clock: CODE: ";
 
 #[test]
 fn an_unknown_vpc_is_not_found() {
     let config = Config::new("test", "vpc-0123456789abcdef0");
     let mut aws = Aws::new(&client(&account()), config, Time::simulated());
     let answer = run(aws.capabilities());
-    let subject = "vpc-0123456789abcdef0".to_owned();
-    assert_eq!(answer, Err(ProviderError::NotFound { subject }));
+    assert_eq!(answer, Err(ProviderError::not_found("vpc-0123456789abcdef0")));
 }
 
 #[test]

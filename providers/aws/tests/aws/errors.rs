@@ -74,10 +74,17 @@ fn every_error_names_what_it_is_about() {
             Meaning::Unauthorized => ("ec2:AuthorizeSecurityGroupEgress", Remedy::Report),
             Meaning::Credentials | Meaning::Invalid => (*code, Remedy::Report),
         };
-        assert!(error.to_string().contains(named), "{error}");
-        let for_a_person = error.remedy() == Remedy::Report;
-        assert!(!for_a_person || error.to_string().contains(code), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(named) && text.contains(code), "{error}");
+        assert!(text.contains(": "), "what to do: {error}");
         assert_eq!(error.remedy(), remedy, "{error}");
+    }
+    for code in ["InvalidPermission.Duplicate", "InvalidSecurityGroupRuleId.NotFound"] {
+        let (call, meaning) = (Call::RevokeSecurityGroupIngress, meaning(Some(code), 400));
+        let (code, text) = (code.to_owned(), String::new());
+        let failure = Failure { call, meaning, code, text, retry_after: None };
+        let told = failure.about("moat.3", &quotas).to_string();
+        assert!(told.starts_with("`a rule of moat.3` "), "{told}");
     }
     let failure = Failure {
         call: Call::CreateSecurityGroup,

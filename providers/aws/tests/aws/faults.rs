@@ -133,7 +133,8 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
         let theirs = request.description("theirs").send().await.unwrap();
         let answer = execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await;
         let subject = "moat.1".to_owned();
-        assert_eq!(answer, Err(ProviderError::Duplicate { subject }));
+        let code = Some("InvalidGroup.Duplicate".to_owned());
+        assert_eq!(answer, Err(ProviderError::Duplicate { subject, code }));
         let theirs = GroupKey::Foreign(ForeignGroupId(theirs.group_id.unwrap().into()));
         let taken = [(group(0), theirs)].into();
         let wanted = Observed { taken, ..Observed::default() };
@@ -158,7 +159,7 @@ fn an_interface_that_is_gone_is_told_at_once() {
         inject(&cloud, &json!({"rules": [{"op": op, "code": code, "times": -1}]}));
         let answer = execute(&mut cloud.aws, &move_it).await;
         let subject = interface.0.to_string();
-        assert_eq!(answer, Err(ProviderError::NotFound { subject }));
+        assert_eq!(answer, Err(ProviderError::NotFound { subject, code: Some(code.to_owned()) }));
 
         inject(&cloud, &json!({}));
         let delete = cloud.client.delete_network_interface().network_interface_id(&*interface.0);

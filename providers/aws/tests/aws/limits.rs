@@ -63,13 +63,13 @@ fn what_the_account_does_not_tell_is_assumed_and_said() {
             Some(denied),
             "not allowed to call `servicequotas:GetServiceQuota` (AccessDeniedException): give the role this permission",
         ),
-        (Some(absent), "`the quota L-0EA8095F` does not exist"),
+        (Some(absent), "there is no quota `L-0EA8095F` (NoSuchResourceException): ask AWS"),
         (Some(number), "its value is no number"),
         (
             Some(nothing),
-            "`servicequotas:GetServiceQuota` got no answer: HTTP status 501: no message",
+            "`servicequotas:GetServiceQuota` got no clear answer: HTTP status 501: no message: try again later",
         ),
-        (None, "`servicequotas:GetServiceQuota` got no answer: "),
+        (None, "`servicequotas:GetServiceQuota` got no clear answer: "),
     ] {
         let (quotas, assumed) = learn(&cloud, &answering(answer));
         assert_eq!(quotas, configured, "{reason}");
@@ -86,7 +86,7 @@ fn what_the_account_does_not_tell_is_assumed_and_said() {
 }
 
 /// The address of something that gives one answer to everybody, or closes the door.
-fn answering(answer: Option<(u16, &'static str)>) -> String {
+pub(crate) fn answering(answer: Option<(u16, &'static str)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let Some((status, body)) = answer else { return url };
