@@ -59,7 +59,7 @@ class Ec2:
     def remove(self, host):
         self.ec2.terminate_instances(InstanceIds=[host.node.instance])
 
-    def attach(self, host, alone, groups):
+    def attach(self, host, uid, alone, groups):
         """An interface of its own, or addresses of the node's."""
         if not alone:
             with host.lock:
@@ -69,7 +69,7 @@ class Ec2:
                 raise Full(f"{host.node.name} has no room for one more branch interface")
             vlan = host.free.pop()
         try:
-            return Attachment(*interfaces.branch(self.ec2, self.cluster, self.vpc, host.node, vlan, groups))
+            return Attachment(*interfaces.branch(self.ec2, self.cluster, self.vpc, host.node, vlan, groups, f"{uid}-{host.node.instance}"))
         except ClientError:
             host.free.append(vlan)
             raise
@@ -113,7 +113,7 @@ class Blocks:
     def remove(self, host):
         pass
 
-    def attach(self, host, alone, groups):
+    def attach(self, host, uid, alone, groups):
         with self.lock:
             return Attachment(self.returned.pop(0) if self.returned else [str(next(left)) for left in self.left])
 

@@ -13,6 +13,7 @@ from .work import Work
 FINISH = "localstack.moat.dev/finish"  # Succeeded, Failed or Never; without it a pod that is not restarted succeeds
 FINISHED = ("Succeeded", "Failed")
 RESOURCE = "vpc.amazonaws.com/pod-eni"  # what the resource controller's webhook adds to a pod that a SecurityGroupPolicy selects
+CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 RETRY = 1.0  # seconds
 
 
@@ -73,7 +74,7 @@ class Pods:
 
     def start(self, uid, pod, host):
         if uid not in self.attached:
-            self.attached[uid] = host, self.attach(pod, host)
+            self.attached[uid] = host, self.attach(uid, pod, host)
         _, attachment = self.attached[uid]
         if attachment.branch:
             annotations = {interfaces.POD_ENI: interfaces.annotation(attachment.branch)}
@@ -87,15 +88,15 @@ class Pods:
         self.cluster.merge(f"{path(pod)}/status", {"metadata": {"uid": uid}, "status": status})
         self.up.add(uid)
 
-    def attach(self, pod, host):
+    def attach(self, uid, pod, host):
         if pod["spec"].get("hostNetwork"):
             return Attachment(host.addresses)
         if not host.node:
-            return self.cloud.attach(host, False, [])
+            return self.cloud.attach(host, uid, False, [])
         selected = groups.of(self.cluster, pod)
         asked = any(RESOURCE in ((each.get("resources") or {}).get("limits") or {}) for each in pod["spec"]["containers"])
         shared = (pod["metadata"].get("annotations") or {}).get(INTERFACE) == "shared"
-        return self.cloud.attach(host, host.trunks and not shared and bool(self.alone or asked or selected), selected)
+        return self.cloud.attach(host, uid, host.trunks and not shared and bool(self.alone or asked or selected), selected)
 
     def finish(self, pod, outcome):
         status = {"phase": outcome, "conditions": [*kept(pod), *conditions(False)], **running.finish(pod, outcome == "Failed")}
@@ -133,11 +134,11 @@ def finishes(pod):
 
 
 def kept(pod):
-    """The scheduler's condition stays; the others are the kubelet's."""
-    return [each for each in pod["status"].get("conditions") or [] if each["type"] == "PodScheduled"]
+    """The conditions that are somebody else's."""
+    return [each for each in pod["status"].get("conditions") or [] if each["type"] not in CONDITIONS]
 
 
 def conditions(ready):
     at = running.now()
     each = lambda kind, on: {"type": kind, "status": str(on), "lastTransitionTime": at, **({} if on else {"reason": "PodCompleted"})}
-    return [each("PodReadyToStartContainers", ready), each("Initialized", True), each("ContainersReady", ready), each("Ready", ready)]
+    return [each(kind, ready or kind == "Initialized") for kind in CONDITIONS]

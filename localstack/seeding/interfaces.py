@@ -10,9 +10,9 @@ from .network import ipv6_of, tagged
 POD_ENI = "vpc.amazonaws.com/pod-eni"  # the annotation that tells of a pod's branch interface
 
 
-def branch(ec2, cluster, vpc, node, vlan, groups=None):
+def branch(ec2, cluster, vpc, node, vlan, groups=None, token=None):
     """A branch interface with the description and the tags that the VPC resource controller gives it; its addresses, and the
-    entry of the pod's annotation."""
+    entry of the pod's annotation. After a failure the same token goes on with the same interface."""
     subnet = vpc.pod_subnets[node.zone]
     tags = {
         "vpcresources.k8s.aws/vlan-id": str(vlan),
@@ -22,7 +22,8 @@ def branch(ec2, cluster, vpc, node, vlan, groups=None):
         "node.k8s.amazonaws.com/instance_id": node.instance,
     }
     made = ec2.create_network_interface(
-        SubnetId=subnet["SubnetId"], Groups=groups or [vpc.group], Ipv6AddressCount=1, Description="aws-k8s-branch-eni", TagSpecifications=tagged("network-interface", tags)
+        SubnetId=subnet["SubnetId"], Groups=groups or [vpc.group], Ipv6AddressCount=1, Description="aws-k8s-branch-eni",
+        TagSpecifications=tagged("network-interface", tags), **({"ClientToken": token} if token else {}),
     )["NetworkInterface"]
     addresses = [made["PrivateIpAddress"], made["Ipv6Addresses"][0]["Ipv6Address"]]
     return addresses, {

@@ -6,10 +6,11 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 from nodes.kube import Cluster
 
-from .case import credentials, ec2
+from .case import URL, credentials, ec2
 from .test_bringup import HERE, gone
 
 UP = {name: os.path.join(HERE, name, "up") for name in ("cluster", "nodes")}
@@ -197,6 +198,12 @@ class Running(Case):
         self.run_pod("after")
         cluster.call("DELETE", f"{PODS}/before")
         until(lambda: len(self.branches()) == 1)
+
+    def test_a_cloud_that_fails_costs_no_interface(self):
+        table = {"rules": [{"op": "AssociateTrunkInterface", "code": "RequestLimitExceeded", "status": 503, "times": 4}]}
+        urllib.request.urlopen(urllib.request.Request(f"{URL}/_faults/{self.account}", data=json.dumps(table).encode(), method="PUT"), timeout=30).close()
+        _, row = self.branch(self.run_pod("web"))
+        self.assertEqual([each["NetworkInterfaceId"] for each in self.branches()], [row["NetworkInterfaceId"]])
 
     def test_a_node_of_the_test_is_played_too(self):
         labels = {"localstack.moat.dev/node": self.name, "kubernetes.io/os": "windows"}
