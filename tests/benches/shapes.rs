@@ -3,19 +3,28 @@
 //!
 //! Prints counts, ratios, memory and time, and the time of the proof of equality apart; asserts nothing about time, but fails
 //! where policies and groups are not equal or rules are too many. `--quotas` compiles under an account's quotas. `--whole`, with one
-//! shape, tells the peak of memory above the input, too.
+//! shape, tells the peak of memory above the input, too. `--only edits [--rounds N]` times single events in a compiler that is kept
+//! alive, at the size of B1.
 
 use std::process::ExitCode;
 
 use moat_core::settings::Quotas;
 use moat_tests::arguments::Arguments;
 use moat_tests::figures::{counts, measure, prove, small_edit};
+use moat_tests::latency::latencies;
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process();
     let only = arguments.value("--only").unwrap_or_default();
     let scale = usize::try_from(arguments.number("--scale", 100)).unwrap_or(100);
+    if only == "edits" {
+        let cluster = (SHAPES[0].make)((SHAPES[0].full * scale).div_ceil(100));
+        let rounds = usize::try_from(arguments.number("--rounds", 300)).unwrap_or(300);
+        println!("single events at the size of {}", SHAPES[0].name);
+        print!("{}", latencies(cluster, rounds));
+        return ExitCode::SUCCESS;
+    }
     for shape in SHAPES.iter().filter(|shape| shape.name.contains(only)) {
         if let Err(why) = report(shape, scale, arguments.has("--quotas"), arguments.has("--whole"))
         {

@@ -13,6 +13,7 @@ pub mod differential;
 pub mod figures;
 pub mod generate;
 pub mod incremental;
+pub mod latency;
 pub mod mutations;
 pub mod packets;
 pub mod print;

@@ -19,9 +19,10 @@ use crate::settings::OnQuota;
 pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Desired {
     let mut desired = Desired::default();
     wear(meaning, classes, layout, &mut desired);
-    let mut served = Served::new(meaning, classes);
+    let ground = (meaning, classes);
+    let mut served = Served::new(&ground);
     for (id, class) in classes.list.iter().enumerate() {
-        let accepting = Direction::BOTH.map(|direction| served.accepting(class, direction));
+        let accepting = Direction::BOTH.map(|direction| served.accepting(id, direction));
         let carved = class.grants.map(|grant| {
             let grant = grant.and_then(|grant| meaning.grants.get(grant));
             grant.is_some_and(|grant| !grant.carved.is_empty())

@@ -1,24 +1,85 @@
 //! A compiler that is kept alive, is told what changes, and compiles what that touches.
+//!
+//! ```text
+//! events ─▶ store  what was told, by its lasting names
+//!           index  pods ─ selectors ─ policies: whose rules an event touches
+//!             │
+//!             ▼    touched cohorts
+//!           world  the policies about them and the pods that those name, translated as if they were all there is: the
+//!             │    same code as from scratch, over a small cluster
+//!             ▼    grants
+//!         classes  who is named by whom, and who is one class with whom; a class lasts as long as pods are in it
+//!             ▼    moved classes
+//!          groups  numbers that last, rules made anew for what moved
+//!             ▼
+//!           patch  the desired state, changed in place, and what became different
+//! ```
+//!
+//! **What a cohort's grants depend on.** The policies about it; the cohorts that those name; of these the pods' addresses, where
+//! rules deny or pass, where Moat cannot program the pods, and where several pods claim one address; whether a cohort has
+//! a second pod, since no pod is a peer of its own. That is all, unless addresses have to be taken out of prefixes: then every
+//! pod must be put back by name. So a pod that joins pods like it changes what its own interface wears and nothing else.
+//!
+//! **What a class depends on.** Grants are equal by what they say, so a grant that is found again is the same one, and nobody
+//! notices. If it changes, those who have it and those it names or named look for their class anew. The rules of a class
+//! are made anew if its grants did change, or if a class that they name did, or its cohorts (then other policies may be
+//! served).
+//!
+//! **What falls back.** To all cohorts, on the same path: settings, nodes, the VPC's blocks, the rules of others' groups. To a
+//! compile from scratch, as long as it lasts: addresses taken out of prefixes, quotas that are short (the ladder, and membership
+//! groups that compete for the slots of an interface), and pods that claim one interface. [`Change::extent`] tells.
+//!
+//! **What waits.** Findings, counts and witnesses are for people, and depend on much: a finding of one policy holds the places of
+//! all pods that it is about. They come from a compile of [`Compiler::inputs`], which can be done elsewhere.
 
+mod classes;
 mod event;
+mod foreign;
+mod groups;
+mod index;
+mod patch;
+mod slab;
 mod store;
+mod view;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use event::{Cause, Change, Event, Extent};
 
-use super::{Desired, compile};
-use crate::inventory::Inventory;
-use crate::policy::Policy;
+use super::cohort::CohortId;
+use super::served::Served;
+use super::shared::Pools;
+use super::{Counts, Desired, RuleReason, compile};
+use crate::firewall::GroupKey;
+use crate::inventory::{Interface, InterfaceId, Inventory, Pod};
+use crate::policy::{Direction, Labels, Policy, Word};
 use crate::settings::Settings;
-use store::Store;
+use classes::{Classes, Moved};
+use foreign::Foreign;
+use groups::Groups;
+use index::Index;
+use patch::{Before, Patched, Reasoned, differences};
+use store::{PodName, Store, name_of, put, set};
+use view::View;
 
 /// Keeps what it was told and what came of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Compiler {
     store: Store,
-    changed: bool,
-    desired: Desired,
+    index: Index,
+    pools: Pools,
+    classes: Classes,
+    groups: Groups,
+    foreign: Foreign,
+    patched: Patched,
+    /// Something changed that concerns every cohort.
+    common: bool,
+    /// Something was told that is not settled.
+    news: bool,
+    /// What a compile from scratch made, while what one class gets depends on all others.
+    entangled: Option<Desired>,
 }
 
 /// What a compiler was told, as [`compile`] takes it.
@@ -36,23 +97,7 @@ impl Compiler {
     /// A compiler that knows of no pod and no policy.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { store: Store::new(settings), changed: false, desired: Desired::default() }
-    }
-
-    /// Takes note of an event. What follows from it is compiled by [`settle`](Self::settle), for any number of events at once.
-    pub fn tell(&mut self, event: Event) {
-        self.changed |= self.store.take(event);
-    }
-
-    /// Compiles what was touched since the last time, and says what became different.
-    pub fn settle(&mut self) -> Change {
-        if !std::mem::take(&mut self.changed) {
-            return Change::default();
-        }
-        let before = std::mem::replace(&mut self.desired, self.store.inputs().compile());
-        // What [`Self::inputs`] is for.
-        self.desired.findings = Vec::new();
-        difference(&before, &self.desired)
+        Self { store: Store { settings, ..Store::default() }, ..Self::default() }
     }
 
     /// What the cloud should hold, as of the last [`settle`](Self::settle): all but the findings, the counts and the witnesses of
@@ -60,16 +105,296 @@ impl Compiler {
     /// to their numbers, which last as long as the pods that wear them, and to which rules of one class are in which of
     /// its groups, where it needs several.
     #[must_use]
-    pub const fn desired(&self) -> &Desired {
-        &self.desired
+    pub fn desired(&self) -> &Desired {
+        self.entangled.as_ref().unwrap_or(&self.patched.desired)
     }
 
     /// What it was told. Compiling it from scratch is how findings, counts and witnesses come about: they are for people, who
     /// can wait, and it can be done elsewhere meanwhile.
     #[must_use]
     pub fn inputs(&self) -> Inputs {
-        self.store.inputs()
+        Inputs {
+            policies: self.index.policies().map(|policy| (**policy).clone()).collect(),
+            inventory: self.store.inventory(),
+            settings: self.store.settings.clone(),
+        }
     }
+
+    /// Compiles what was touched since the last time, and says what became different.
+    pub fn settle(&mut self) -> Change {
+        if !std::mem::take(&mut self.news) {
+            return Change::default();
+        }
+        let common = std::mem::take(&mut self.common);
+        if common {
+            self.index.touch_all();
+        }
+        let dead = self.index.dead();
+        let touched = self.index.touched();
+        let found = world::find(&self.index, &mut self.store, &touched, &mut self.pools);
+        let mut moved = self.classes.update(&self.index, &dead, found);
+        self.make(&mut moved);
+        self.dress(moved.cohorts.into_iter().chain(dead.iter().copied()), common);
+        self.index.bury(dead);
+        let before = self.patched.take_before();
+        let scratch = self.is_entangled().then(|| self.scratch());
+        let different = match (&self.entangled, &scratch) {
+            (None, None) => self.patched.differences(&before),
+            (None, Some(new)) => differences(&self.patched.desired, &before, new),
+            (Some(old), new) => {
+                let new = new.as_ref().unwrap_or(&self.patched.desired);
+                differences(old, &Before::default(), new)
+            }
+        };
+        let extent = match (&scratch, &self.entangled, common) {
+            (Some(_), _, _) | (None, Some(_), _) => Extent::Everything(Cause::Entangled),
+            (None, None, true) => Extent::Everything(Cause::Common),
+            (None, None, false) => Extent::Touched(touched.len()),
+        };
+        self.entangled = scratch;
+        let (groups, interfaces) = different;
+        Change { groups, interfaces, extent }
+    }
+
+    /// Whether what one class gets depends on all others.
+    fn is_entangled(&self) -> bool {
+        self.index.shares_interfaces()
+            || self.classes.are_carved()
+            || self.groups.are_short(self.store.settings.quotas)
+    }
+
+    fn scratch(&self) -> Desired {
+        let mut scratch = self.inputs().compile();
+        scratch.findings = Vec::new();
+        scratch.counts = Counts::default();
+        scratch.reasons.values_mut().for_each(|reason| reason.witness = None);
+        scratch
+    }
+
+    /// Makes the groups of what moved.
+    fn make(&mut self, moved: &mut Moved) {
+        let (made, gone) = self.groups.lay_out(&self.classes, self.store.settings.quotas, moved);
+        let view = View { store: &self.store, index: &self.index, classes: &self.classes };
+        let mut served = Served::new(&view);
+        for (id, groups) in made {
+            let ruled = groups.iter().any(|(_, lines)| !lines.is_empty());
+            let accepting = Direction::BOTH
+                .map(|direction| if ruled { served.accepting(id, direction) } else { Vec::new() });
+            let [ingress, egress] = &accepting;
+            for (number, lines) in groups {
+                let mut rules = Reasoned::new();
+                for (direction, line) in &lines {
+                    let Some(rule) = self.groups.rule(*direction, line) else { continue };
+                    let accepting = match direction {
+                        Direction::Ingress => ingress,
+                        Direction::Egress => egress,
+                    };
+                    let serves = served.by(accepting, false, line);
+                    rules.insert(rule, RuleReason { serves, witness: None });
+                }
+                self.patched.set_group(GroupKey::Ours(number), Some(rules));
+            }
+        }
+        for number in self.groups.memberships() {
+            self.patched.set_group(GroupKey::Ours(number), Some(Reasoned::new()));
+        }
+        for number in gone {
+            self.patched.set_group(GroupKey::Ours(number), None);
+        }
+    }
+
+    /// Lets the interfaces of these cohorts wear their groups, and those that pods came to or went from.
+    fn dress(&mut self, cohorts: impl Iterator<Item = CohortId>, common: bool) {
+        let mut loose = self.index.loose();
+        let mut foreign = BTreeSet::new();
+        for id in cohorts {
+            let pods = self.index.cohort(id).into_iter().flat_map(|cohort| &cohort.pods);
+            let pods = pods.filter_map(|name| self.store.pod(name));
+            loose.extend(pods.filter_map(|pod| pod.interface.clone()));
+            let member = self.classes.member(id);
+            let kept = member.filter(|member| member.class.is_some()).map(|member| &member.kept);
+            foreign.extend(self.foreign.wear(id, kept));
+        }
+        for interface in loose {
+            let mut pods = self.index.carried(&interface);
+            let member = pods.next().and_then(|name| self.classes.member(self.index.of(name)?));
+            let worn = member.and_then(|member| {
+                let ours = self.groups.worn(member.class?).map(GroupKey::Ours);
+                Some(ours.chain(member.kept.iter().cloned().map(GroupKey::Foreign)).collect())
+            });
+            self.patched.set_interface(&interface, worn);
+        }
+        if common {
+            foreign.extend(self.foreign.worn().cloned());
+        }
+        for group in foreign {
+            let rules = || self.store.rest.foreign.get(&group).into_iter().flatten().cloned();
+            let rules = self
+                .foreign
+                .is_worn(&group)
+                .then(|| rules().map(|rule| (rule, RuleReason::default())).collect());
+            self.patched.set_group(GroupKey::Foreign(group), rules);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ events
+
+impl Compiler {
+    /// Takes note of an event. What follows from it is compiled by [`settle`](Self::settle), for any number of events at once.
+    pub fn tell(&mut self, event: Event) {
+        self.news |= match event {
+            Event::Pod(pod) => self.pod(pod),
+            Event::PodGone(namespace, name) => self.pod_gone(&(namespace, name)),
+            Event::Policy(policy) => {
+                let namespaces = &self.store.rest.namespaces;
+                self.index.put(policy, |name| labels_of(namespaces, name))
+            }
+            Event::PolicyGone(object) => self.index.remove(&object),
+            Event::Namespace(name, labels) => {
+                let news = put(&mut self.store.rest.namespaces, name.clone(), labels.clone());
+                if news {
+                    self.index.relabelled(&name, &labels);
+                }
+                news
+            }
+            Event::NamespaceGone(name) => {
+                let news = self.store.rest.namespaces.remove(&name).is_some();
+                if news {
+                    self.index.relabelled(&name, &Labels::default());
+                }
+                news
+            }
+            Event::Node(node) => {
+                let nodes = &mut self.store.rest.nodes;
+                let news = match nodes.binary_search_by(|it| it.name.cmp(&node.name)) {
+                    Ok(place) => nodes.get_mut(place).is_some_and(|known| set(known, node)),
+                    Err(place) => {
+                        nodes.insert(place, node);
+                        true
+                    }
+                };
+                self.common(news)
+            }
+            Event::NodeGone(name) => {
+                let before = self.store.rest.nodes.len();
+                self.store.rest.nodes.retain(|node| node.name != name);
+                self.common(self.store.rest.nodes.len() != before)
+            }
+            Event::Interface(id, interface) => self.interface(id, Some(interface)),
+            Event::InterfaceGone(id) => self.interface(id, None),
+            Event::Foreign(foreign) => {
+                let news = set(&mut self.store.rest.foreign, foreign);
+                self.common(news)
+            }
+            Event::Vpc(vpc) => {
+                let news = set(&mut self.store.rest.vpc, vpc);
+                self.common(news)
+            }
+            // Groups do not depend on them.
+            Event::Services(services) => set(&mut self.store.rest.services, services),
+            Event::Settings(settings) => {
+                let news = set(&mut self.store.settings, settings);
+                self.common(news)
+            }
+            Event::Policies(policies) => {
+                let there: BTreeSet<_> = policies.iter().map(|policy| &policy.object).collect();
+                let gone = self.index.objects().filter(|object| !there.contains(object));
+                let gone: Vec<_> = gone.cloned().collect();
+                gone.into_iter().for_each(|object| self.tell(Event::PolicyGone(object)));
+                policies.into_iter().for_each(|policy| self.tell(Event::Policy(policy)));
+                false
+            }
+            Event::Inventory(inventory) => {
+                self.inventory(inventory);
+                false
+            }
+        };
+    }
+
+    fn common(&mut self, news: bool) -> bool {
+        self.common |= news;
+        news
+    }
+
+    fn pod(&mut self, pod: Pod) -> bool {
+        let name = name_of(&pod);
+        if self.store.pod(&name) == Some(&pod) {
+            return false;
+        }
+        self.pod_gone(&name);
+        let rest = &self.store.rest;
+        let labels = labels_of(&rest.namespaces, &pod.namespace);
+        self.index.join(&name, &pod, rest.interface(&pod), labels);
+        self.store.pods.insert(name, pod);
+        true
+    }
+
+    fn pod_gone(&mut self, name: &PodName) -> bool {
+        let Some(pod) = self.store.pods.remove(name) else { return false };
+        self.index.leave(name, &pod);
+        true
+    }
+
+    fn interface(&mut self, id: InterfaceId, interface: Option<Interface>) -> bool {
+        if self.store.rest.interfaces.get(&id) == interface.as_ref() {
+            return false;
+        }
+        let carried: Vec<PodName> = self.index.carried(&id).cloned().collect();
+        for name in &carried {
+            if let Some(pod) = self.store.pods.get(name) {
+                self.index.leave(name, pod);
+            }
+        }
+        match interface {
+            Some(interface) => drop(self.store.rest.interfaces.insert(id, interface)),
+            None => drop(self.store.rest.interfaces.remove(&id)),
+        }
+        let rest = &self.store.rest;
+        for name in &carried {
+            if let Some(pod) = self.store.pods.get(name) {
+                let labels = labels_of(&rest.namespaces, &pod.namespace);
+                self.index.join(name, pod, rest.interface(pod), labels);
+            }
+        }
+        true
+    }
+
+    /// Tells what an inventory says that is news.
+    fn inventory(&mut self, inventory: Inventory) {
+        let Inventory { namespaces, pods, nodes, interfaces, foreign, vpc, services } = inventory;
+        let there: BTreeSet<PodName> = pods.iter().map(name_of).collect();
+        let gone: Vec<_> =
+            self.store.pods.keys().filter(|name| !there.contains(*name)).cloned().collect();
+        gone.into_iter().for_each(|(space, name)| self.tell(Event::PodGone(space, name)));
+        let known = &self.store.rest;
+        let missing = known.namespaces.keys().filter(|name| !namespaces.contains_key(*name));
+        let missing: Vec<Word> = missing.cloned().collect();
+        missing.into_iter().for_each(|name| self.tell(Event::NamespaceGone(name)));
+        namespaces.into_iter().for_each(|(name, labels)| self.tell(Event::Namespace(name, labels)));
+        let known = &self.store.rest;
+        let detached = known.interfaces.keys().filter(|id| !interfaces.contains_key(*id));
+        let detached: Vec<InterfaceId> = detached.cloned().collect();
+        detached.into_iter().for_each(|id| self.tell(Event::InterfaceGone(id)));
+        for (id, interface) in interfaces {
+            self.tell(Event::Interface(id, interface));
+        }
+        let left: BTreeSet<&Word> = nodes.iter().map(|node| &node.name).collect();
+        let lost = self.store.rest.nodes.iter().filter(|node| !left.contains(&node.name));
+        let lost: Vec<Word> = lost.map(|node| node.name.clone()).collect();
+        lost.into_iter().for_each(|name| self.tell(Event::NodeGone(name)));
+        nodes.into_iter().for_each(|node| self.tell(Event::Node(node)));
+        self.tell(Event::Foreign(foreign));
+        self.tell(Event::Vpc(vpc));
+        self.tell(Event::Services(services));
+        pods.into_iter().for_each(|pod| self.tell(Event::Pod(pod)));
+    }
+}
+
+/// The labels of a namespace; an unknown one has none.
+fn labels_of<'l>(namespaces: &'l BTreeMap<Word, Arc<Labels>>, name: &Word) -> &'l Labels {
+    static NONE: Labels = Labels(BTreeMap::new());
+    namespaces.get(name).map_or(&NONE, |labels| labels)
 }
 
 impl Inputs {
@@ -78,22 +403,4 @@ impl Inputs {
     pub fn compile(&self) -> Desired {
         compile(&self.policies, &self.inventory, &self.settings)
     }
-}
-
-fn difference(before: &Desired, after: &Desired) -> Change {
-    let mut groups = differing(&before.state.groups, &after.state.groups);
-    let reasons = differing(&before.reasons, &after.reasons);
-    groups.extend(reasons.into_iter().map(|(number, _)| crate::firewall::GroupKey::Ours(number)));
-    let interfaces = differing(&before.state.interfaces, &after.state.interfaces);
-    Change { groups, interfaces, extent: Extent::Everything(Cause::Common) }
-}
-
-/// The keys at which two maps differ.
-fn differing<K: Ord + Clone, V: PartialEq>(
-    before: &BTreeMap<K, V>,
-    after: &BTreeMap<K, V>,
-) -> BTreeSet<K> {
-    let new = after.iter().filter(|(key, value)| before.get(key) != Some(value));
-    let gone = before.keys().filter(|key| !after.contains_key(key));
-    new.map(|(key, _)| key).chain(gone).cloned().collect()
 }

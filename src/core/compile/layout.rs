@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::HashMap;
 use super::class::{Class, ClassId, Classes};
@@ -62,16 +62,16 @@ impl Layout {
     /// Lays out the groups. Classes that do not fit an interface's quotas get their groups all the same, and are named.
     pub(crate) fn new(meaning: &Meaning<'_>, classes: &Classes) -> Self {
         let quotas = meaning.settings.quotas;
-        let mut covers: HashMap<&Shared<ByAddress>, Rc<[Line]>> = HashMap::default();
+        let mut covers: HashMap<&Shared<ByAddress>, Arc<[Line]>> = HashMap::default();
         let prefixes = meaning.grants.iter().map(|grant| {
             let cover = covers.entry(&grant.addresses);
             cover.or_insert_with(|| prefix_lines(&grant.addresses)).clone()
         });
-        let prefixes: Vec<Rc<[Line]>> = prefixes.collect();
+        let prefixes: Vec<Arc<[Line]>> = prefixes.collect();
         let mut references = reference_lines(meaning, classes);
         let mut slots = Slots::new(meaning, classes);
         for (prefixes, references) in prefixes.iter().zip(&mut references) {
-            compress(prefixes.len(), references, quotas, &mut slots);
+            compress(prefixes.len(), references, quotas, |members| slots.take(members));
         }
         let mut layout = Self::default();
         for (id, class) in classes.list.iter().enumerate() {
@@ -130,7 +130,7 @@ impl Layout {
 // ------------------------------------------------------------------------------------------------- lines
 
 impl Class {
-    fn lines(&self, prefixes: &[Rc<[Line]>], references: &[References]) -> Lines {
+    fn lines(&self, prefixes: &[Arc<[Line]>], references: &[References]) -> Lines {
         let mut lines = Vec::new();
         for (direction, grant) in Direction::BOTH.into_iter().zip(self.grants) {
             let Some(grant) = grant else { continue };
@@ -139,15 +139,19 @@ impl Class {
             let all = named.chain(prefixes.iter().cloned());
             lines.extend(all.map(|line| (direction, line)));
         }
-        lines.extend(self.copied.iter().map(|rule| {
-            let peer = LinePeer::Copied(rule.peer.clone());
-            (rule.direction, Line { peer, shape: rule.shape, witness: None })
-        }));
+        lines.extend(self.copied.iter().map(copied_line));
         lines
     }
 }
 
-fn prefix_lines(addresses: &ByAddress) -> Rc<[Line]> {
+/// The line that a copied rule is.
+pub(crate) fn copied_line(rule: &Rule) -> (Direction, Line) {
+    let peer = LinePeer::Copied(rule.peer.clone());
+    (rule.direction, Line { peer, shape: rule.shape, witness: None })
+}
+
+/// The lines that name prefixes.
+pub(crate) fn prefix_lines(addresses: &ByAddress) -> Arc<[Line]> {
     let (v4, v6) = (cover(&addresses.v4), cover(&addresses.v6));
     let line = |rule: CoverRule| Line {
         peer: LinePeer::Prefix(rule.prefix),
@@ -158,11 +162,24 @@ fn prefix_lines(addresses: &ByAddress) -> Rc<[Line]> {
 }
 
 /// The references of a grant: for each shape, the classes that get it; and whether one membership group names them all.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct References(BTreeMap<Shape, (BTreeSet<ClassId>, bool)>);
 
 impl References {
-    fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+    /// Lets these shapes through for one more class.
+    pub(crate) fn name(&mut self, class: ClassId, shapes: &[Shape]) {
+        for shape in shapes {
+            self.0.entry(*shape).or_default().0.insert(class);
+        }
+    }
+
+    /// The sets of classes that a membership group names.
+    pub(crate) fn memberships(&self) -> impl Iterator<Item = &BTreeSet<ClassId>> + '_ {
+        self.0.values().filter(|(_, by_membership)| *by_membership).map(|(classes, _)| classes)
+    }
+
+    /// One line for each rule.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line> + '_ {
         self.0.iter().flat_map(|(shape, (classes, by_membership))| {
             let peers: Vec<LinePeer> = if *by_membership {
                 vec![LinePeer::Members(classes.clone())]
@@ -188,9 +205,7 @@ fn reference_lines<'g>(meaning: &'g Meaning<'_>, classes: &Classes) -> Vec<Refer
         for (cohort, services) in &grant.references {
             let Some(class) = classes.of(*cohort) else { continue };
             let shapes = known.entry(services);
-            for shape in shapes.or_insert_with(|| services.maximal_shapes_of_both()) {
-                references.0.entry(*shape).or_default().0.insert(class);
-            }
+            references.name(class, shapes.or_insert_with(|| services.maximal_shapes_of_both()));
         }
         references
     };
@@ -240,13 +255,18 @@ impl Slots {
     }
 }
 
-/// Lets membership groups name the largest peer sets until the rules fit one group.
-fn compress(prefixes: usize, references: &mut References, quotas: Quotas, slots: &mut Slots) {
+/// Lets membership groups name the largest peer sets until the rules fit one group, as far as those members can `take` one more.
+pub(crate) fn compress(
+    prefixes: usize,
+    references: &mut References,
+    quotas: Quotas,
+    mut take: impl FnMut(&BTreeSet<ClassId>) -> bool,
+) {
     while prefixes + references.count() > quotas.rules_per_group {
         let direct = references.0.values_mut().filter(|(set, by)| !by && set.len() > 1);
         let mut by_size: Vec<_> = direct.collect();
         by_size.sort_by_key(|(classes, _)| std::cmp::Reverse(classes.len()));
-        let Some((_, by_membership)) = by_size.into_iter().find(|(classes, _)| slots.take(classes))
+        let Some((_, by_membership)) = by_size.into_iter().find(|(classes, _)| take(classes))
         else {
             return;
         };
@@ -262,7 +282,7 @@ fn by_direction<'l>(groups: impl Iterator<Item = &'l Lines>) -> ByDirection<usiz
 
 /// Spreads lines over as few groups as the quota allows: for each direction and family no more rules than it says, a
 /// rule that names a group counting in both families. The directions do not mind each other.
-fn spread(lines: Lines, quotas: Quotas) -> Vec<Lines> {
+pub(crate) fn spread(lines: Lines, quotas: Quotas) -> Vec<Lines> {
     let mut groups: Vec<Lines> = Vec::new();
     let mut room: Vec<BTreeMap<(Direction, Family), usize>> = Vec::new();
     let mut first: BTreeMap<(Direction, Option<Family>), usize> = BTreeMap::new();

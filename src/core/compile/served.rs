@@ -1,22 +1,40 @@
 //! Whom a rule serves: the policies with an Accept rule that lets through some of what it does.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::HashMap;
-use super::class::{Class, Classes};
+use super::class::{ClassId, Classes};
 use super::cohort::CohortId;
 use super::layout::{Line, LinePeer};
 use super::meaning::Meaning;
 use super::program::node_addresses;
 use crate::net::{AddressSet, Intervals, ServiceSet};
-use crate::policy::{self, Action, Direction, ObjectRef, Peers};
+use crate::policy::{self, Action, Direction, ObjectRef, Peers, PodSelector, Policy, Selector};
 
 /// Finds the policies that a rule serves: those with an Accept rule that lets through some of what it does.
-pub(crate) struct Served<'m, 'a> {
-    meaning: &'m Meaning<'a>,
-    classes: &'m Classes,
+pub(crate) struct Served<'m, G> {
+    ground: &'m G,
     objects: HashMap<Vec<u32>, Arc<[ObjectRef]>>,
+}
+
+/// What [`Served`] has to know: who is governed by what, and who is who.
+pub(crate) trait Ground {
+    /// The policies that govern a cohort in a direction.
+    fn governing(&self, cohort: CohortId, direction: Direction) -> Cow<'_, [u32]>;
+    /// A policy by its place.
+    fn policy(&self, place: u32) -> Option<&Policy>;
+    /// The cohorts that a selector of some policy selects, sorted.
+    fn selected(&self, selector: &PodSelector) -> &[CohortId];
+    /// The cohorts of a class.
+    fn cohorts(&self, class: ClassId) -> impl Iterator<Item = CohortId>;
+    /// The cohorts that Moat cannot program.
+    fn address_peers(&self) -> &[CohortId];
+    /// Whether some pod of a cohort has an address of a set.
+    fn lies_in(&self, cohort: CohortId, set: &AddressSet) -> bool;
+    /// The addresses of the nodes that a selector selects.
+    fn nodes(&self, selector: &Selector) -> AddressSet;
 }
 
 /// One Accept rule that a class is under.
@@ -35,22 +53,52 @@ enum Accepted<'m> {
     Nodes(AddressSet),
 }
 
-impl<'m, 'a> Served<'m, 'a> {
-    /// For these classes.
-    pub(crate) fn new(meaning: &'m Meaning<'a>, classes: &'m Classes) -> Self {
-        Self { meaning, classes, objects: HashMap::default() }
+impl Ground for (&Meaning<'_>, &Classes) {
+    fn governing(&self, cohort: CohortId, direction: Direction) -> Cow<'_, [u32]> {
+        Cow::Borrowed(self.0.programs.governing(cohort, direction))
+    }
+
+    fn policy(&self, place: u32) -> Option<&Policy> {
+        self.0.policies.get(place as usize).copied()
+    }
+
+    fn selected(&self, selector: &PodSelector) -> &[CohortId] {
+        let set = self.0.cohorts.selected(selector);
+        set.map_or(&[], |set| self.0.cohorts.members(set))
+    }
+
+    fn cohorts(&self, class: ClassId) -> impl Iterator<Item = CohortId> {
+        self.1.cohorts(class)
+    }
+
+    fn address_peers(&self) -> &[CohortId] {
+        self.0.cohorts.address_peers()
+    }
+
+    fn lies_in(&self, cohort: CohortId, set: &AddressSet) -> bool {
+        self.0.cohorts.placed(cohort).any(|(_, at)| set.contains(at))
+    }
+
+    fn nodes(&self, selector: &Selector) -> AddressSet {
+        node_addresses(selector, self.0.inventory, self.0.settings)
+    }
+}
+
+impl<'m, G: Ground> Served<'m, G> {
+    /// On this ground.
+    pub(crate) fn new(ground: &'m G) -> Self {
+        Self { ground, objects: HashMap::default() }
     }
 
     /// The Accept rules that a class is under in a direction.
-    pub(crate) fn accepting(&self, class: &Class, direction: Direction) -> Vec<Accepting<'m>> {
-        let cohorts = class.cohorts.iter();
-        let governing: BTreeSet<u32> = cohorts
-            .flat_map(|cohort| self.meaning.programs.governing(*cohort, direction))
-            .copied()
-            .collect();
+    pub(crate) fn accepting(&self, class: ClassId, direction: Direction) -> Vec<Accepting<'m>> {
+        let mut governing = BTreeSet::new();
+        for cohort in self.ground.cohorts(class) {
+            governing.extend(self.ground.governing(cohort, direction).iter().copied());
+        }
         let mut accepting = Vec::new();
         for index in governing {
-            let Some(policy) = self.meaning.policies.get(index as usize) else { continue };
+            let Some(policy) = self.ground.policy(index) else { continue };
             let rules = policy.rules(direction).unwrap_or_default();
             accepting.extend(
                 rules
@@ -81,20 +129,12 @@ impl<'m, 'a> Served<'m, 'a> {
                 Some(services)
             }
         };
-        let cohorts = &self.meaning.cohorts;
         let peers = match &rule.peers {
             Peers::Anyone => None,
             Peers::AnyOf(peers) => Some(peers.iter().map(|peer| match peer {
-                policy::Peer::Pods(selector) => {
-                    let set = cohorts.selected(selector);
-                    Accepted::Pods(set.map_or(&[][..], |set| cohorts.members(set)))
-                }
+                policy::Peer::Pods(selector) => Accepted::Pods(self.ground.selected(selector)),
                 policy::Peer::Addresses(set) => Accepted::Addresses(set),
-                policy::Peer::Nodes(selector) => Accepted::Nodes(node_addresses(
-                    selector,
-                    self.meaning.inventory,
-                    self.meaning.settings,
-                )),
+                policy::Peer::Nodes(selector) => Accepted::Nodes(self.ground.nodes(selector)),
             })),
         };
         Accepting { policy, services, peers: peers.map(Iterator::collect) }
@@ -128,7 +168,7 @@ impl<'m, 'a> Served<'m, 'a> {
         if let Some(known) = self.objects.get(&served) {
             return known.clone();
         }
-        let policies = served.iter().filter_map(|index| self.meaning.policies.get(*index as usize));
+        let policies = served.iter().filter_map(|index| self.ground.policy(*index));
         let mut objects: Vec<ObjectRef> = policies.map(|policy| policy.object.clone()).collect();
         objects.sort();
         let objects: Arc<[ObjectRef]> = objects.into();
@@ -145,24 +185,22 @@ impl<'m, 'a> Served<'m, 'a> {
         line: &Line,
         prefix: Option<&AddressSet>,
     ) -> bool {
-        let cohorts = &self.meaning.cohorts;
         let any_named = |is_meant: &dyn Fn(CohortId) -> bool| match &line.peer {
-            LinePeer::Class(id) => self.classes.cohorts(*id).any(is_meant),
+            LinePeer::Class(id) => self.ground.cohorts(*id).any(is_meant),
             LinePeer::Members(ids) => {
-                ids.iter().flat_map(|id| self.classes.cohorts(*id)).any(is_meant)
+                ids.iter().flat_map(|id| self.ground.cohorts(*id)).any(is_meant)
             }
-            LinePeer::Prefix(_) => cohorts.address_peers().iter().copied().any(is_meant),
+            LinePeer::Prefix(_) => self.ground.address_peers().iter().copied().any(is_meant),
             LinePeer::Copied(_) => false,
         };
-        let lies_in = |id, set: &AddressSet| cohorts.placed(id).any(|(_, at)| set.contains(at));
         match peer {
             Accepted::Pods(members) => any_named(&|id| {
                 members.binary_search(&id).is_ok()
-                    && prefix.is_none_or(|prefix| lies_in(id, prefix))
+                    && prefix.is_none_or(|prefix| self.ground.lies_in(id, prefix))
             }),
             Accepted::Addresses(set) => match prefix {
                 Some(prefix) => !set.intersection(prefix).is_empty(),
-                None => carved && any_named(&|id| lies_in(id, set)),
+                None => carved && any_named(&|id| self.ground.lies_in(id, set)),
             },
             Accepted::Nodes(nodes) => {
                 prefix.is_some_and(|prefix| !nodes.intersection(prefix).is_empty())
