@@ -17,11 +17,15 @@ struct Waiting {
 pub(crate) fn connect(target: &Target) -> Result<Box<dyn Account>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let aws = runtime.block_on(reach(target))?;
+    Ok(Box::new(Waiting { runtime, aws }))
+}
+
+/// The same, for who waits by himself.
+pub(crate) async fn reach(target: &Target) -> Result<Aws, String> {
     let config = Config { quotas: target.quotas, ..Config::new(&*target.cluster, &*target.vpc) };
     let login = Login { region: target.region.clone(), role: target.role.clone() };
-    let aws = runtime.block_on(moat_aws::connect(&login, config));
-    let aws = aws.map_err(|error| error.to_string())?;
-    Ok(Box::new(Waiting { runtime, aws }))
+    moat_aws::connect(&login, config).await.map_err(|error| error.to_string())
 }
 
 impl Account for Waiting {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "aws")]
 mod account;
+#[cfg(feature = "controller")]
+mod follow;
 
 use std::io::{self, BufWriter, IsTerminal};
 use std::process::ExitCode;
@@ -10,6 +12,10 @@ use moat_cli::{Io, Terminal};
 
 #[cfg(feature = "aws")]
 use account::connect;
+#[cfg(feature = "controller")]
+use follow::follow;
+#[cfg(not(feature = "controller"))]
+use moat_cli::unfollowable as follow;
 #[cfg(not(feature = "aws"))]
 use moat_cli::unreachable as connect;
 
@@ -29,6 +35,7 @@ fn main() -> ExitCode {
         stderr: &mut stderr,
         terminal,
         connect: &connect,
+        follow: &follow,
     };
     moat_cli::run(std::env::args_os(), &mut io).into()
 }

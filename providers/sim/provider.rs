@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
-use moat_core::inventory::{Attachment, Interface, InterfaceId};
+use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
 use moat_core::policy::Direction;
 use moat_core::provider::{
     Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept,
@@ -106,6 +106,10 @@ impl Provider for Sim {
             answer
         });
         answers.collect()
+    }
+
+    fn place(&mut self, inventory: &mut Inventory) -> Result<(), String> {
+        Self::place(self, inventory).map_err(|error| error.to_string())
     }
 
     async fn wait(&mut self, duration: Duration) {

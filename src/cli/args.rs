@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Compare two sets of policies by the flows they let through
     Diff(Diff),
+    /// Follow a cluster, and keep the cloud as its policies say
+    Controller(Controller),
     /// Print the custom resource definitions
     Crds,
     /// Print the completions of a shell
@@ -62,7 +64,10 @@ impl Command {
                 paths.extend([old, new].into_iter().chain(with).map(PathBuf::as_path));
                 paths.extend(config.as_deref());
             }
-            Self::Uninstall(Uninstall { cloud, .. }) => paths.extend(cloud.config.as_deref()),
+            Self::Uninstall(Uninstall { cloud, .. })
+            | Self::Controller(Controller { cloud, .. }) => {
+                paths.extend(cloud.config.as_deref());
+            }
             Self::Crds | Self::Completions { .. } => {}
         }
         paths
@@ -141,6 +146,15 @@ pub(crate) struct Uninstall {
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Controller {
+    #[command(flatten)]
+    pub(crate) cloud: Cloud,
+    /// The context of the kubeconfig; default: the current one, or in a pod its service account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

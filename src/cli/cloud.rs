@@ -89,17 +89,7 @@ impl Cloud {
                 Ok(Self::Embedded(Box::new(sim), named.state.clone()))
             }
             Provider::Aws => {
-                let configured = configuration.vpc.as_ref().map(|vpc| vpc.as_str().to_owned());
-                let vpc = named.vpc_id.as_ref().map(|vpc| vpc.as_str().to_owned()).or(configured);
-                let vpc = vpc.ok_or_else(|| {
-                    let message = "`--provider aws` needs to know the VPC: give `--vpc-id`, or `vpc` in the configuration";
-                    Failure::Usage(message.to_owned())
-                })?;
-                let quotas = configuration.quotas.over(Quotas::default());
-                let AwsAccess { region, role_arn } = &configuration.aws;
-                let region = region.as_ref().map(|region| region.as_str().to_owned());
-                let role = role_arn.as_ref().map(|role| role.as_str().to_owned());
-                let target = Target { cluster: cluster.to_owned(), vpc, region, role, quotas };
+                let target = target(configuration, cluster, named)?;
                 let account = connect(&target).map_err(Failure::Unreached)?;
                 Ok(Self::Account(account, target.vpc))
             }
@@ -183,6 +173,25 @@ impl Cloud {
             Self::Embedded(_, None) | Self::Account(..) => Ok(()),
         }
     }
+}
+
+/// The VPC of an account that arguments and configuration name.
+pub(crate) fn target(
+    configuration: &Configuration,
+    cluster: &str,
+    named: &args::Cloud,
+) -> Result<Target, Failure> {
+    let configured = configuration.vpc.as_ref().map(|vpc| vpc.as_str().to_owned());
+    let vpc = named.vpc_id.as_ref().map(|vpc| vpc.as_str().to_owned()).or(configured);
+    let vpc = vpc.ok_or_else(|| {
+        let message = "`--provider aws` needs to know the VPC: give `--vpc-id`, or `vpc` in the configuration";
+        Failure::Usage(message.to_owned())
+    })?;
+    let quotas = configuration.quotas.over(Quotas::default());
+    let AwsAccess { region, role_arn } = &configuration.aws;
+    let region = region.as_ref().map(|region| region.as_str().to_owned());
+    let role = role_arn.as_ref().map(|role| role.as_str().to_owned());
+    Ok(Target { cluster: cluster.to_owned(), vpc, region, role, quotas })
 }
 
 /// What holds for all pods of a cloud.

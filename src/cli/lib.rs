@@ -30,6 +30,7 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 pub use cloud::{Account, Connect, Target, unreachable};
+pub use commands::controller::{Follow, Kept, Start, unfollowable};
 use failure::Failure;
 
 /// Everything a command touches besides files.
@@ -44,6 +45,8 @@ pub struct Io<'a> {
     pub terminal: Terminal,
     /// How the cloud of `--provider aws` is reached.
     pub connect: &'a Connect<'a>,
+    /// How a controller is run.
+    pub follow: &'a Follow<'a>,
 }
 
 /// What the streams can show.
@@ -112,6 +115,7 @@ fn dispatch(command: Command, io: &mut Io<'_>) -> Result<Exit, Failure> {
         Command::Check(check) => commands::check::run(&check, io),
         Command::Explain(explain) => commands::explain::run(&explain, io),
         Command::Diff(diff) => commands::diff::run(&diff, io),
+        Command::Controller(controller) => commands::controller::run(&controller, io),
         Command::Crds => commands::crds(io),
         Command::Completions { shell } => commands::completions(shell, io),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Plan, Purpose, Stage};
 use crate::provider::{Observed, Provider, ProviderError, Remedy, Scope, Step};
 
 /// What came of a plan.
@@ -62,29 +62,37 @@ pub async fn drive<'plan, P: Provider>(
     plan: &'plan Plan,
     scope: &Scope,
 ) -> Outcome<'plan> {
-    let mut outcome = Outcome { attempts: Vec::new(), observed: None, ending: Ending::Done };
-    for stage in &plan.stages {
-        let start = outcome.attempts.len();
-        let answers = execute(provider, &stage.steps).await;
-        let attempts = stage.steps.iter().zip(answers);
-        outcome.attempts.extend(attempts.map(|(step, answer)| Attempt {
-            purpose: stage.purpose,
-            step,
-            answer,
-        }));
-        let attempts = outcome.attempts.get(start..).unwrap_or_default();
-        match read_back(provider, scope, attempts).await {
-            Ok((observed, ending)) => {
-                outcome.observed = Some(observed);
-                outcome.ending = ending;
-            }
-            Err(error) => outcome.ending = Ending::Unread(error),
-        }
-        if outcome.ending != Ending::Done {
+    let mut whole = Outcome { attempts: Vec::new(), observed: None, ending: Ending::Done };
+    for one in &plan.stages {
+        let outcome = stage(provider, one, scope).await;
+        whole.attempts.extend(outcome.attempts);
+        whole.observed = outcome.observed.or(whole.observed);
+        whole.ending = outcome.ending;
+        if whole.ending != Ending::Done {
             break;
         }
     }
-    outcome
+    whole
+}
+
+/// Runs one stage, and reads it back: who runs the stages of a plan one by one can stop, or plan anew, between any two.
+pub async fn stage<'plan, P: Provider>(
+    provider: &mut P,
+    stage: &'plan Stage,
+    scope: &Scope,
+) -> Outcome<'plan> {
+    let answers = execute(provider, &stage.steps).await;
+    let attempts: Vec<_> = stage
+        .steps
+        .iter()
+        .zip(answers)
+        .map(|(step, answer)| Attempt { purpose: stage.purpose, step, answer })
+        .collect();
+    let (observed, ending) = match read_back(provider, scope, &attempts).await {
+        Ok((observed, ending)) => (Some(observed), ending),
+        Err(error) => (None, Ending::Unread(error)),
+    };
+    Outcome { attempts, observed, ending }
 }
 
 /// A picture, read with patience.

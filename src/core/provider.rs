@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Named, Naming, Rule, State};
-use crate::inventory::{Interface, InterfaceId};
+use crate::inventory::{Interface, InterfaceId, Inventory};
 use crate::net::Prefix;
 use crate::policy::{Direction, Word};
 use crate::settings::Quotas;
@@ -70,6 +70,15 @@ pub trait Provider {
         &mut self,
         steps: &[&Step],
     ) -> impl Future<Output = Vec<Result<(), ProviderError>>> + Send;
+
+    /// Gives the pods of an inventory their addresses and interfaces, where it is this provider that decides about them: a VPC in
+    /// memory does. In a real cloud others do, and a picture tells.
+    ///
+    /// # Errors
+    /// Why a pod has no place, and what to do.
+    fn place(&mut self, _inventory: &mut Inventory) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Lets time pass: between a refusal that says "later" and the next try, or until a picture shows a step.
     ///

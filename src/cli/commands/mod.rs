@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod check;
+pub(crate) mod controller;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod plan;

@@ -119,6 +119,7 @@ impl Fixture {
                 stderr: &mut stderr,
                 terminal: Terminal::default(),
                 connect: &connect,
+                follow: &moat_cli::unfollowable,
             };
             let folder = self.folder.path().display().to_string();
             let words = arguments.iter().map(|word| word.replace("FOLDER", &folder));
@@ -425,6 +426,7 @@ fn a_program_without_the_account_says_so() {
         stderr: &mut stderr,
         terminal: Terminal::default(),
         connect: &moat_cli::unreachable,
+        follow: &moat_cli::unfollowable,
     };
     let words = ["moat", "uninstall", "--provider", "aws", "--vpc-id", "vpc-0a1"];
     assert_eq!(moat_cli::run(words.map(OsString::from), &mut io), Exit::Failed);

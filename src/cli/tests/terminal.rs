@@ -17,6 +17,7 @@ fn run(arguments: &[&str], terminal: Terminal) -> (String, String) {
         stderr: &mut stderr,
         terminal,
         connect: &moat_cli::unreachable,
+        follow: &moat_cli::unfollowable,
     };
     moat_cli::run(["moat"].iter().chain(arguments).map(OsString::from), &mut io);
     (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())

@@ -177,7 +177,7 @@ fn replaced(value: &Value, by: &dyn Fn(&Value) -> Option<Value>) -> Value {
 fn table() -> (Vec<Value>, Vec<Definition>) {
     let table: Value = serde_saphyr::from_str(include_str!("admission.yaml")).expect("YAML");
     let parts = table.as_array().expect("parts").iter().map(spelled_out).collect();
-    (parts, super::crds().into_iter().map(Definition::new).collect())
+    (parts, super::policies().map(Definition::new).collect())
 }
 
 /// What a part takes.

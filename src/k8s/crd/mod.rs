@@ -11,6 +11,9 @@ mod admission;
 mod cluster;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
+mod enforcement;
+#[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
+#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
 mod namespaced;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 mod shared;
@@ -24,15 +27,24 @@ pub use cluster::{
     ClusterEgressPeer, ClusterEgressRule, ClusterIngressPeer, ClusterIngressRule,
     ClusterVpcNetworkPolicy, ClusterVpcNetworkPolicySpec, NamespacedPod, RuleAction, Subject, Tier,
 };
+pub use enforcement::{
+    ClusterPolicyEnforcement, ClusterPolicyEnforcementSpec, EnforcementStatus, FindingRow,
+    PolicyEnforcement, PolicyEnforcementSpec, PolicyReference, Summary,
+};
 pub use namespaced::{
     EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
 };
 pub use shared::{DestinationPort, Icmp, PolicyStatus, PortRange, Ports, Protocol};
 
-/// The definitions of VpcNetworkPolicy and ClusterVpcNetworkPolicy.
+/// The definitions of every kind of Moat's.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![VpcNetworkPolicy::crd(), ClusterVpcNetworkPolicy::crd()];
+    let mut crds = vec![
+        VpcNetworkPolicy::crd(),
+        ClusterVpcNetworkPolicy::crd(),
+        PolicyEnforcement::crd(),
+        ClusterPolicyEnforcement::crd(),
+    ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
@@ -40,6 +52,12 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         }
     }
     crds
+}
+
+/// The definitions of the kinds that users write.
+#[cfg(test)]
+pub(crate) fn policies() -> impl Iterator<Item = CustomResourceDefinition> {
+    crds().into_iter().filter(|crd| crd.spec.names.kind.ends_with("Policy"))
 }
 
 /// Takes `nullable` away: a null field is absent (API conventions), and stored nulls would only puzzle.

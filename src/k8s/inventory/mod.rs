@@ -173,7 +173,7 @@ impl Builder {
                     self.pod_owners.insert((Word::clone(&namespace), Word::clone(&name)), owner);
                 }
                 let part = reader.part(kind, root);
-                self.parts.put((namespace, name), part);
+                let _ = self.parts.put((namespace, name), part);
             }
         }
         reader.conclude(start, Effect::Ignored, "it is left out");
@@ -191,14 +191,15 @@ impl Builder {
 }
 
 impl Parts {
-    /// Puts what one object says in the place of what it said before. `name` is its namespace, if it has one, and its name.
-    pub fn put(&mut self, (namespace, name): (Word, Word), part: Part) {
+    /// Puts what one object says in the place of what it said before; whether that is something else. `name` is its namespace, if
+    /// it has one, and its name.
+    pub fn put(&mut self, (namespace, name): (Word, Word), part: Part) -> bool {
         match part {
-            Part::Namespace(labels) => drop(self.namespaces.insert(name, labels)),
-            Part::Node(node) => drop(self.nodes.insert(name, node)),
-            Part::Pod(Some(pod)) => drop(self.pods.insert((namespace, name), *pod)),
-            Part::Pod(None) => drop(self.pods.remove(&(namespace, name))),
-            Part::Service(addresses) => drop(self.services.insert((namespace, name), addresses)),
+            Part::Namespace(labels) => replace(&mut self.namespaces, name, labels),
+            Part::Node(node) => replace(&mut self.nodes, name, node),
+            Part::Pod(Some(pod)) => replace(&mut self.pods, (namespace, name), *pod),
+            Part::Pod(None) => self.pods.remove(&(namespace, name)).is_some(),
+            Part::Service(addresses) => replace(&mut self.services, (namespace, name), addresses),
         }
     }
 
@@ -226,6 +227,15 @@ impl Parts {
             ..Inventory::default()
         }
     }
+}
+
+/// Puts a value under a key; whether it was another before.
+fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
 }
 
 /// A namespace's labels with the one that the API server always sets.

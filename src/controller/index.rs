@@ -1,0 +1,170 @@
+//! The cluster as the watches tell it: pure, so that any order of news can be tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use moat_core::finding::Finding;
+use moat_core::inventory::Inventory;
+use moat_core::policy::{ObjectRef, Policy, Word};
+use moat_k8s::{Content, Parts};
+
+use crate::kinds::Watched;
+use crate::watch::{News, Seen, Told};
+
+/// Everything that was told, as far as it still holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    watches: BTreeMap<Watched, Standing>,
+    parts: Parts,
+    policies: BTreeMap<ObjectRef, Arc<Known>>,
+    /// What was not understood of objects that are no policies.
+    findings: BTreeMap<ObjectRef, Vec<Finding>>,
+    /// The objects of each kind that were told.
+    objects: BTreeMap<Watched, BTreeSet<ObjectRef>>,
+}
+
+/// How a watch stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Whether it has told everything once.
+    pub(crate) complete: bool,
+    /// Why what it told may be old.
+    pub(crate) broken: Option<String>,
+}
+
+/// A policy as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// What it says.
+    pub(crate) policy: Policy,
+    /// What was not understood.
+    pub(crate) findings: Vec<Finding>,
+    /// Its unique id.
+    pub(crate) uid: String,
+    /// The generation of its spec.
+    pub(crate) generation: i64,
+}
+
+/// The cluster at a moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// The policies, sorted by rank.
+    pub(crate) policies: Vec<Policy>,
+    /// The inventory, before the cloud placed it.
+    pub(crate) inventory: Inventory,
+    /// What was not understood of objects that are no policies.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            watches: Watched::ALL.map(|watched| (watched, Standing::default())).into(),
+            parts: Parts::default(),
+            policies: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            objects: BTreeMap::new(),
+        }
+    }
+}
+
+impl Index {
+    /// Takes what a watch tells; whether anything is otherwise than before.
+    pub(crate) fn take(&mut self, Told { watched, news }: Told) -> bool {
+        let before = self.watches.get(&watched).cloned().unwrap_or_default();
+        let (changed, complete, broken) = match news {
+            News::Listed(all) => {
+                let there = all.iter().map(|seen| seen.read.object.clone()).collect();
+                let gone = self.keep(watched, &there);
+                let put = all.into_iter().map(|seen| self.put(watched, seen));
+                (put.fold(gone, |one, other| one | other), true, None)
+            }
+            News::Changed(seen) => (self.put(watched, *seen), before.complete, None),
+            News::Gone(seen) => (self.remove(watched, &seen.read.object), before.complete, None),
+            News::NotInstalled => (self.keep(watched, &BTreeSet::new()), true, None),
+            News::Alive => (false, before.complete, None),
+            News::Broken(message) => (false, before.complete, Some(message)),
+        };
+        let now = Standing { complete, broken };
+        let stands = before == now;
+        self.watches.insert(watched, now);
+        changed || !stands
+    }
+
+    /// Whether every watch has told everything, and is alive.
+    pub(crate) fn is_current(&self) -> bool {
+        self.watches.values().all(|standing| standing.complete && standing.broken.is_none())
+    }
+
+    /// How each watch stands.
+    pub(crate) const fn watches(&self) -> &BTreeMap<Watched, Standing> {
+        &self.watches
+    }
+
+    /// The policies.
+    pub(crate) const fn policies(&self) -> &BTreeMap<ObjectRef, Arc<Known>> {
+        &self.policies
+    }
+
+    /// The cluster as it is known.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut policies: Vec<Policy> =
+            self.policies.values().map(|known| known.policy.clone()).collect();
+        policies.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        let named = policies.iter().filter_map(|policy| policy.object.namespace.clone());
+        let inventory = self.parts.clone().inventory(named.collect());
+        let findings = self.findings.values().flatten().cloned().collect();
+        Snapshot { policies, inventory, findings }
+    }
+
+    fn put(&mut self, watched: Watched, Seen { read, uid, generation }: Seen) -> bool {
+        let object = read.object;
+        self.objects.entry(watched).or_default().insert(object.clone());
+        match read.content {
+            Content::Policy(policy) => {
+                let known = Known { policy: *policy, findings: read.findings, uid, generation };
+                let changed = self.policies.get(&object).is_none_or(|before| **before != known);
+                self.policies.insert(object, Arc::new(known));
+                changed
+            }
+            Content::Part(part) => {
+                let changed = self.parts.put(key(&object), part);
+                if read.findings.is_empty() {
+                    self.findings.remove(&object).is_some() || changed
+                } else {
+                    let before = self.findings.insert(object, read.findings.clone());
+                    before != Some(read.findings) || changed
+                }
+            }
+        }
+    }
+
+    /// Forgets all objects of a kind but these; whether there were others.
+    fn keep(&mut self, watched: Watched, there: &BTreeSet<ObjectRef>) -> bool {
+        let known = self.objects.get(&watched).cloned().unwrap_or_default();
+        let gone = known.difference(there).map(|object| self.remove(watched, object));
+        gone.fold(false, |one, other| one | other)
+    }
+
+    fn remove(&mut self, watched: Watched, object: &ObjectRef) -> bool {
+        self.policies.remove(object);
+        self.findings.remove(object);
+        let (namespace, name) = key(object);
+        match watched {
+            Watched::Namespaces => drop(self.parts.namespaces.remove(&name)),
+            Watched::Nodes => drop(self.parts.nodes.remove(&name)),
+            Watched::Pods => drop(self.parts.pods.remove(&(namespace, name))),
+            Watched::Services => drop(self.parts.services.remove(&(namespace, name))),
+            Watched::NetworkPolicies
+            | Watched::ClusterNetworkPolicies
+            | Watched::VpcNetworkPolicies
+            | Watched::ClusterVpcNetworkPolicies => {}
+        }
+        self.objects.get_mut(&watched).is_some_and(|objects| objects.remove(object))
+    }
+}
+
+/// The key of an object among the parts of an inventory.
+fn key(object: &ObjectRef) -> (Word, Word) {
+    (object.namespace.clone().unwrap_or_else(|| "".into()), object.name.clone())
+}

@@ -1,0 +1,7 @@
+//! Tells on each policy what becomes of it (DESIGN §9).
+
+mod conditions;
+mod report;
+mod write;
+
+pub(crate) use write::Writer;

@@ -1,0 +1,243 @@
+//! What becomes of each policy, after a round: pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use moat_core::compile::Desired;
+use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::firewall::{GroupKey, GroupNumber};
+use moat_core::inventory::{InterfaceId, Inventory};
+use moat_core::plan::Plan;
+use moat_core::policy::{Namespaces, ObjectRef, Policy, Subject, Word};
+use moat_core::provider::Step;
+use moat_k8s::crd::{FindingRow, Summary};
+
+use crate::index::Known;
+use crate::worker::{Holdup, Round};
+
+/// What becomes of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Whether every field was understood; else why not.
+    pub(crate) accepted: Result<(), Said>,
+    /// Whether the cloud was read back and holds it.
+    pub(crate) programmed: Result<(), Undone>,
+    /// What the cloud does otherwise than the policy says, if anything.
+    pub(crate) inexact: Option<Said>,
+    /// The findings, those that change flows first.
+    pub(crate) findings: Vec<FindingRow>,
+    /// How many findings there are.
+    pub(crate) total: usize,
+    /// Sizes.
+    pub(crate) summary: Summary,
+}
+
+/// A reason with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// Why the cloud does not hold a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// It will, without anybody's help.
+    Underway(Said),
+    /// Somebody must do something.
+    Stalled(Said),
+    /// Nobody can tell.
+    Unknown(Said),
+}
+
+/// Rows of findings that a status holds at most.
+pub(crate) const ROWS: usize = 100;
+
+/// What becomes of each policy.
+pub(crate) fn verdicts(round: &Round) -> BTreeMap<ObjectRef, Verdict> {
+    let mut found: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
+    for finding in &round.desired.findings {
+        found.entry(&finding.object).or_default().push(finding);
+    }
+    let sizes = sizes(&round.desired);
+    let touched = Touched::of(round);
+    let verdicts = round.policies.iter().map(|(object, known)| {
+        let compiled = found.get(object).into_iter().flatten().copied();
+        let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
+        let pods = selected(&known.policy, &round.inventory);
+        let (groups, rules) = sizes.get(object).copied().unwrap_or_default();
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let summary =
+            Summary { pods: count(pods.len()), groups: count(groups), rules: count(rules) };
+        (
+            object.clone(),
+            verdict(
+                known,
+                &findings,
+                touched.programmed(&pods, &findings, round),
+                summary,
+                &round.inventory,
+            ),
+        )
+    });
+    verdicts.collect()
+}
+
+fn verdict(
+    known: &Known,
+    findings: &[&Finding],
+    programmed: Result<(), Undone>,
+    summary: Summary,
+    inventory: &Inventory,
+) -> Verdict {
+    let changes = |finding: &&&Finding| finding.effect != Effect::Ignored;
+    let misread = known.findings.iter().find(|finding| changes(&finding));
+    let first = findings.iter().find(changes);
+    let mut rows: Vec<&Finding> = findings.to_vec();
+    rows.sort_by_key(|finding| finding.effect == Effect::Ignored);
+    Verdict {
+        accepted: misread.map_or(Ok(()), |finding| Err(said(finding))),
+        programmed,
+        inexact: first.map(|finding| said(finding)),
+        total: rows.len(),
+        findings: rows.into_iter().take(ROWS).map(|finding| row(finding, inventory)).collect(),
+        summary,
+    }
+}
+
+fn said(finding: &Finding) -> Said {
+    let place = if finding.path.is_empty() { String::new() } else { format!("{}: ", finding.path) };
+    Said { reason: finding.reason.as_str(), message: format!("{place}{}", finding.message) }
+}
+
+fn row(finding: &Finding, inventory: &Inventory) -> FindingRow {
+    FindingRow {
+        path: finding.path.to_string(),
+        reason: finding.reason.to_string(),
+        effect: match finding.effect {
+            Effect::Narrower => "Narrower",
+            Effect::NotEnforced => "NotEnforced",
+            Effect::Ignored => "Ignored",
+        }
+        .to_owned(),
+        message: finding.message.to_string(),
+        witness: finding.witness.as_ref().map(|flow| flow.display(inventory).to_string()),
+    }
+}
+
+/// The groups that hold rules for each policy, and these rules.
+fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
+    let mut served: BTreeMap<&ObjectRef, (BTreeSet<GroupNumber>, usize)> = BTreeMap::new();
+    for ((group, _), reason) in &desired.reasons {
+        for policy in reason.serves.iter() {
+            let (groups, rules) = served.entry(policy).or_default();
+            groups.insert(*group);
+            *rules += 1;
+        }
+    }
+    served.into_iter().map(|(policy, (groups, rules))| (policy, (groups.len(), rules))).collect()
+}
+
+/// The pods that a policy is about, by their places in the inventory.
+fn selected(policy: &Policy, inventory: &Inventory) -> Vec<usize> {
+    let Subject::Pods(selector) = &policy.subject else { return Vec::new() };
+    let is_in = |namespace: &Word| match &selector.namespaces {
+        Namespaces::Named(name) => name == namespace,
+        Namespaces::Matching(labels) => labels.matches(&inventory.namespace_labels(namespace)),
+    };
+    let pods = inventory.pods_of_policies();
+    let selected =
+        pods.filter(|(_, pod)| is_in(&pod.namespace) && selector.pods.matches(&pod.labels));
+    selected.map(|(index, _)| index.0).collect()
+}
+
+/// The pods whose groups the cloud does not hold as desired.
+struct Touched {
+    underway: BTreeSet<usize>,
+    held: BTreeSet<usize>,
+}
+
+impl Touched {
+    fn of(round: &Round) -> Self {
+        let Plan { stages, numbers, held, .. } = &round.remaining;
+        let mut groups = BTreeSet::new();
+        let mut interfaces = BTreeSet::new();
+        for step in stages.iter().flat_map(|stage| &stage.steps) {
+            match step {
+                Step::CreateGroup(group)
+                | Step::Authorize { group, .. }
+                | Step::Revoke { group, .. }
+                | Step::DeleteGroup(group) => drop(groups.insert(*group)),
+                Step::SetGroups { interface, .. } => drop(interfaces.insert(interface.clone())),
+            }
+        }
+        let carried = |groups: &BTreeSet<GroupNumber>, interfaces: &BTreeSet<InterfaceId>| {
+            let is_of = |key: &GroupKey| match key {
+                GroupKey::Ours(number) => groups.contains(numbers.get(number).unwrap_or(number)),
+                GroupKey::Foreign(_) => false,
+            };
+            let touches = |id: &InterfaceId| {
+                let worn = round.desired.state.interfaces.get(id);
+                interfaces.contains(id) || worn.is_some_and(|worn| worn.iter().any(is_of))
+            };
+            let pods = round.inventory.pods.iter().enumerate();
+            let touched = pods.filter(|(_, pod)| pod.interface.as_ref().is_some_and(touches));
+            touched.map(|(index, _)| index).collect()
+        };
+        Self {
+            underway: carried(&groups, &interfaces),
+            held: carried(&held.groups, &held.interfaces),
+        }
+    }
+
+    /// Whether the cloud holds what a policy says of these pods.
+    fn programmed(
+        &self,
+        pods: &[usize],
+        findings: &[&Finding],
+        round: &Round,
+    ) -> Result<(), Undone> {
+        if let Some(Holdup::Stale(message)) = &round.holdup {
+            let message = format!("the cluster is not seen as it is: {message}");
+            return Err(Undone::Unknown(Said { reason: "StaleCache", message }));
+        }
+        if let Some(finding) =
+            findings.iter().find(|finding| finding.reason == Reason::QuotaExceeded)
+        {
+            return Err(Undone::Stalled(said(finding)));
+        }
+        if pods.iter().any(|pod| self.held.contains(pod)) {
+            let breaches = round.remaining.held.breaches.iter().map(ToString::to_string);
+            let message = breaches.collect::<Vec<_>>().join("; ");
+            let message =
+                format!("what was in force stays, since no way keeps to the quotas: {message}");
+            let reason = Reason::QuotaExceeded.as_str();
+            return Err(Undone::Stalled(Said { reason, message }));
+        }
+        if !pods.iter().any(|pod| self.underway.contains(pod)) {
+            return match &round.holdup {
+                Some(Holdup::Refused(message)) if round.remaining.stages.is_empty() => {
+                    Err(Undone::Unknown(Said { reason: "CloudUnread", message: message.clone() }))
+                }
+                Some(
+                    Holdup::Refused(_) | Holdup::Pending | Holdup::Observing | Holdup::Stale(_),
+                )
+                | None => Ok(()),
+            };
+        }
+        Err(match &round.holdup {
+            Some(Holdup::Refused(message)) => {
+                Undone::Stalled(Said { reason: "CloudRefused", message: message.clone() })
+            }
+            Some(Holdup::Observing) => {
+                let message =
+                    "the configuration says `mode: Observe`: nothing is written to the cloud"
+                        .to_owned();
+                Undone::Unknown(Said { reason: "Observing", message })
+            }
+            Some(Holdup::Pending | Holdup::Stale(_)) | None => {
+                let message = "the cloud is being changed".to_owned();
+                Undone::Underway(Said { reason: "Pending", message })
+            }
+        })
+    }
+}

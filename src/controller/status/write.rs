@@ -1,0 +1,235 @@
+//! Writes statuses: what changed, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
+use moat_core::finding::{Effect, Finding};
+use moat_core::policy::{ObjectRef, Word};
+use moat_k8s::crd::{
+    ClusterPolicyEnforcement, EnforcementStatus, PolicyEnforcement, PolicyReference,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
+use tracing::warn;
+
+use super::conditions;
+use super::report::{self, Verdict};
+use crate::index::Known;
+use crate::kinds::Watched;
+use crate::worker::Round;
+
+/// Writes the status of each policy.
+pub(crate) struct Writer {
+    client: Client,
+    /// What is there, by policy.
+    written: BTreeMap<ObjectRef, Written>,
+    /// What was said in the log of other objects.
+    said: BTreeSet<String>,
+}
+
+/// What is there about a policy.
+struct Written {
+    /// The unique id of the policy.
+    owner: String,
+    /// The name of the object.
+    name: String,
+    status: EnforcementStatus,
+}
+
+/// Who writes, as server-side apply calls it.
+const MANAGER: &str = "moat";
+
+/// The longest name that the API server takes: a DNS subdomain (RFC 1123).
+const LONGEST_NAME: usize = 253;
+
+impl Writer {
+    pub(crate) const fn new(client: Client) -> Self {
+        Self { client, written: BTreeMap::new(), said: BTreeSet::new() }
+    }
+
+    /// Writes after each round, until there are no more.
+    pub(crate) async fn run(mut self, mut rounds: Receiver<Option<Arc<Round>>>) {
+        if let Err(error) = self.read().await {
+            warn!(%error, "the statuses that are there were not read: all are written anew");
+        }
+        while rounds.changed().await.is_ok() {
+            let round = rounds.borrow_and_update().clone();
+            if let Some(round) = round {
+                self.say(&round);
+                self.forget(&round).await;
+                self.write(&round).await;
+            }
+        }
+    }
+
+    /// Learns what is there, so that a restart writes nothing anew.
+    async fn read(&mut self) -> Result<(), kube::Error> {
+        for resource in [resource(true), resource(false)] {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            let list = api.list(&ListParams::default()).await?;
+            self.written.extend(list.into_iter().filter_map(learn));
+        }
+        Ok(())
+    }
+
+    /// Says in the log what the cloud does otherwise because of objects that have no status, once.
+    fn say(&mut self, round: &Round) {
+        let told_here = |finding: &&Finding| {
+            finding.effect != Effect::Ignored && !round.policies.contains_key(&finding.object)
+        };
+        let found = round.findings.iter().chain(&round.desired.findings).filter(told_here);
+        let found: BTreeSet<String> = found
+            .map(|finding| format!("{} {}: {}", finding.reason, finding.object, finding.message))
+            .collect();
+        found.difference(&self.said).for_each(|finding| warn!("{finding}"));
+        self.said = found;
+    }
+
+    /// Deletes what was said of policies that are gone; the garbage collector would, after a while.
+    async fn forget(&mut self, round: &Round) {
+        let gone = |object: &&ObjectRef| !round.policies.contains_key(*object);
+        let gone: Vec<ObjectRef> = self.written.keys().filter(gone).cloned().collect();
+        for object in gone {
+            let Some(written) = self.written.get(&object) else { continue };
+            let api = self.enforcements(&object);
+            match api.delete(&written.name, &DeleteParams::default()).await {
+                Ok(_) => drop(self.written.remove(&object)),
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    self.written.remove(&object);
+                }
+                Err(error) => warn!(policy = %object, %error, "its status was not deleted"),
+            }
+        }
+    }
+
+    async fn write(&mut self, round: &Round) {
+        let now = Time(Timestamp::now());
+        for (object, verdict) in report::verdicts(round) {
+            let Some(known) = round.policies.get(&object) else { continue };
+            if let Err(error) = self.tell(&object, known, &verdict, &now).await {
+                warn!(policy = %object, %error, "its status was not written");
+            }
+        }
+    }
+
+    /// Writes what becomes of one policy, if it is not there already.
+    async fn tell(
+        &mut self,
+        object: &ObjectRef,
+        known: &Known,
+        verdict: &Verdict,
+        now: &Time,
+    ) -> Result<(), kube::Error> {
+        let Some(watched) = Watched::of_policy(object.kind) else { return Ok(()) };
+        let before = self.written.get(object).filter(|written| written.owner == known.uid);
+        let there = before.map(|written| written.status.clone());
+        let is_new = there.is_none();
+        let there = there.unwrap_or_default();
+        let status = conditions::status(verdict, known.generation, &there, now);
+        if !is_new && there == status {
+            return Ok(());
+        }
+        let name = name(watched, known);
+        let api = self.enforcements(object);
+        if is_new {
+            let enforcement = enforcement(watched, object, &name, &known.uid);
+            api.patch(&name, &parameters(), &Patch::Apply(&enforcement)).await?;
+        }
+        put_status(&api, &resource(object.namespace.is_some()), &name, json!(status)).await?;
+        if let Some(prefix) = watched.condition_prefix() {
+            let mut conditions = status.conditions.clone();
+            conditions.iter_mut().for_each(|condition| condition.type_.insert_str(0, prefix));
+            let api = self.api(object, &watched.resource());
+            let conditions = json!({ "conditions": conditions });
+            put_status(&api, &watched.resource(), &object.name, conditions).await?;
+        }
+        self.written.insert(object.clone(), Written { owner: known.uid.clone(), name, status });
+        Ok(())
+    }
+
+    /// The objects that say what becomes of policies where this one is.
+    fn enforcements(&self, policy: &ObjectRef) -> Api<DynamicObject> {
+        self.api(policy, &resource(policy.namespace.is_some()))
+    }
+
+    fn api(&self, beside: &ObjectRef, resource: &ApiResource) -> Api<DynamicObject> {
+        match &beside.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        }
+    }
+}
+
+/// What an object says, and of which policy.
+fn learn(object: DynamicObject) -> Option<(ObjectRef, Written)> {
+    let of = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
+    let policy: PolicyReference = serde_json::from_value(of("/spec/policy")).ok()?;
+    let status = serde_json::from_value(of("/status")).unwrap_or_default();
+    let owner = object.metadata.owner_references?.into_iter().next()?;
+    let watched = Watched::ALL.into_iter().find(|it| it.resource().kind == policy.kind)?;
+    let namespace = object.metadata.namespace.map(Word::from);
+    let key = ObjectRef { kind: watched.policy_kind()?, namespace, name: policy.name.into() };
+    Some((key, Written { owner: owner.uid, name: object.metadata.name?, status }))
+}
+
+fn parameters() -> PatchParams {
+    PatchParams::apply(MANAGER).force()
+}
+
+fn resource(is_namespaced: bool) -> ApiResource {
+    if is_namespaced {
+        ApiResource::erase::<PolicyEnforcement>(&())
+    } else {
+        ApiResource::erase::<ClusterPolicyEnforcement>(&())
+    }
+}
+
+async fn put_status(
+    api: &Api<DynamicObject>,
+    resource: &ApiResource,
+    name: &str,
+    status: Value,
+) -> Result<(), kube::Error> {
+    let patch = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": { "name": name },
+        "status": status,
+    });
+    api.patch_status(name, &parameters(), &Patch::Apply(&patch)).await.map(drop)
+}
+
+/// The object that says what becomes of a policy, without its status.
+fn enforcement(watched: Watched, policy: &ObjectRef, name: &str, uid: &str) -> Value {
+    let (own, policies) = (resource(policy.namespace.is_some()), watched.resource());
+    json!({
+        "apiVersion": own.api_version,
+        "kind": own.kind,
+        "metadata": {
+            "name": name,
+            "ownerReferences": [{
+                "apiVersion": policies.api_version,
+                "kind": policies.kind,
+                "name": &*policy.name,
+                "uid": uid,
+            }],
+        },
+        "spec": { "policy": { "kind": policies.kind, "name": &*policy.name } },
+    })
+}
+
+/// The name of the object about a policy: a NetworkPolicy and a VpcNetworkPolicy may share theirs.
+fn name(watched: Watched, known: &Known) -> String {
+    let name = format!("{}-{}", watched.short_name(), known.policy.object.name);
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let id = known.uid.chars().take(8).collect::<String>();
+    let kept: String = name.chars().take(LONGEST_NAME - 1 - id.len()).collect();
+    format!("{}-{id}", kept.trim_end_matches(['.', '-']))
+}

@@ -1,0 +1,87 @@
+//! A policy comes, is enforced, is told about, changes, and goes.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, conditions, until};
+
+/// Lets the pods of `web` be reached at one port of one protocol from everywhere.
+fn policy(namespace: &str, protocol: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": namespace, "name": "web"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": "web"}},
+            "ingress": [{"ports": [{"protocol": protocol, "port": port}]}],
+        },
+    })
+}
+
+/// The rules of Moat's groups, as the cloud holds them.
+fn rules(world: &World) -> Vec<String> {
+    let sim = world.cloud.lock();
+    let ours = sim.vpc().groups().filter(|(_, group)| group.owner.is_some());
+    ours.flat_map(|(_, group)| group.rules.keys().map(ToString::to_string)).collect()
+}
+
+fn is(status: &Value, condition: &str, value: &str) -> bool {
+    conditions(status).get(condition).is_some_and(|(status, ..)| status == value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_enforced_and_told_about_until_it_goes() {
+    let world = World::new().await;
+    world.pods("shop", &["web", "other"]).await;
+    let named = |generation| {
+        ["Accepted", "Exact", "Programmed"]
+            .map(|kind| (kind.to_owned(), ("True".to_owned(), kind.to_owned(), generation)))
+            .into()
+    };
+
+    world.apply(policy("shop", "TCP", 8080)).await;
+    let status = world.said("shop", "netpol-web", |status| is(status, "Programmed", "True")).await;
+    assert_eq!(conditions(&status), named(1));
+    assert_eq!(status["summary"], json!({"pods": 1, "groups": 1, "rules": 2}));
+    let there = rules(&world);
+    assert!(there.iter().any(|rule| rule.contains("tcp/8080")), "{there:?}");
+
+    world.apply(policy("shop", "TCP", 9090)).await;
+    let edited = world.said("shop", "netpol-web", |status| conditions(status) == named(2)).await;
+    let there = rules(&world);
+    assert!(there.iter().all(|rule| !rule.contains("tcp/8080")), "{there:?}");
+    assert_eq!(
+        edited["conditions"][0]["lastTransitionTime"],
+        status["conditions"][0]["lastTransitionTime"],
+        "nothing came to be otherwise",
+    );
+
+    world.delete(&policy("shop", "TCP", 9090)).await;
+    until("the groups are gone", async || rules(&world).is_empty().then_some(())).await;
+    let about = json!({
+        "apiVersion": "moat.dev/v1alpha1",
+        "kind": "PolicyEnforcement",
+        "metadata": {"namespace": "shop", "name": "netpol-web"},
+    });
+    until("the status is gone", async || world.get(&about).await.is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
+    let world = World::new().await;
+    world.pods("lab", &["web"]).await;
+
+    world.apply(policy("lab", "SCTP", 9000)).await;
+    let status = world.said("lab", "netpol-web", |status| is(status, "Programmed", "True")).await;
+    let exact = ("False".to_owned(), "SctpPort".to_owned(), 1);
+    assert_eq!(conditions(&status).get("Exact"), Some(&exact), "{status:#}");
+    let row = &status["findings"][0];
+    assert_eq!(
+        (&row["path"], &row["reason"], &row["effect"]),
+        (&json!("spec.ingress[0]"), &json!("SctpPort"), &json!("Narrower")),
+    );
+    assert!(row["witness"].as_str().is_some_and(|flow| flow.ends_with("sctp/9000")), "{row:#}");
+
+    world.apply(policy("lab", "TCP", 9000)).await;
+    let mended = world.said("lab", "netpol-web", |status| is(status, "Exact", "True")).await;
+    assert_eq!(mended["findingsTotal"], json!(0));
+}

@@ -1,0 +1,245 @@
+//! One watch for each kind: lists, follows, and says how it stands.
+//!
+//! A list is told whole, so that what vanished unseen is gone with it. A resource version that the API server no longer knows (410) is
+//! followed by a new list. A kind that is not installed counts as empty, once its definition is seen to be missing: while an API
+//! server starts, it can answer 404 for what is there.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, pin_mut};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::DynamicObject;
+use kube::runtime::watcher::DefaultBackoff;
+use kube::{Api, Client};
+use moat_k8s::Read;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{sleep, timeout};
+
+use crate::kinds::Watched;
+
+/// What a watch tells.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The kind.
+    pub(crate) watched: Watched,
+    /// The news.
+    pub(crate) news: News,
+}
+
+/// News of one kind.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// All objects there are.
+    Listed(Vec<Seen>),
+    /// One that is new or changed.
+    Changed(Box<Seen>),
+    /// One that is gone.
+    Gone(Box<Seen>),
+    /// The kind is not installed.
+    NotInstalled,
+    /// The watch goes on after a silence.
+    Alive,
+    /// Nothing can be said about the kind until it is alive again.
+    Broken(String),
+}
+
+/// An object as it was seen, read; what is not needed of it is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// What it says.
+    pub(crate) read: Read,
+    /// Its unique id.
+    pub(crate) uid: String,
+    /// The generation of its spec.
+    pub(crate) generation: i64,
+}
+
+/// Objects in one page of a list.
+const PAGE: u32 = 500;
+
+/// An API server sends a bookmark about every minute: who hears nothing for longer hears nobody.
+const SILENCE: Duration = Duration::from_secs(100);
+
+/// How long the API server keeps a watch open, in seconds.
+const OPEN: u32 = 290;
+
+/// How often it is looked whether a kind is installed by now.
+const INSTALLED: Duration = Duration::from_secs(5);
+
+/// Why a watch does not go on.
+#[derive(Debug)]
+enum End {
+    /// The API server closed it, as it does now and then.
+    Closed,
+    /// The version is too old: list again.
+    Expired,
+    /// The kind is not installed.
+    NotInstalled,
+    /// Something failed.
+    Failed(String),
+    /// Nobody listens any more.
+    Unheard,
+}
+
+/// Follows a kind as long as somebody listens.
+pub(crate) async fn follow(client: Client, watched: Watched, tell: Sender<Told>) {
+    let watch = Watch {
+        api: Api::all_with(client.clone(), &watched.resource()),
+        definitions: Api::all(client),
+        watched,
+        tell,
+    };
+    let mut backoff = DefaultBackoff::default();
+    let mut version = None;
+    loop {
+        let end = match version.take() {
+            None => watch.list().await,
+            Some(from) => watch.go_on(from).await,
+        };
+        let (from, end) = match end {
+            Ok(from) => (Some(from), None),
+            Err((from, end)) => (from, Some(end)),
+        };
+        version = from;
+        let (news, pause) = match end {
+            None | Some(End::Closed | End::Expired) => continue,
+            Some(End::Unheard) => return,
+            Some(End::NotInstalled) => (News::NotInstalled, INSTALLED),
+            Some(End::Failed(message)) => {
+                let pause = backoff.next().unwrap_or(INSTALLED);
+                (News::Broken(message), pause)
+            }
+        };
+        if watch.say(news).await.is_err() {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+struct Watch {
+    api: Api<DynamicObject>,
+    definitions: Api<CustomResourceDefinition>,
+    watched: Watched,
+    tell: Sender<Told>,
+}
+
+impl Watch {
+    async fn say(&self, news: News) -> Result<(), End> {
+        let told = Told { watched: self.watched, news };
+        self.tell.send(told).await.map_err(|_| End::Unheard)
+    }
+
+    /// Lists everything; the version from which to watch.
+    async fn list(&self) -> Result<String, (Option<String>, End)> {
+        let mut all = Vec::new();
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = match timeout(SILENCE, self.api.list(&page)).await {
+                Ok(Ok(list)) => list,
+                Ok(Err(error)) => return Err((None, self.refused(error).await)),
+                Err(_) => return Err((None, End::Failed("listing takes too long".to_owned()))),
+            };
+            all.extend(list.items.into_iter().filter_map(|object| self.seen(object)));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page.continue_token = Some(token),
+                None => {
+                    let version = list.metadata.resource_version.unwrap_or_default();
+                    self.say(News::Listed(all)).await.map_err(|end| (None, end))?;
+                    return Ok(version);
+                }
+            }
+        }
+    }
+
+    /// Watches from a version on, until the watch ends; with the version from which it can be taken up.
+    async fn go_on(&self, mut version: String) -> Result<String, (Option<String>, End)> {
+        let parameters = WatchParams::default().timeout(OPEN);
+        let events = match timeout(SILENCE, self.api.watch(&parameters, &version)).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => {
+                let end = self.refused(error).await;
+                let from = matches!(end, End::Failed(_)).then_some(version);
+                return Err((from, end));
+            }
+            Err(_) => return Err((Some(version), End::Failed("no watch begins".to_owned()))),
+        };
+        if let Err(end) = self.say(News::Alive).await {
+            return Err((None, end));
+        }
+        pin_mut!(events);
+        loop {
+            let event = match timeout(SILENCE, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => {
+                    return Err((Some(version), End::Failed(error.to_string())));
+                }
+                Ok(None) => return Err((Some(version), End::Closed)),
+                Err(_) => {
+                    let silence = format!("nothing was heard for {} s", SILENCE.as_secs());
+                    return Err((Some(version), End::Failed(silence)));
+                }
+            };
+            let news: fn(Box<Seen>) -> News = match &event {
+                WatchEvent::Deleted(_) => News::Gone,
+                WatchEvent::Added(_)
+                | WatchEvent::Modified(_)
+                | WatchEvent::Bookmark(_)
+                | WatchEvent::Error(_) => News::Changed,
+            };
+            match event {
+                WatchEvent::Added(object)
+                | WatchEvent::Modified(object)
+                | WatchEvent::Deleted(object) => {
+                    version = object.metadata.resource_version.clone().unwrap_or(version);
+                    if let Some(seen) = self.seen(object) {
+                        self.say(news(Box::new(seen))).await.map_err(|end| (None, end))?;
+                    }
+                }
+                WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
+                WatchEvent::Error(status) if status.code == GONE => {
+                    return Err((None, End::Expired));
+                }
+                WatchEvent::Error(status) => {
+                    return Err((Some(version), End::Failed(status.message)));
+                }
+            }
+        }
+    }
+
+    fn seen(&self, mut object: DynamicObject) -> Option<Seen> {
+        object.metadata.managed_fields = None;
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        // Items of a list do not say their kind.
+        let resource = self.watched.resource();
+        object.types = Some(kube::core::TypeMeta {
+            api_version: resource.api_version.clone(),
+            kind: resource.kind,
+        });
+        let read = moat_k8s::read_object(&serde_json::to_value(object).ok()?)?;
+        Some(Seen { read, uid, generation })
+    }
+
+    /// What an error answer means.
+    async fn refused(&self, error: kube::Error) -> End {
+        let code = if let kube::Error::Api(status) = &error { Some(status.code) } else { None };
+        match (code, self.watched.definition()) {
+            (Some(GONE), _) => End::Expired,
+            (Some(NOT_FOUND), Some(definition)) => {
+                match self.definitions.get_opt(&definition).await {
+                    Ok(None) => End::NotInstalled,
+                    Ok(Some(_)) => End::Failed(format!("`{definition}` is not served yet")),
+                    Err(error) => End::Failed(error.to_string()),
+                }
+            }
+            _ => End::Failed(error.to_string()),
+        }
+    }
+}
+
+/// 404 Not Found.
+const NOT_FOUND: u16 = 404;
+/// 410 Gone: the resource version is too old.
+const GONE: u16 = 410;
