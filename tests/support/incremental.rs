@@ -100,7 +100,13 @@ fn compare(compiler: &Compiler, model: &Cluster, scratch: &Desired) -> Result<()
     if kept == scratch {
         return Ok(());
     }
-    Err(format!("kept alive, it makes {kept:#?}\nfrom scratch, {scratch:#?}"))
+    let only = |one: &Canonical, other: &Canonical| {
+        let mut one = one.ours.clone();
+        one.retain(|wearers, rules| other.ours.get(wearers) != Some(rules));
+        one
+    };
+    let (more, less) = (only(&kept, &scratch), only(&scratch, &kept));
+    Err(format!("kept alive, it makes {more:?}\nfrom scratch, {less:?}\n{kept:?}\n{scratch:?}"))
 }
 
 /// Whether a change names exactly what differs.
@@ -144,7 +150,7 @@ type Served = BTreeMap<Said, Arc<[ObjectRef]>>;
 /// A rule without numbers.
 type Said = (Direction, Whom, Shape);
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Whom {
     Prefix(Prefix),
     Foreign(ForeignGroupId),

@@ -25,7 +25,7 @@
 //! are made anew if its grants did change, or if a class that they name did, or its cohorts (then other policies may be
 //! served).
 //!
-//! **What falls back.** To all cohorts, on the same path: settings, nodes, the VPC's blocks, the rules of others' groups. To a
+//! **What falls back.** To all cohorts, on the same path: settings, the VPC's blocks, the rules of others' groups. To a
 //! compile from scratch, as long as it lasts: addresses taken out of prefixes, quotas that are short (the ladder, and membership
 //! groups that compete for the slots of an interface), and pods that claim one interface. [`Change::extent`] tells.
 //!
@@ -43,8 +43,7 @@ mod store;
 mod view;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 pub use event::{Cause, Change, Event, Extent};
 
@@ -78,6 +77,8 @@ pub struct Compiler {
     common: bool,
     /// Something was told that is not settled.
     news: bool,
+    /// How many sets the pools had when those were last thrown out that nobody has.
+    pooled: usize,
     /// What a compile from scratch made, while what one class gets depends on all others.
     entangled: Option<Desired>,
 }
@@ -133,9 +134,13 @@ impl Compiler {
         let touched = self.index.touched();
         let found = world::find(&self.index, &mut self.store, &touched, &mut self.pools);
         let mut moved = self.classes.update(&self.index, &dead, found);
+        if common {
+            moved.grants.extend(self.classes.grants());
+        }
         self.make(&mut moved);
         self.dress(moved.cohorts.into_iter().chain(dead.iter().copied()), common);
         self.index.bury(dead);
+        self.sweep();
         let before = self.patched.take_before();
         let scratch = self.is_entangled().then(|| self.scratch());
         let different = match (&self.entangled, &scratch) {
@@ -154,6 +159,16 @@ impl Compiler {
         self.entangled = scratch;
         let (groups, interfaces) = different;
         Change { groups, interfaces, extent }
+    }
+
+    /// Throws out what nobody has any more, once that may be most of what there is.
+    fn sweep(&mut self) {
+        const FEW: usize = 1_000;
+        if self.pools.len() > 2 * self.pooled + FEW {
+            self.groups.forget();
+            self.pools.sweep();
+            self.pooled = self.pools.len();
+        }
     }
 
     /// Whether what one class gets depends on all others.
@@ -246,10 +261,7 @@ impl Compiler {
         self.news |= match event {
             Event::Pod(pod) => self.pod(pod),
             Event::PodGone(namespace, name) => self.pod_gone(&(namespace, name)),
-            Event::Policy(policy) => {
-                let namespaces = &self.store.rest.namespaces;
-                self.index.put(policy, |name| labels_of(namespaces, name))
-            }
+            Event::Policy(policy) => self.index.put(policy, &self.store),
             Event::PolicyGone(object) => self.index.remove(&object),
             Event::Namespace(name, labels) => {
                 let news = put(&mut self.store.rest.namespaces, name.clone(), labels.clone());
@@ -274,12 +286,12 @@ impl Compiler {
                         true
                     }
                 };
-                self.common(news)
+                self.nodes(news)
             }
             Event::NodeGone(name) => {
                 let before = self.store.rest.nodes.len();
                 self.store.rest.nodes.retain(|node| node.name != name);
-                self.common(self.store.rest.nodes.len() != before)
+                self.nodes(self.store.rest.nodes.len() != before)
             }
             Event::Interface(id, interface) => self.interface(id, Some(interface)),
             Event::InterfaceGone(id) => self.interface(id, None),
@@ -317,22 +329,28 @@ impl Compiler {
         news
     }
 
+    /// The nodes have changed: what opens to them, and what policies say of them.
+    fn nodes(&mut self, news: bool) -> bool {
+        if news {
+            self.index.touch_nodes(self.store.settings.node_traffic);
+        }
+        news
+    }
+
     fn pod(&mut self, pod: Pod) -> bool {
         let name = name_of(&pod);
         if self.store.pod(&name) == Some(&pod) {
             return false;
         }
         self.pod_gone(&name);
-        let rest = &self.store.rest;
-        let labels = labels_of(&rest.namespaces, &pod.namespace);
-        self.index.join(&name, &pod, rest.interface(&pod), labels);
+        self.index.join(&name, &pod, &self.store);
         self.store.pods.insert(name, pod);
         true
     }
 
     fn pod_gone(&mut self, name: &PodName) -> bool {
         let Some(pod) = self.store.pods.remove(name) else { return false };
-        self.index.leave(name, &pod);
+        self.index.leave(name, &pod, &self.store);
         true
     }
 
@@ -343,18 +361,16 @@ impl Compiler {
         let carried: Vec<PodName> = self.index.carried(&id).cloned().collect();
         for name in &carried {
             if let Some(pod) = self.store.pods.get(name) {
-                self.index.leave(name, pod);
+                self.index.leave(name, pod, &self.store);
             }
         }
         match interface {
             Some(interface) => drop(self.store.rest.interfaces.insert(id, interface)),
             None => drop(self.store.rest.interfaces.remove(&id)),
         }
-        let rest = &self.store.rest;
         for name in &carried {
             if let Some(pod) = self.store.pods.get(name) {
-                let labels = labels_of(&rest.namespaces, &pod.namespace);
-                self.index.join(name, pod, rest.interface(pod), labels);
+                self.index.join(name, pod, &self.store);
             }
         }
         true
@@ -389,12 +405,6 @@ impl Compiler {
         self.tell(Event::Services(services));
         pods.into_iter().for_each(|pod| self.tell(Event::Pod(pod)));
     }
-}
-
-/// The labels of a namespace; an unknown one has none.
-fn labels_of<'l>(namespaces: &'l BTreeMap<Word, Arc<Labels>>, name: &Word) -> &'l Labels {
-    static NONE: Labels = Labels(BTreeMap::new());
-    namespaces.get(name).map_or(&NONE, |labels| labels)
 }
 
 impl Inputs {

@@ -36,6 +36,27 @@ impl<T: Hash + Eq> Pool<T> {
     }
 }
 
+impl Pools {
+    /// How many sets there are.
+    pub(crate) fn len(&self) -> usize {
+        self.services.0.len() + self.addresses.0.len()
+    }
+
+    /// Throws out the sets that nobody else has.
+    pub(crate) fn sweep(&mut self) {
+        self.services.sweep();
+        self.addresses.sweep();
+    }
+}
+
+impl<T: Hash + Eq> Pool<T> {
+    fn sweep(&mut self) {
+        /// The key and the value of a pool.
+        const OWN: usize = 2;
+        self.0.retain(|_, shared| Arc::strong_count(&shared.0) > OWN);
+    }
+}
+
 impl<T> Default for Pool<T> {
     fn default() -> Self {
         Self(HashMap::default())

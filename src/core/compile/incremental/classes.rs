@@ -109,6 +109,11 @@ impl Classes {
         self.grants.get(id)
     }
 
+    /// Every grant that somebody has.
+    pub(super) fn grants(&self) -> impl Iterator<Item = GrantId> + '_ {
+        self.grants.iter().map(|(id, _)| id)
+    }
+
     /// Whether what is found for a cohort depends on all others.
     pub(super) const fn are_carved(&self) -> bool {
         self.carved > 0

@@ -227,6 +227,12 @@ impl Groups {
         Some(Rule { direction, peer, shape: line.shape })
     }
 
+    /// Forgets what can be computed anew.
+    pub(super) fn forget(&mut self) {
+        self.covers.clear();
+        self.shapes.clear();
+    }
+
     /// Whether the quotas are short, so that what one class gets depends on the others.
     pub(super) fn are_short(&self, quotas: Quotas) -> bool {
         !self.short.is_empty() || self.given - self.free.len() > quotas.groups

@@ -6,16 +6,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::slab::Slab;
-use super::store::PodName;
+use super::store::{PodName, Store};
 use crate::compile::HashMap;
 use crate::compile::cohort::{CohortId, Families};
 use crate::firewall::ForeignGroupId;
 use crate::inventory::{Attachment, Interface, InterfaceId, NamedPort, Pod};
-use crate::net::Family;
+use crate::net::{AddressSet, Family};
 use crate::policy::{
     Direction, Labels, Namespaces, ObjectRef, Peer, Peers, PodSelector, Policy, Rule, Subject,
     Tier, Word,
 };
+use crate::settings::NodeTraffic;
 
 /// The place of a policy in [`Index`].
 pub(super) type PolicyId = u32;
@@ -78,6 +79,10 @@ pub(super) struct Index {
     of_port_names: BTreeSet<PolicyId>,
     /// Policies with Deny and Pass: what a reference must say can depend on addresses.
     ordered: BTreeSet<PolicyId>,
+    /// Policies that name nodes.
+    of_nodes: BTreeSet<PolicyId>,
+    /// The address sets that policies name, with how often they do.
+    blocks: BTreeMap<AddressSet, usize>,
     address_peers: Vec<CohortId>,
     of: HashMap<PodName, CohortId>,
     claims: HashMap<IpAddr, BTreeSet<PodName>>,
@@ -114,21 +119,17 @@ impl Alike {
 
 impl Index {
     /// A pod is there.
-    pub(super) fn join(
-        &mut self,
-        name: &PodName,
-        pod: &Pod,
-        interface: Option<&Interface>,
-        labels: &Labels,
-    ) {
+    pub(super) fn join(&mut self, name: &PodName, pod: &Pod, store: &Store) {
         if pod.host_network {
             return;
         }
+        let interface = store.rest.interface(pod);
         let alike = Alike::new(pod, interface);
         let id = match self.by_alike.get(&alike) {
             Some(id) => *id,
-            None => self.born(alike, labels),
+            None => self.born(alike, store.labels(&pod.namespace)),
         };
+        let placed_alike = self.is_placed_alike(id, pod, store);
         let Some(cohort) = self.cohorts.get_mut(id as usize) else { return };
         let before = cohort.pods.len();
         cohort.pods.insert(name.clone());
@@ -148,11 +149,11 @@ impl Index {
             self.claims.entry(*address).or_default().insert(name.clone());
             self.touch_claimants(*address);
         }
-        self.resized(id, before);
+        self.resized(id, before, placed_alike);
     }
 
     /// A pod, as it was told last, is not there any more.
-    pub(super) fn leave(&mut self, name: &PodName, pod: &Pod) {
+    pub(super) fn leave(&mut self, name: &PodName, pod: &Pod, store: &Store) {
         let Some(id) = self.of.remove(name) else { return };
         for address in &pod.addresses {
             self.touch_claimants(*address);
@@ -171,7 +172,8 @@ impl Index {
         if left == 0 {
             self.empty.insert(id);
         }
-        self.resized(id, left);
+        let placed_alike = self.is_placed_alike(id, pod, store);
+        self.resized(id, left, placed_alike);
     }
 
     fn born(&mut self, alike: Alike, labels: &Labels) -> CohortId {
@@ -215,16 +217,42 @@ impl Index {
 
     /// A cohort has, or had, one pod more than this. Where it comes or goes, everyone who names it is touched. Else its
     /// size matters to itself, as a pod is no peer of its own, and its addresses matter where there are rules that deny,
-    /// or no rule names it but by its addresses.
-    fn resized(&mut self, id: CohortId, fewer: usize) {
+    /// and it has no pod that is placed alike, or no rule names it but by its addresses.
+    fn resized(&mut self, id: CohortId, fewer: usize, placed_alike: bool) {
         let Some(cohort) = self.cohorts.get(id as usize) else { return };
-        let by_address = !cohort.alike.programmable() || !self.ordered.is_empty();
+        let by_address = !cohort.alike.programmable() || !placed_alike;
         if fewer <= 1 {
             self.touched.insert(id);
         }
         if fewer == 0 || by_address {
             self.touch_namers(id);
         }
+    }
+
+    /// Whether no policy can tell a pod's addresses from those of a pod of this cohort.
+    fn is_placed_alike(&self, id: CohortId, pod: &Pod, store: &Store) -> bool {
+        /// How many pods are looked at: most have neighbours.
+        const SOME: usize = 8;
+        if self.ordered.is_empty() {
+            return true;
+        }
+        let nodes = || store.rest.nodes.iter().flat_map(|node| node.addresses.iter().copied());
+        let settled = &store.settings.nodes;
+        let is_node =
+            |at| nodes().any(|node| node == at) || settled.iter().any(|it| it.contains(at));
+        let alike = |other: &Pod| {
+            Family::BOTH.into_iter().all(|family| {
+                match (pod.address(family), other.address(family)) {
+                    (Some(one), Some(other)) => {
+                        let inside = |set: &AddressSet| set.contains(one) == set.contains(other);
+                        self.blocks.keys().all(inside) && !is_node(one) && !is_node(other)
+                    }
+                    (one, other) => one == other,
+                }
+            })
+        };
+        let others = self.cohort(id).into_iter().flat_map(|cohort| &cohort.pods).take(SOME);
+        others.filter_map(|name| store.pod(name)).any(alike)
     }
 
     /// Where several pods claim an address, only what each of them may passes there.
@@ -301,17 +329,17 @@ impl Index {
 
 impl Index {
     /// A policy is there, with this text; whether that is news. `labels` tells those of a namespace.
-    pub(super) fn put<'l>(&mut self, policy: Policy, labels: impl Fn(&Word) -> &'l Labels) -> bool {
+    pub(super) fn put(&mut self, policy: Policy, store: &Store) -> bool {
         let old = self.by_object.get(&policy.object).copied();
         if self.policy(old).is_some_and(|known| *known.policy == policy) {
             return false;
         }
         let subject = match &policy.subject {
             Subject::Nobody => None,
-            Subject::Pods(selector) => Some(self.number(selector, &labels)),
+            Subject::Pods(selector) => Some(self.number(selector, store)),
         };
         let peers: BTreeSet<usize> =
-            selectors(&policy).map(|selector| self.number(selector, &labels)).collect();
+            selectors(&policy).map(|selector| self.number(selector, store)).collect();
         let known = Known { policy: Arc::new(policy), subject, peers };
         let policy = known.policy.clone();
         let id = PolicyId::try_from(self.policies.insert(known.clone())).unwrap_or(PolicyId::MAX);
@@ -325,6 +353,12 @@ impl Index {
         }
         if policy.tier != Tier::NetworkPolicy {
             self.ordered.insert(id);
+        }
+        if named(&policy).any(|peer| matches!(peer, Peer::Nodes(_))) {
+            self.of_nodes.insert(id);
+        }
+        for block in blocks(&policy) {
+            *self.blocks.entry(block.clone()).or_default() += 1;
         }
         self.touch_subjects(id);
         self.drop_policy(old);
@@ -344,7 +378,16 @@ impl Index {
         self.touch_subjects(id);
         self.of_port_names.remove(&id);
         self.ordered.remove(&id);
+        self.of_nodes.remove(&id);
         let Some(known) = self.policies.remove(id as usize) else { return };
+        for block in blocks(&known.policy) {
+            if let Some(count) = self.blocks.get_mut(block) {
+                *count -= 1;
+                if *count == 0 {
+                    self.blocks.remove(block);
+                }
+            }
+        }
         for selector in known.subject.into_iter().chain(known.peers) {
             let Some(used) = self.selectors.get_mut(selector) else { continue };
             used.subject_of.remove(&id);
@@ -356,11 +399,7 @@ impl Index {
     }
 
     /// The place of a selector.
-    fn number<'l>(
-        &mut self,
-        selector: &PodSelector,
-        labels: &impl Fn(&Word) -> &'l Labels,
-    ) -> usize {
+    fn number(&mut self, selector: &PodSelector, store: &Store) -> usize {
         if let Some(known) = self.by_selector.get(selector) {
             return *known;
         }
@@ -368,7 +407,7 @@ impl Index {
         let mut select = |namespace: &Word, cohorts: &BTreeSet<CohortId>| {
             let of_namespace = match &selector.namespaces {
                 Namespaces::Named(name) => name == namespace,
-                Namespaces::Matching(wanted) => wanted.matches(labels(namespace)),
+                Namespaces::Matching(wanted) => wanted.matches(store.labels(namespace)),
             };
             let selects = |id: &&CohortId| {
                 let cohort = self.cohorts.get(**id as usize);
@@ -454,6 +493,18 @@ impl Index {
         !self.contested.is_empty()
     }
 
+    /// Touches the pods whose rules name nodes: because policies do, or because something opens to them.
+    pub(super) fn touch_nodes(&mut self, traffic: NodeTraffic) {
+        let opens = |cohort: &Cohort| match traffic {
+            NodeTraffic::None => false,
+            NodeTraffic::Probes => !cohort.alike.probes.is_empty(),
+            NodeTraffic::All => true,
+        };
+        let open = self.cohorts.iter().filter(|(_, cohort)| opens(cohort));
+        self.touched.extend(open.filter_map(|(id, _)| CohortId::try_from(id).ok()));
+        self.of_nodes.clone().into_iter().for_each(|policy| self.touch_subjects(policy));
+    }
+
     pub(super) fn touch_all(&mut self) {
         self.touched =
             self.cohorts.iter().filter_map(|(id, _)| CohortId::try_from(id).ok()).collect();
@@ -521,16 +572,29 @@ impl Index {
     }
 }
 
-/// The selectors by which a policy names peers.
-fn selectors(policy: &Policy) -> impl Iterator<Item = &PodSelector> + '_ {
+/// Whom a policy names as peers.
+fn named(policy: &Policy) -> impl Iterator<Item = &Peer> + '_ {
     let rules = Direction::BOTH.into_iter().filter_map(|direction| policy.rules(direction));
     let peers = rules.flatten().filter_map(|rule| match &rule.peers {
         Peers::Anyone => None,
         Peers::AnyOf(peers) => Some(peers),
     });
-    peers.flatten().filter_map(|peer| match peer {
+    peers.flatten()
+}
+
+/// The selectors by which a policy names peers.
+fn selectors(policy: &Policy) -> impl Iterator<Item = &PodSelector> + '_ {
+    named(policy).filter_map(|peer| match peer {
         Peer::Pods(selector) => Some(selector),
         Peer::Addresses(_) | Peer::Nodes(_) => None,
+    })
+}
+
+/// The addresses that a policy names.
+fn blocks(policy: &Policy) -> impl Iterator<Item = &AddressSet> + '_ {
+    named(policy).filter_map(|peer| match peer {
+        Peer::Addresses(set) => Some(set),
+        Peer::Pods(_) | Peer::Nodes(_) => None,
     })
 }
 

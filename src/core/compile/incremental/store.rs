@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::inventory::{Inventory, Pod};
-use crate::policy::Word;
+use crate::policy::{Labels, Word};
 use crate::settings::Settings;
 
 /// The namespace and name of a pod.
@@ -21,6 +21,12 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn pod(&self, name: &PodName) -> Option<&Pod> {
         self.pods.get(name)
+    }
+
+    /// The labels of a namespace; an unknown one has none.
+    pub(super) fn labels(&self, namespace: &Word) -> &Labels {
+        static NONE: Labels = Labels(BTreeMap::new());
+        self.rest.namespaces.get(namespace).map_or(&NONE, |labels| labels)
     }
 
     /// Looks at some of the pods as if they were all.

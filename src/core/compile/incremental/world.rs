@@ -11,7 +11,7 @@ use crate::compile::grant::Grant;
 use crate::compile::meaning::{ByDirection, Meaning};
 use crate::compile::shared::Pools;
 use crate::inventory::PodIndex;
-use crate::policy::Policy;
+use crate::policy::{Policy, Tier};
 
 /// What came of the cohorts that were asked for.
 #[derive(Debug, Default)]
@@ -34,7 +34,13 @@ pub(super) fn find(
     let policies: Vec<&Policy> = about.iter().filter_map(|id| index.policy_at(*id)).collect();
     let mut there = owners.clone();
     there.extend(about.iter().flat_map(|id| index.peers(*id)));
-    let names = there.iter().filter_map(|id| index.cohort(*id)).flat_map(|cohort| &cohort.pods);
+    // Where no rule denies or passes, addresses of pods that references name do not matter: two pods are like more.
+    let by_address = policies.iter().any(|policy| policy.tier != Tier::NetworkPolicy);
+    let cohorts = there.iter().filter_map(|id| index.cohort(*id));
+    let names = cohorts.flat_map(|cohort| {
+        let all = by_address || !cohort.alike.programmable();
+        cohort.pods.iter().take(if all { usize::MAX } else { 2 })
+    });
     let mut names: BTreeSet<_> = names.collect();
     let addresses = names.iter().filter_map(|name| store.pod(name)).flat_map(|pod| &pod.addresses);
     let claimants: Vec<_> = addresses.flat_map(|address| index.claimants(*address)).collect();
