@@ -1,11 +1,9 @@
 """Node objects: the machine behind each, its status, its heartbeat, its CNINode."""
 
 import datetime
-import threading
 import time
 
 from . import running
-from .kube import Refused
 from .work import Work
 
 PLAYED = "localstack.moat.dev/node"  # the label of the nodes that are played, whoever made them; its value is the cluster's name
@@ -18,10 +16,10 @@ class Nodes:
     def __init__(self, cluster, cloud, name, came_up):
         """Those of one name. `came_up(name)` is called for each node that can run pods."""
         self.cluster, self.cloud, self.name, self.came_up = cluster, cloud, name, came_up
-        self.seen, self.hosts = {}, {}  # Node objects and hosts, by uid
+        self.seen, self.built, self.hosts = {}, {}, {}  # Node objects, the hosts behind them, and those that are up, by uid
         self.names = {}  # uid by name
         self.work = Work(self.reconcile, 1, 1.0)  # one: `host` takes one caller at a time
-        threading.Thread(target=self.beat, daemon=True).start()
+        self.beats = Work(self.beat, 1, 1.0)
 
     def make(self, count):
         """Makes nodes, in place of those that an earlier run has left, and returns once they are ready."""
@@ -48,16 +46,19 @@ class Nodes:
 
     def reconcile(self, uid):
         node, host = self.seen.get(uid), self.hosts.get(uid)
-        if node is None and host is not None:
-            del self.hosts[uid]
-            self.cloud.remove(host)
-        elif node is not None and host is None:
+        if node is None:
+            self.hosts.pop(uid, None)
+            if uid in self.built:
+                self.cloud.remove(self.built.pop(uid))
+        elif host is None:
             self.bring_up(uid, node)
 
     def bring_up(self, uid, node):
         name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
         trunks = labels.get(TRUNK) != "false" and labels.get("kubernetes.io/os") != "windows"
-        host = self.cloud.host(name, trunks)
+        if uid not in self.built:
+            self.built[uid] = self.cloud.host(name, trunks)
+        host = self.built[uid]
         provider, zone = self.cloud.identity(host)
         own = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": zone}
         path = f"/api/v1/nodes/{name}"
@@ -69,21 +70,18 @@ class Nodes:
             kind = {"apiVersion": "vpcresources.k8s.aws/v1alpha1", "kind": "CNINode"}
             self.cluster.apply(f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{name}", {**kind, "metadata": {"name": name, "ownerReferences": [owner]}, "spec": spec})
         self.hosts[uid], self.names[name] = host, uid
+        self.beats.add(uid)
         self.came_up(name)
 
-    def beat(self):
-        """Renews the leases: where nobody does, the controllers take a node for dead after 40 s."""
-        while True:
-            time.sleep(HEARTBEAT)
+    def beat(self, uid):
+        """Renews a node's lease: where nobody does, the controllers take it for dead after 40 s."""
+        if uid in self.hosts and uid in self.seen:
+            name = self.seen[uid]["metadata"]["name"]
             at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            for uid in list(self.hosts):
-                name = self.seen[uid]["metadata"]["name"] if uid in self.seen else None
-                lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": at}}
-                try:
-                    if name:
-                        self.cluster.apply(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}", lease)
-                except (Refused, OSError):
-                    continue
+            kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
+            spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": at}
+            self.cluster.apply(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}", {**kind, "spec": spec})
+            self.beats.add(uid, HEARTBEAT)
 
 
 def status(name, host):

@@ -126,6 +126,8 @@ class Running(Case):
             internal = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
             self.assertEqual((row["VpcId"], row["PrivateIpAddress"], len(internal)), (self.vpc, internal[0], 2))
             self.assertEqual((ready(node), node["metadata"]["labels"]["vpc.amazonaws.com/has-trunk-attached"]), (["True"], "true"))
+            lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases?fieldSelector=metadata.name={self.name}-{number}"
+            until(lambda: cluster.call("GET", lease)["items"])
             cninode = cluster.call("GET", f"/apis/vpcresources.k8s.aws/v1alpha1/cninodes/{self.name}-{number}")
             self.assertEqual(cninode["spec"], {"features": [{"name": "SecurityGroupsForPods"}]})
 
