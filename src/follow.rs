@@ -1,10 +1,12 @@
 //! The program of `moat controller`: a runtime, a cluster, a cloud, a log, and a way to stop.
 
 use std::future::Future;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use moat_cli::{Kept, Start};
+use moat_controller::Options;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
 use tokio::runtime::Runtime;
@@ -57,11 +59,16 @@ async fn until_stopped<P: Provider + Send>(
     configuration: Configuration,
 ) -> Result<(), String> {
     let stop = stopped().map_err(|error| format!("no signals: {error}"))?;
-    tokio::select! {
-        () = moat_controller::run(client, cloud, configuration) => {}
-        () = stop => {}
-    }
+    let options = Options { configuration, identity: identity() };
+    moat_controller::run(client, cloud, options, stop).await;
     Ok(())
+}
+
+/// The name of the pod or the machine, with what tells this process from others there.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "moat".to_owned());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{host}_{}_{}", std::process::id(), since.as_nanos())
 }
 
 /// Ends with SIGTERM or SIGINT.

@@ -11,31 +11,74 @@
 
 mod index;
 mod kinds;
+mod lease;
 mod status;
 mod watch;
 mod worker;
+
+use std::future::Future;
+use std::time::Duration;
 
 use kube::Client;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use kinds::Watched;
+use lease::Candidate;
 use worker::Worker;
+
+/// What a controller is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the operator decided.
+    pub configuration: Configuration,
+    /// Names this process, and no other: the holder of the lease.
+    pub identity: String,
+}
 
 /// News that wait to be taken: what a watch tells beyond waits.
 const NEWS: usize = 1_024;
 
-/// Follows the cluster of a client and keeps a cloud, until the future is dropped.
-pub async fn run<P: Provider + Send>(client: Client, cloud: P, configuration: Configuration) {
+/// How long a stage that is under way may take to end, once the controller is told to stop. Kubernetes gives a pod 30 s.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How long giving the lease up may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Follows the cluster of a client and keeps a cloud, until `stop` ends; then the stage under way is brought to its end, and
+/// the lease given up.
+pub async fn run<P: Provider + Send>(
+    client: Client,
+    cloud: P,
+    options: Options,
+    stop: impl Future<Output = ()>,
+) {
+    let Options { configuration, identity } = options;
     let (tell, told) = mpsc::channel(NEWS);
-    let (rounds, latest) = latest::channel(None);
-    let mut watches = JoinSet::new();
-    watches.spawn(status::Writer::new(client.clone()).run(latest));
+    let (rounds, reported) = latest::channel(None);
+    let (stopping, stopped) = latest::channel(false);
+    let lease = format!("moat-{}", configuration.cluster);
+    let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(status::Writer::new(client.clone()).run(reported));
     for watched in Watched::ALL {
-        watches.spawn(watch::follow(client.clone(), watched, tell.clone()));
+        tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }
     drop(tell);
-    Worker::new(cloud, configuration, told, rounds).run().await;
+    let worker = Worker::new(cloud, configuration, told, rounds, tenure, stopped);
+    let stop = async {
+        stop.await;
+        stopping.send_replace(true);
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = candidate.run() => {}
+        () = worker.run() => {}
+        () = stop => {}
+    }
+    // Whoever cannot be reached waits for the end of the lease.
+    let _ = timeout(FAREWELL, candidate.release()).await;
 }

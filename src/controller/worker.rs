@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::index::{Index, Known, Standing};
 use crate::kinds::Watched;
+use crate::lease::Tenure;
 use crate::watch::Told;
 
 /// What came of a round, for those who report it.
@@ -61,6 +62,8 @@ pub(crate) struct Worker<P> {
     configuration: Configuration,
     told: mpsc::Receiver<Told>,
     rounds: watch::Sender<Option<Arc<Round>>>,
+    tenure: Tenure,
+    stop: watch::Receiver<bool>,
     index: Index,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
@@ -88,12 +91,16 @@ impl<P: Provider + Send> Worker<P> {
         configuration: Configuration,
         told: mpsc::Receiver<Told>,
         rounds: watch::Sender<Option<Arc<Round>>>,
+        tenure: Tenure,
+        stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             cloud,
             configuration,
             told,
             rounds,
+            tenure,
+            stop,
             index: Index::default(),
             capabilities: None,
             picture: None,
@@ -101,27 +108,33 @@ impl<P: Provider + Send> Worker<P> {
         }
     }
 
-    /// Works until nobody watches any more. Cut off anywhere, the next one comes to the same end.
+    /// Works, while the lease is ours, until it is told to stop. Cut off anywhere, the next one comes to the same end.
     pub(crate) async fn run(mut self) {
         let mut due = Instant::now();
-        let mut unchanged = false;
         loop {
+            let works = self.index.is_current() && self.tenure.is_held();
             tokio::select! {
                 biased;
+                () = told_to(&mut self.stop) => return,
+                () = self.tenure.changed() => {
+                    // Another one may have changed the cloud meanwhile.
+                    self.picture = None;
+                    due = Instant::now();
+                    continue;
+                }
                 told = self.told.recv() => match told {
                     Some(told) => {
-                        unchanged &= !self.absorb(told);
+                        if self.absorb(told) {
+                            due = Instant::now();
+                        }
+                        self.tell_stale();
+                        continue;
                     }
                     None => return,
                 },
-                () = sleep_until(due), if self.index.is_current() => unchanged = false,
-            }
-            if unchanged || !self.index.is_current() {
-                self.tell_stale();
-                continue;
+                () = sleep_until(due), if works => {}
             }
             due = self.round().await;
-            unchanged = true;
         }
     }
 
@@ -147,7 +160,9 @@ impl<P: Provider + Send> Worker<P> {
         };
         let refused = matches!(round.holdup, Some(Holdup::Refused(_)));
         self.failures = if refused { self.failures.saturating_add(1) } else { 0 };
-        self.rounds.send_replace(Some(Arc::new(round)));
+        if self.tenure.is_held() {
+            self.rounds.send_replace(Some(Arc::new(round)));
+        }
         match again {
             _ if refused => Instant::now() + self.pause(),
             Again::AtOnce => Instant::now(),
@@ -218,7 +233,12 @@ impl<P: Provider + Send> Worker<P> {
         let cluster = self.configuration.cluster.to_string();
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
         while let Some(stage) = stages.next() {
-            let outcome = drive::stage(&mut self.cloud, &stage, scope).await;
+            let work = drive::stage(&mut self.cloud, &stage, scope);
+            let Some(outcome) = self.tenure.keep(work).await else {
+                self.picture = None;
+                plan.stages = vec![];
+                return (plan, Some(Holdup::Pending), Again::AtOnce);
+            };
             for attempt in &outcome.attempts {
                 let step = attempt.step.named(&cluster).to_string();
                 match &attempt.answer {
@@ -236,7 +256,7 @@ impl<P: Provider + Send> Worker<P> {
                 None => self.picture = None,
             }
             let (undone, holdup) = match ending {
-                Ending::Done if self.told.is_empty() => continue,
+                Ending::Done if self.told.is_empty() && !*self.stop.borrow() => continue,
                 Ending::Done => (None, Holdup::Pending),
                 Ending::PlanAgain => (Some(stage), Holdup::Pending),
                 Ending::Failed => (Some(stage), Holdup::Refused(failures)),
@@ -250,6 +270,9 @@ impl<P: Provider + Send> Worker<P> {
 
     /// Says that what is known of the cluster may be old, once something was said at all.
     fn tell_stale(&self) {
+        if self.index.is_current() || !self.tenure.is_held() {
+            return;
+        }
         let broken = |(watched, standing): (&Watched, &Standing)| {
             let message = standing.broken.as_ref()?;
             Some(format!("{}: {message}", watched.plural()))
@@ -275,6 +298,11 @@ impl<P: Provider + Send> Worker<P> {
         let doubled = 1_u64.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u64::MAX);
         Duration::from_secs(doubled).min(LONGEST)
     }
+}
+
+/// Ends when a word is given, or nobody is left to give it.
+async fn told_to(word: &mut watch::Receiver<bool>) {
+    drop(word.wait_for(|given| *given).await);
 }
 
 /// When the next round is due.

@@ -2,4 +2,5 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod enforcement;
+mod leading;
 mod world;

@@ -31,6 +31,7 @@ fn is(status: &Value, condition: &str, value: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_is_enforced_and_told_about_until_it_goes() {
     let world = World::new().await;
+    let _controller = world.controller("one");
     world.pods("shop", &["web", "other"]).await;
     let named = |generation| {
         ["Accepted", "Exact", "Programmed"]
@@ -68,6 +69,7 @@ async fn a_policy_is_enforced_and_told_about_until_it_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
     let world = World::new().await;
+    let _controller = world.controller("one");
     world.pods("lab", &["web"]).await;
 
     world.apply(policy("lab", "SCTP", 9000)).await;

@@ -10,12 +10,14 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, TypeMeta};
 use kube::{Api, Client, Config};
+use moat_controller::Options;
 use moat_core::inventory::Inventory;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step};
 use moat_k8s::configuration::Configuration;
 use moat_sim::Sim;
 use moat_test_cluster::{ControlPlane, Server};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -55,16 +57,21 @@ impl Provider for Shared {
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) cloud: Shared,
-    controller: JoinHandle<()>,
+    pub(crate) plane: ControlPlane,
     _nodes: Server,
-    _plane: ControlPlane,
+}
+
+/// A controller that runs.
+pub(crate) struct Controller {
+    task: JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
-    /// A control plane of its own, with Moat's kinds, nodes, and a controller.
+    /// A control plane of its own, with Moat's kinds, and nodes.
     pub(crate) async fn new() -> Self {
         let plane = ControlPlane::start();
         let nodes = plane.nodes(&["--no-ec2"], &BTreeMap::new());
@@ -75,12 +82,18 @@ impl World {
             let patch = Patch::Apply(&crd);
             definitions.patch(&name, &PatchParams::apply("test"), &patch).await.expect("installed");
         }
-        let configuration = Configuration::default();
-        let sim = Sim::new(moat_sim::Config::default());
-        let cloud = Shared(Arc::new(Mutex::new(sim)));
-        let controller = moat_controller::run(client.clone(), cloud.clone(), configuration);
-        let controller = tokio::spawn(controller);
-        Self { client, cloud, controller, _nodes: nodes, _plane: plane }
+        let cloud = Shared(Arc::new(Mutex::new(Sim::new(moat_sim::Config::default()))));
+        Self { client, cloud, _nodes: nodes, plane }
+    }
+
+    /// A controller, as long as its value lives: dropped, it ends as by SIGKILL.
+    pub(crate) fn controller(&self, identity: &str) -> Controller {
+        let (stop, stopped) = oneshot::channel();
+        let identity = identity.to_owned();
+        let options = Options { configuration: Configuration::default(), identity };
+        let stopped = async { drop(stopped.await) };
+        let run = moat_controller::run(self.client.clone(), self.cloud.clone(), options, stopped);
+        Controller { task: tokio::spawn(run), stop: Some(stop) }
     }
 
     /// Applies an object, by its own name and namespace.
@@ -162,9 +175,18 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Controller {
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        let ended = timeout(PATIENCE, &mut self.task).await;
+        ended.expect("it stops in time").expect("it does not panic");
+    }
+}
+
+impl Drop for Controller {
     fn drop(&mut self) {
-        self.controller.abort();
+        self.task.abort();
     }
 }
 
