@@ -14,7 +14,7 @@ use moat_core::policy::Direction;
 use moat_core::provider::Scope;
 use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
-use moat_tests::generate::{QuotaChoice, cluster, edit};
+use moat_tests::generate::{Cluster, QuotaChoice, cluster, edit};
 use moat_tests::random::Random;
 use serde_json::{Value, json};
 
@@ -116,23 +116,43 @@ fn how_many() -> u64 {
     std::env::var("MOAT_RUNS").map_or(10, |text| text.parse().unwrap())
 }
 
-/// What others have beside a cluster: a node's interface, and what another cluster of Moat's made and recorded.
+/// What others have beside a cluster: a node's interface, what another cluster of Moat's made and recorded, and a group that bears a
+/// name of the cluster's.
 async fn others(cloud: &mut Cloud, random: &mut Random) {
     let texts = ["ingress 10.0.0.0/8 all", "egress 0.0.0.0/0 tcp/443", "ingress ::/0 icmpv6/128/0"];
     let rules = random.some(&texts, 60).into_iter().map(rule).collect();
     let group = cloud.make_group(rules).await;
     cloud.make_interface(Attachment::Shared, [group.clone()].into()).await;
-    let owner = tags::owner("other", GroupNumber::nth(0));
-    let owner = TagSpecification::builder().set_tags(Some(owner));
-    let owner = owner.resource_type(ResourceType::SecurityGroup).build();
-    let made = cloud.client.create_security_group().group_name("moat.other.1").description("other");
-    let made = made.vpc_id(&cloud.aws.config().vpc).tag_specifications(owner).send().await.unwrap();
-    let theirs = ForeignGroupId(made.group_id().unwrap().into());
+    let theirs = make_named(cloud, "moat.other.1", tags::owner("other", GroupNumber::nth(0))).await;
+    // One that nobody wears, for whoever takes it for their own.
+    make_named(cloud, "moat.other.2", tags::owner("other", GroupNumber::nth(1))).await;
+    make_named(cloud, "moat.test.3", vec![tags::tag("Name", "theirs")]).await;
     let branch = cloud.make_interface(Attachment::Exclusive, [theirs].into()).await;
     let record = tags::record("other", &[group].into());
     let record = record.into_iter().map(|(key, value)| tags::tag(key, value)).collect();
     let request = cloud.client.create_tags().resources(&*branch.0);
     request.set_tags(Some(record)).send().await.unwrap();
+}
+
+async fn make_named(cloud: &Cloud, name: &str, tags: Vec<Tag>) -> ForeignGroupId {
+    let tags = TagSpecification::builder().set_tags(Some(tags));
+    let tags = tags.resource_type(ResourceType::SecurityGroup).build();
+    let made = cloud.client.create_security_group().group_name(name).description("theirs");
+    let made = made.vpc_id(&cloud.aws.config().vpc).tag_specifications(tags).send().await.unwrap();
+    ForeignGroupId(made.group_id().unwrap().into())
+}
+
+/// The same cluster, whose pods wore several groups before Moat.
+fn with_more_worn(mut cluster: Cluster) -> Cluster {
+    let more = ["sg-more1", "sg-more2"].map(|name| ForeignGroupId(name.into()));
+    for (place, group) in (0..).zip(&more) {
+        let from = rule(&format!("ingress 10.{place}.0.0/16 tcp/22"));
+        cluster.inventory.foreign.insert(group.clone(), [from].into());
+    }
+    for interface in cluster.inventory.interfaces.values_mut() {
+        interface.prior.extend(more.clone());
+    }
+    cluster
 }
 
 fn is_ours(group: &Value) -> bool {
@@ -172,8 +192,11 @@ fn what_others_have_is_byte_for_byte_untouched_by_any_run_and_by_an_uninstall() 
     let (mut groups, mut interfaces, mut referenced) = (0, 0, 0);
     for seed in 0..how_many() {
         let mut random = Random::new(seed ^ 0x0074_6865_6972);
-        let before = cluster(seed, QuotaChoice::Any);
-        let after = edit(&mut random, &before);
+        let mut before = cluster(seed, QuotaChoice::Any);
+        let mut after = edit(&mut random, &before);
+        if seed % 2 == 1 {
+            (before, after) = (with_more_worn(before), with_more_worn(after));
+        }
         let mut world = world::World::new();
         run(async {
             others(&mut world.cloud, &mut random).await;
