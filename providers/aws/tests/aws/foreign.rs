@@ -116,8 +116,8 @@ fn how_many() -> u64 {
     std::env::var("MOAT_RUNS").map_or(10, |text| text.parse().unwrap())
 }
 
-/// What others have beside a cluster: a node's interface, what another cluster of Moat's made and recorded, and a group that bears a
-/// name of the cluster's.
+/// What others have beside a cluster: a node's interface, what another cluster of Moat's made and recorded, and a group that
+/// bears a name of the cluster's.
 async fn others(cloud: &mut Cloud, random: &mut Random) {
     let texts = ["ingress 10.0.0.0/8 all", "egress 0.0.0.0/0 tcp/443", "ingress ::/0 icmpv6/128/0"];
     let rules = random.some(&texts, 60).into_iter().map(rule).collect();
