@@ -96,8 +96,8 @@ pub enum ConnectError {
     },
     /// It answers, and only with errors of its own.
     #[error(
-        "{service} fails in the region `{region}`: {reason}: try again in a few minutes, and look at the AWS Health Dashboard if it \
-         lasts"
+        "{service} fails in the region `{region}`: {reason}: try again in a few minutes, and look at the AWS Health Dashboard \
+         if it lasts"
     )]
     Failing {
         /// Who was asked, and where.
@@ -140,8 +140,8 @@ fn timeouts() -> TimeoutConfig {
 
 /// Connects to the VPC of a configuration.
 ///
-/// The SDK finds credentials in this order: environment, profile, web identity (IRSA), container (Pod Identity), instance. Region and
-/// endpoint are those of `AWS_REGION`, `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_SERVICE_QUOTAS`, `AWS_ENDPOINT_URL` and the
+/// The SDK finds credentials in this order: environment, profile, web identity (IRSA), container (Pod Identity), instance. Region
+/// and endpoint are those of `AWS_REGION`, `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_SERVICE_QUOTAS`, `AWS_ENDPOINT_URL` and the
 /// profile. One call shows that EC2 answers and that the VPC is there; the account's limits are asked for, too.
 ///
 /// # Errors

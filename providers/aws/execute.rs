@@ -56,8 +56,8 @@ impl Aws {
         (learned, answer)
     }
 
-    /// What a failure means where groups were named besides `subject`. One that was made and not shown yet is not visible yet; which
-    /// of others is gone, EC2's code does not tell.
+    /// What a failure means where groups were named besides `subject`. One that was made and not shown yet is not visible yet;
+    /// which of others is gone, EC2's code does not tell.
     fn about_groups<'a>(
         &self,
         failure: Failure,
@@ -285,7 +285,8 @@ impl Aws {
         match attachment(read) {
             Attachment::Exclusive => {}
             Attachment::Shared | Attachment::Fixed => {
-                let advice = "only a pod's own branch interface is Moat's to change: plan again, and what becomes of its pods is reported";
+                let advice = "only a pod's own branch interface is Moat's to change: plan again, and what becomes of its pods is \
+                              reported";
                 let (subject, advice) = (subject.to_owned(), advice.to_owned());
                 return Err(ProviderError::NotOurs { subject, advice });
             }

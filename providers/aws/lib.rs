@@ -1,8 +1,8 @@
 //! A VPC of AWS, through EC2's API: the one crate that knows the SDK.
 //!
 //! [`connect()`] gives an [`Aws`], which is a [`Provider`]: [`observe`](Provider::observe) reads one picture in few calls,
-//! [`execute`](Provider::execute) makes the calls of a stage's steps, side by side. Rules are spelled in [`wire`], ownership and records in [`tags`],
-//! errors in [`errors`], and no call escapes [`pace`].
+//! [`execute`](Provider::execute) makes the calls of a stage's steps, side by side. Rules are spelled in [`wire`], ownership and
+//! records in [`tags`], errors in [`errors`], and no call escapes [`pace`].
 
 pub mod call;
 mod connect;

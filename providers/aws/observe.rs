@@ -113,10 +113,8 @@ impl Aws {
             let wears_ours = worn.iter().any(|key| is_ours(&key));
             let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
             let recorded = record.iter().filter(|_| wears_ours).filter(there).cloned();
-            let others = worn.iter().filter(|key| !is_ours(key)).filter_map(|key| match key {
-                GroupKey::Foreign(id) => Some(id.clone()),
-                GroupKey::Ours(_) => None,
-            });
+            let others = worn.iter().filter(|key| !is_ours(key));
+            let others = others.filter_map(GroupKey::foreign).cloned();
             let prior = others.chain(recorded).collect();
             let attachment = attachment(interface);
             observed.interfaces.insert(id.clone(), Interface { attachment, prior });
@@ -127,12 +125,9 @@ impl Aws {
                 observed.records.insert(id, record);
             }
         }
-        let prior = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
-        let worn = observed.state.interfaces.values().flatten().filter_map(|key| match key {
-            GroupKey::Foreign(id) => Some(id.clone()),
-            GroupKey::Ours(_) => None,
-        });
-        let others: BTreeSet<ForeignGroupId> = prior.chain(worn).collect();
+        let prior = observed.interfaces.values().flat_map(|it| &it.prior);
+        let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
+        let others: BTreeSet<ForeignGroupId> = prior.chain(worn).cloned().collect();
         for id in others {
             let rules = answers.foreign_rules(&id);
             observed.state.groups.insert(GroupKey::Foreign(id), rules);

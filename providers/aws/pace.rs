@@ -4,8 +4,9 @@
 //!   served first, and who waits for one call keeps nobody from another.
 //! * Few calls are on their way at a time.
 //! * A call that EC2 throttles had no effect. It empties the bucket, and is made again after a wait that grows, with jitter. Those
-//!   that were on their way with it say nothing new. One that is throttled although the bucket was empty lately shows that others use the account, or that its limits are lower:
-//!   the bucket fills more slowly from then on, and recovers with each call that goes well.
+//!   that were on their way with it say nothing new. One that is throttled although the bucket was empty lately shows that others
+//!   use the account, or that its limits are lower: the bucket fills more slowly from then on, and recovers with each call that
+//!   goes well.
 //! * A read whose answer is lost is made again likewise. A change whose answer is lost is not: only a look can tell.
 //! * A call that found no connection had no effect, and is made again if the cloud has ever answered: else the region or the
 //!   endpoint is wrong, and a person learns of it at once. Of one that only ever fails, a person learns soon.

@@ -37,6 +37,14 @@ macro_rules! all_pages {
     }};
 }
 
+/// A call that changes something.
+macro_rules! change {
+    ($aws:ident, $run:ident, $call:ident: $request:ident$(.$set:ident($value:expr))+) => {{
+        let request = $aws.client.$request().dry_run($run.is_dry())$(.$set($value))+;
+        $aws.send(Call::$call, || request.clone().send()).await
+    }};
+}
+
 fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Filter {
     let values = values.into_iter().map(Into::into).collect();
     Filter::builder().name(name).set_values(Some(values)).build()
@@ -210,16 +218,14 @@ impl Aws {
         name: &str,
         tags: Vec<Tag>,
     ) -> Result<String, Failure> {
-        let specification = TagSpecification::builder().resource_type(ResourceType::SecurityGroup);
-        let request = self
-            .client
-            .create_security_group()
-            .dry_run(run.is_dry())
-            .group_name(name)
-            .description(format!("Moat, cluster {}", self.config.cluster))
-            .vpc_id(&self.config.vpc)
-            .tag_specifications(specification.set_tags(Some(tags)).build());
-        let answer = self.send(Call::CreateSecurityGroup, || request.clone().send()).await?;
+        let (description, vpc) =
+            (format!("Moat, cluster {}", self.config.cluster), &self.config.vpc);
+        let tags = TagSpecification::builder().set_tags(Some(tags));
+        let tags = tags.resource_type(ResourceType::SecurityGroup).build();
+        let answer = change!(
+            self, run, CreateSecurityGroup: create_security_group
+                .group_name(name).description(description).vpc_id(vpc).tag_specifications(tags)
+        )?;
         Ok(answer.group_id.unwrap_or_default())
     }
 
@@ -235,26 +241,16 @@ impl Aws {
         let mark = mark.tags(tags::mark(&self.config.cluster)).build();
         let permissions = Some(permissions);
         match direction {
-            Direction::Ingress => {
-                let request = self
-                    .client
-                    .authorize_security_group_ingress()
-                    .dry_run(run.is_dry())
-                    .group_id(group);
-                let request = request.set_ip_permissions(permissions).tag_specifications(mark);
-                let call = Call::AuthorizeSecurityGroupIngress;
-                self.send(call, || request.clone().send()).await.map(|_| ())
-            }
-            Direction::Egress => {
-                let request = self
-                    .client
-                    .authorize_security_group_egress()
-                    .dry_run(run.is_dry())
-                    .group_id(group);
-                let request = request.set_ip_permissions(permissions).tag_specifications(mark);
-                let call = Call::AuthorizeSecurityGroupEgress;
-                self.send(call, || request.clone().send()).await.map(|_| ())
-            }
+            Direction::Ingress => change!(
+                self, run, AuthorizeSecurityGroupIngress: authorize_security_group_ingress
+                    .group_id(group).set_ip_permissions(permissions).tag_specifications(mark)
+            )
+            .map(drop),
+            Direction::Egress => change!(
+                self, run, AuthorizeSecurityGroupEgress: authorize_security_group_egress
+                    .group_id(group).set_ip_permissions(permissions).tag_specifications(mark)
+            )
+            .map(drop),
         }
     }
 
@@ -268,26 +264,16 @@ impl Aws {
     ) -> Result<(), Failure> {
         let ids = Some(rules.into_iter().map(|id| id.0.to_string()).collect());
         match direction {
-            Direction::Ingress => {
-                let request = self
-                    .client
-                    .revoke_security_group_ingress()
-                    .dry_run(run.is_dry())
-                    .group_id(group);
-                let request = request.set_security_group_rule_ids(ids);
-                let call = Call::RevokeSecurityGroupIngress;
-                self.send(call, || request.clone().send()).await.map(|_| ())
-            }
-            Direction::Egress => {
-                let request = self
-                    .client
-                    .revoke_security_group_egress()
-                    .dry_run(run.is_dry())
-                    .group_id(group);
-                let request = request.set_security_group_rule_ids(ids);
-                let call = Call::RevokeSecurityGroupEgress;
-                self.send(call, || request.clone().send()).await.map(|_| ())
-            }
+            Direction::Ingress => change!(
+                self, run, RevokeSecurityGroupIngress: revoke_security_group_ingress
+                    .group_id(group).set_security_group_rule_ids(ids)
+            )
+            .map(drop),
+            Direction::Egress => change!(
+                self, run, RevokeSecurityGroupEgress: revoke_security_group_egress
+                    .group_id(group).set_security_group_rule_ids(ids)
+            )
+            .map(drop),
         }
     }
 
@@ -298,10 +284,11 @@ impl Aws {
         group: &str,
         permissions: Vec<IpPermission>,
     ) -> Result<(), Failure> {
-        let request =
-            self.client.revoke_security_group_egress().dry_run(run.is_dry()).group_id(group);
-        let request = request.set_ip_permissions(Some(permissions));
-        self.send(Call::RevokeSecurityGroupEgress, || request.clone().send()).await.map(|_| ())
+        change!(
+            self, run, RevokeSecurityGroupEgress: revoke_security_group_egress
+                .group_id(group).set_ip_permissions(Some(permissions))
+        )
+        .map(drop)
     }
 
     /// Lets an interface wear exactly these groups.
@@ -311,11 +298,12 @@ impl Aws {
         interface: &str,
         groups: BTreeSet<String>,
     ) -> Result<(), Failure> {
-        let request = self.client.modify_network_interface_attribute().dry_run(run.is_dry());
-        let request = request.network_interface_id(interface);
-        let request = request.set_groups(Some(groups.into_iter().collect()));
-        let call = Call::ModifyNetworkInterfaceAttribute;
-        self.send(call, || request.clone().send()).await.map(|_| ())
+        let groups = Some(groups.into_iter().collect());
+        change!(
+            self, run, ModifyNetworkInterfaceAttribute: modify_network_interface_attribute
+                .network_interface_id(interface).set_groups(groups)
+        )
+        .map(drop)
     }
 
     /// Sets tags.
@@ -326,13 +314,11 @@ impl Aws {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let tags = tags.iter().map(|(key, value)| tags::tag(key, value)).collect();
-        let request = self
-            .client
-            .create_tags()
-            .dry_run(run.is_dry())
-            .resources(resource)
-            .set_tags(Some(tags));
-        self.send(Call::CreateTags, || request.clone().send()).await.map(|_| ())
+        change!(
+            self, run, CreateTags: create_tags
+                .resources(resource).set_tags(Some(tags))
+        )
+        .map(drop)
     }
 
     /// Removes tags, whatever their values.
@@ -343,18 +329,15 @@ impl Aws {
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<(), Failure> {
         let tags = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
-        let request = self
-            .client
-            .delete_tags()
-            .dry_run(run.is_dry())
-            .resources(resource)
-            .set_tags(Some(tags));
-        self.send(Call::DeleteTags, || request.clone().send()).await.map(|_| ())
+        change!(
+            self, run, DeleteTags: delete_tags
+                .resources(resource).set_tags(Some(tags))
+        )
+        .map(drop)
     }
 
     /// Deletes a group.
     pub(crate) async fn delete(&self, run: Run, group: &str) -> Result<(), Failure> {
-        let request = self.client.delete_security_group().dry_run(run.is_dry()).group_id(group);
-        self.send(Call::DeleteSecurityGroup, || request.clone().send()).await.map(|_| ())
+        change!(self, run, DeleteSecurityGroup: delete_security_group.group_id(group)).map(drop)
     }
 }

@@ -146,12 +146,9 @@ impl Sim {
                 observed.records.insert(id.clone(), interface.record.clone());
             }
         }
-        let prior = observed.interfaces.values().flat_map(|it| it.prior.iter().cloned());
-        let worn = observed.state.interfaces.values().flatten().filter_map(|key| match key {
-            GroupKey::Foreign(id) => Some(id.clone()),
-            GroupKey::Ours(_) => None,
-        });
-        let foreign: BTreeSet<GroupId> = prior.chain(worn).collect();
+        let prior = observed.interfaces.values().flat_map(|it| &it.prior);
+        let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
+        let foreign: BTreeSet<GroupId> = prior.chain(worn).cloned().collect();
 
         let wanted: BTreeSet<&GroupId> = view.ours().map(|(_, id)| id).chain(&foreign).collect();
         self.read_pages(Call::DescribeSecurityGroups, wanted.len())?;

@@ -115,8 +115,5 @@ pub fn place(inventory: &mut Inventory, observed: &Observed) {
 }
 
 fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
-    match key {
-        GroupKey::Foreign(id) => Some((id.clone(), rules.clone())),
-        GroupKey::Ours(_) => None,
-    }
+    Some((key.foreign()?.clone(), rules.clone()))
 }

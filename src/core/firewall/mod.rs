@@ -66,6 +66,17 @@ pub enum Peer {
     Group(GroupKey),
 }
 
+impl GroupKey {
+    /// The id of a group of someone else.
+    #[must_use]
+    pub const fn foreign(&self) -> Option<&ForeignGroupId> {
+        match self {
+            Self::Foreign(id) => Some(id),
+            Self::Ours(_) => None,
+        }
+    }
+}
+
 impl GroupNumber {
     /// The `index`th number, from 0.
     #[must_use]

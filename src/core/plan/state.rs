@@ -40,11 +40,8 @@ pub(super) fn follow(observed: &mut Observed, step: &Step) {
     match step {
         Step::SetGroups { interface, groups, record } => {
             if let Some(seen) = observed.interfaces.get_mut(interface) {
-                let kept = groups.iter().filter_map(|key| match key {
-                    GroupKey::Foreign(id) => Some(id.clone()),
-                    GroupKey::Ours(_) => None,
-                });
-                seen.prior = record.iter().cloned().chain(kept).collect();
+                let kept = groups.iter().filter_map(GroupKey::foreign);
+                seen.prior = record.iter().chain(kept).cloned().collect();
             }
             if record.is_empty() {
                 observed.records.remove(interface);

@@ -127,8 +127,8 @@ fn an_environment_connects_or_says_what_is_missing() {
 /// A variable of the environment.
 type Variable<'a> = (&'static str, &'a str);
 
-const FAILS: &str = "EC2 at `URL` fails in the region `eu-central-1`: CODE: Injected fault: try again in a few minutes, and look at the \
-     AWS Health Dashboard";
+const FAILS: &str = "EC2 at `URL` fails in the region `eu-central-1`: CODE: Injected fault: try again in a few minutes, \
+     and look at the AWS Health Dashboard";
 const REFUSED: &str =
     "AWS refuses the credentials: renew them, and check this machine's clock: CODE: ";
 
