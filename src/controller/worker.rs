@@ -188,6 +188,7 @@ impl<P: Provider + Send> Worker<P> {
         let scope = placement::scope(&inventory);
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
+        findings.extend(placement::unplaced(&inventory));
         let settings = self.configuration.settings(capabilities.quotas);
         let policies = self.configuration.in_force(snapshot.policies, &inventory);
         let (desired, plan) = block_in_place(|| {
@@ -197,6 +198,7 @@ impl<P: Provider + Send> Worker<P> {
         });
         let cluster = &*self.configuration.cluster.to_string();
         findings.extend(drift::kept(&observed, cluster));
+        findings.extend(drift::taken(&observed, cluster));
         findings.extend(drift::repaired(&observed, &plan.stages, &inventory, cluster));
         let (remaining, holdup, again) = self.carry_out(plan, &scope).await;
         let policies = self.index.policies().clone();
