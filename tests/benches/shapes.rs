@@ -14,8 +14,10 @@ use moat_tests::figures::{counts, measure, prove, small_edit};
 use moat_tests::latency::latencies;
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
+const USAGE: &str = "shapes [--only SHAPE] [--scale PERCENT] [--quotas] [--whole]";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
+    let arguments = Arguments::of_process(USAGE);
     let only = arguments.value("--only").unwrap_or_default();
     let scale = usize::try_from(arguments.number("--scale", 100)).unwrap_or(100);
     if only == "edits" {

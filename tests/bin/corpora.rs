@@ -19,8 +19,10 @@ use moat_tests::generate::Cluster;
 
 const FOLDERS: [&str; 4] = ["online-boutique", "recipes", "cnp-conformance", "moj-live"];
 
+const USAGE: &str = "corpora [--only FOLDER]";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
+    let arguments = Arguments::of_process(USAGE);
     let only = arguments.value("--only").unwrap_or_default();
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let root = std::env::var_os("MOAT_CORPUS").map_or(beside, PathBuf::from);

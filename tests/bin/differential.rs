@@ -1,4 +1,4 @@
-//! The whole differential test by one command: `differential [--clusters N] [--packets N] [--first SEED] [--quotas any|tight|unlimited] [--keep-going]`.
+//! The whole differential test by one command; `USAGE` tells how.
 //!
 //! Prints what was compared and which findings explained the differences. With `--keep-going` it prints one
 //! shrunk failure of each sentence instead of stopping at the first.
@@ -11,8 +11,10 @@ use moat_tests::differential::{Tally, check};
 use moat_tests::generate::{QuotaChoice, cluster};
 use moat_tests::run::{Amount, differential};
 
+const USAGE: &str = "differential [--clusters N] [--packets N] [--first SEED] [--quotas any|tight|unlimited] [--keep-going]";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
+    let arguments = Arguments::of_process(USAGE);
     let amount = Amount {
         first: arguments.number("--first", 0),
         clusters: arguments.number("--clusters", 10_000),

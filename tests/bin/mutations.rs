@@ -11,8 +11,10 @@ use std::time::Instant;
 use moat_tests::arguments::Arguments;
 use moat_tests::mutations::{MUTATIONS, Mutation};
 
+const USAGE: &str = "mutations [--only TEXT]";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
+    let arguments = Arguments::of_process(USAGE);
     let only = arguments.value("--only").unwrap_or_default();
     let chosen: Vec<&Mutation> =
         MUTATIONS.iter().filter(|mutation| mutation.mistake.contains(only)).collect();

@@ -193,16 +193,23 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "revoke first, move before the groups are filled",
         file: "src/core/plan/mod.rs",
-        right: "return Plan { stages, target, numbers: goal.numbers, held };",
-        wrong: "return Plan { stages: stages.into_iter().rev().collect(), target, numbers: goal.numbers, held };",
+        right: "return Some((stages, target, held));",
+        wrong: "return Some((stages.into_iter().rev().collect(), target, held));",
         test: "traps trap_42",
     },
     Mutation {
         mistake: "plan without the proof",
         file: "src/core/plan/mod.rs",
-        right: "match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {",
-        wrong: "match band::prove(now, &goal.state, &[], inventory, &observed.interfaces) {",
+        right: "match band::prove(now, goal.state, &stages, inventory, interfaces) {",
+        wrong: "match band::prove(now, goal.state, &[], inventory, interfaces) {",
         test: BAND,
+    },
+    Mutation {
+        mistake: "plan without looking at those whose rules name a mover's groups",
+        file: "src/core/plan/part.rs",
+        right: "(0..there.len()).filter(names).for_each(|place| near.set(place));",
+        wrong: "",
+        test: "core those_whose_rules_name",
     },
     Mutation {
         mistake: "let what is held be, though it finds a way once the rest is done",

@@ -146,8 +146,8 @@ impl Care {
 
     /// What stays as it is although the goal is another.
     pub(super) fn held(&self, goal: &Goal<'_>, target: &State) -> Held {
-        let differs = |group: &GroupNumber| rules(target, *group) != rules(&goal.state, *group);
-        let interfaces = changed(&goal.state, target).into_keys().collect();
+        let differs = |group: &GroupNumber| rules(target, *group) != rules(goal.state, *group);
+        let interfaces = changed(goal.state, target).into_keys().collect();
         let groups = ours(target).filter(differs).collect();
         Held { groups, interfaces, breaches: self.breaches.iter().cloned().collect() }
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::care::{Care, Manners, Stuck};
 use super::goal::{self, Goal};
 use super::middle;
+use super::part::Part;
 use super::path::{self, Path};
 use super::state::{in_use, our_number, ours, rules, worn};
 use super::{Purpose, Stage};
@@ -59,13 +60,12 @@ struct Draft<'a> {
 
 /// Drafts the stages from what is observed to the target.
 pub(super) fn draft(
-    observed: &Observed,
     goal: &Goal<'_>,
     target: &State,
     care: &Care,
-    inventory: &Inventory,
     quotas: &Quotas,
 ) -> Result<Vec<Stage>, Stuck> {
+    let Part { observed, inventory, .. } = goal.part;
     let mut draft =
         Draft { observed, goal, target, quotas, slots: BTreeMap::new(), passing: BTreeMap::new() };
     draft.groups(care)?;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bind::{self, Binding};
+use super::part::Part;
 use super::state::{names, our_number, ours, rules, worn};
 use crate::compile::{Desired, RuleReason};
-use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Rule, State};
-use crate::inventory::{Attachment, InterfaceId, Inventory};
+use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule, State};
+use crate::inventory::InterfaceId;
 use crate::policy::{Direction, ObjectRef};
 use crate::provider::Observed;
 
@@ -17,82 +17,36 @@ const SETTINGS: &str = "settings";
 pub(super) const PASSAGE: &str = "in passage";
 
 /// The state that is wanted, in the cloud's numbers.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Goal<'a> {
+    /// The part of the world that it is about.
+    pub(super) part: &'a Part,
     /// N: what is wanted, and beside it what nobody changes.
-    pub(super) state: State,
-    /// The cloud's number of each desired group.
-    pub(super) numbers: Binding,
-    /// Whom each rule serves, in provisional numbers.
+    pub(super) state: &'a State,
+    /// Whom each rule serves, in the numbers of the desired groups.
     reasons: &'a BTreeMap<(GroupNumber, Rule), RuleReason>,
-    /// The provisional number of each group.
-    asked: Binding,
-}
-
-/// What is wanted of the groups and of the interfaces that may be changed, in provisional numbers.
-pub(super) fn wanted(desired: &Desired, observed: &Observed) -> State {
-    let groups = desired.state.groups.iter().filter(|(key, _)| our_number(key).is_some());
-    let groups = groups.map(|(key, rules)| (key.clone(), rules.clone())).collect();
-    let mut interfaces = BTreeMap::new();
-    for (interface, seen) in &observed.interfaces {
-        match seen.attachment {
-            Attachment::Exclusive => {}
-            Attachment::Fixed | Attachment::Shared => continue,
-        }
-        let asked = desired.state.interfaces.get(interface);
-        // What no policy concerns any more gets back what it wore.
-        let left = || {
-            let prior = seen.prior.iter().cloned().map(GroupKey::Foreign).collect();
-            (prior != *worn(&observed.state, interface)).then_some(prior)
-        };
-        let groups: Option<BTreeSet<GroupKey>> = asked.cloned().or_else(left);
-        // An interface always wears a group.
-        if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
-            interfaces.insert(interface.clone(), groups);
-        }
-    }
-    let mut wanted = State { groups, interfaces };
-    let used = bind::used(&wanted);
-    wanted.groups.retain(|key, _| our_number(key).is_some_and(|group| used.contains(&group)));
-    wanted
 }
 
 impl<'a> Goal<'a> {
-    /// Binds what is wanted to the groups that are there, but to none of `banned`.
-    pub(super) fn new(
-        wanted: &State,
-        desired: &'a Desired,
-        observed: &Observed,
-        inventory: &Inventory,
-        banned: &BTreeSet<GroupNumber>,
-    ) -> Self {
-        let banned = banned.iter().chain(observed.taken.keys()).copied().collect();
-        let binding = bind::bind(wanted, &observed.state, &banned);
-        let bound = bind::rename(wanted, &binding);
-        let mut state = observed.state.clone();
-        for (id, rules) in &inventory.foreign {
-            state.groups.entry(GroupKey::Foreign(id.clone())).or_insert_with(|| rules.clone());
-        }
-        state.groups.extend(bound.groups);
-        state.interfaces.extend(bound.interfaces);
-        for (group, rule) in &observed.foreign_rules {
-            if let Some(rules) = state.groups.get_mut(&GroupKey::Ours(*group)) {
-                rules.insert(rule.clone());
-            }
-        }
-        let asked = binding.iter().map(|(group, number)| (*number, *group)).collect();
-        Self { state, reasons: &desired.reasons, asked, numbers: binding }
+    /// What is wanted of a part of the world.
+    pub(super) const fn new(part: &'a Part, desired: &'a Desired) -> Self {
+        Self { part, state: &part.goal, reasons: &desired.reasons }
     }
 
     /// The description of a rule: whom it serves, or that it is there only while others change.
     pub(super) fn description(&self, group: GroupNumber, rule: &Rule) -> String {
-        if !rules(&self.state, group).contains(rule) {
+        if !rules(self.state, group).contains(rule) {
             return PASSAGE.to_owned();
         }
-        let known = self
-            .asked
-            .get(&group)
-            .and_then(|asked| self.reasons.get(&(*asked, bind::rename_rule(rule, &self.asked))));
+        let asked = |group: &GroupNumber| self.part.asked.get(group).copied();
+        let key = |group| {
+            let peer = match names(rule).as_ref().and_then(asked) {
+                Some(named) => Peer::Group(GroupKey::Ours(named)),
+                None => rule.peer.clone(),
+            };
+            (group, Rule { peer, ..rule.clone() })
+        };
+        let known = asked(&group).and_then(|asked| self.reasons.get(&key(asked)));
         known.map_or_else(|| SETTINGS.to_owned(), |reason| describe(&reason.serves))
     }
 
@@ -107,7 +61,7 @@ impl<'a> Goal<'a> {
         let kept = interfaces.iter().filter_map(|id| Some((id.clone(), now.interfaces.get(id)?)));
         let mut state = self.state.clone();
         for interface in shedding {
-            let (old, new) = (worn(now, interface), worn(&self.state, interface));
+            let (old, new) = (worn(now, interface), worn(self.state, interface));
             if let Some(last) = old.difference(new).filter(|key| our_number(key).is_some()).last() {
                 let rest = old.iter().filter(|key| *key != last).cloned().collect();
                 state.interfaces.insert(interface.clone(), rest);
@@ -121,10 +75,25 @@ impl<'a> Goal<'a> {
                 rules.extend(old.cloned());
             }
         }
-        let used = bind::used(&state);
+        let used = used(&state, &self.part.anchored);
         state.groups.retain(|key, _| our_number(key).is_none_or(|group| used.contains(&group)));
         state
     }
+}
+
+/// The groups of ours that are used apart or that somebody wears, and those that such a group or one of someone else's names.
+fn used(state: &State, anchored: &BTreeSet<GroupNumber>) -> BTreeSet<GroupNumber> {
+    let worn = state.interfaces.values().flatten().filter_map(our_number);
+    let foreign = state.groups.iter().filter(|(key, _)| our_number(key).is_none());
+    let named = foreign.flat_map(|(_, rules)| rules.iter().filter_map(names));
+    let mut queue: Vec<GroupNumber> = worn.chain(named).chain(anchored.iter().copied()).collect();
+    let mut used = BTreeSet::new();
+    while let Some(group) = queue.pop() {
+        if state.groups.contains_key(&GroupKey::Ours(group)) && used.insert(group) {
+            queue.extend(rules(state, group).iter().filter_map(names));
+        }
+    }
+    used
 }
 
 /// Whom a rule serves, in words that every cloud takes: at most 255 characters, none of them unusual (EC2 `IpRange`,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bind    desired numbers to the groups that are there
+//! part    what changes, and whomever that can concern: whatever follows looks at nothing else
 //! draft   stages, as few calls as the care asks for
 //! prove   every stage, whatever subset of its steps is taken; what leaves the band takes more care, and a new draft follows
 //! ```
@@ -14,8 +15,10 @@ mod draft;
 mod goal;
 mod lint;
 mod middle;
+mod part;
 mod path;
 mod state;
+mod table;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,31 +136,50 @@ pub fn plan(
 
 /// One way from what is observed towards what is desired, as far as it comes at once.
 fn leg(desired: &Desired, observed: &Observed, inventory: &Inventory, quotas: &Quotas) -> Plan {
-    let wanted = goal::wanted(desired, observed);
-    let now = &observed.state;
-    let mut care = care::Care::holding(&desired.over_quota, now);
+    let table = table::Table::new(desired, observed, inventory);
+    let mut care = care::Care::holding(&desired.over_quota, &observed.state);
     loop {
-        let goal = goal::Goal::new(&wanted, desired, observed, inventory, &care.spare);
+        let banned = care.spare.iter().chain(observed.taken.keys()).copied().collect();
+        let bound = bind::bind(&table, &banned);
+        let part = part::Part::new(&table, &bound, observed, inventory);
+        if let Some((stages, end, held)) = way(&part, desired, &mut care, quotas) {
+            let target = part.within(&observed.state, end);
+            return Plan { stages, target, numbers: bound.binding(&table), held };
+        }
+    }
+}
+
+/// The stages through a part of the world, its state at the end, and what is held; none if groups have become spare, or are no
+/// longer, so that all are to be bound anew.
+fn way(
+    part: &part::Part,
+    desired: &Desired,
+    care: &mut care::Care,
+    quotas: &Quotas,
+) -> Option<(Vec<Stage>, State, Held)> {
+    let (now, goal) = (&part.observed.state, goal::Goal::new(part, desired));
+    let spare = care.spare.clone();
+    while care.spare == spare {
         if care.exhausted {
-            let held = care.held(&goal, now);
-            return Plan { stages: Vec::new(), target: now.clone(), numbers: goal.numbers, held };
+            return Some((Vec::new(), now.clone(), care.held(&goal, now)));
         }
         let target = care.target(&goal, now);
-        let drafted = draft::draft(observed, &goal, &target, &care, inventory, quotas);
-        match drafted {
+        match draft::draft(&goal, &target, care, quotas) {
             Err(stuck) => care.fit(stuck, now, &target),
             Ok(stages) => {
-                match band::prove(now, &goal.state, &stages, inventory, &observed.interfaces) {
+                let (inventory, interfaces) = (&part.inventory, &part.observed.interfaces);
+                match band::prove(now, goal.state, &stages, inventory, interfaces) {
                     Ok(()) if care.relax() => {}
                     Ok(()) => {
                         let held = care.held(&goal, &target);
-                        return Plan { stages, target, numbers: goal.numbers, held };
+                        return Some((stages, target, held));
                     }
                     Err(escape) => care.heed(&escape, &stages, now, &target),
                 }
             }
         }
     }
+    None
 }
 
 /// Plans the way back to what was there before: no group of ours, and on each interface the groups of others that it wore.

@@ -1,3 +1,4 @@
+mod apart;
 mod cases;
 mod rules;
 mod world;

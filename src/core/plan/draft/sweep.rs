@@ -16,7 +16,7 @@ impl Draft<'_> {
     /// Where the quota of groups is too small for old and new side by side, unworn groups go first.
     pub(super) fn sweep(&mut self) -> Result<(), Stuck> {
         let made = self.slots.get(&Slot::Create).map_or(0, Vec::len);
-        let there = ours(self.now()).count();
+        let there = self.goal.part.others + ours(self.now()).count();
         if made == 0 || budget::of_groups(there + made, self.quotas).is_none() {
             return Ok(());
         }

@@ -222,7 +222,7 @@ fn wears(choices: &mut Choices, groups: usize) -> BTreeSet<GroupKey> {
     worn
 }
 
-fn random_state(choices: &mut Choices, pods: &[Pod], groups: usize) -> State {
+pub(super) fn random_state(choices: &mut Choices, pods: &[Pod], groups: usize) -> State {
     let mut state = State::default();
     for number in 1..=groups {
         let rules = (0..choices.below(5)).map(|_| rule(choices, groups)).collect();
@@ -234,7 +234,7 @@ fn random_state(choices: &mut Choices, pods: &[Pod], groups: usize) -> State {
     state
 }
 
-fn disturb(choices: &mut Choices, state: &mut State, groups: usize) {
+pub(super) fn disturb(choices: &mut Choices, state: &mut State, groups: usize) {
     let target = group(1 + choices.below(groups));
     match choices.below(3) {
         0 => {
@@ -255,7 +255,7 @@ fn disturb(choices: &mut Choices, state: &mut State, groups: usize) {
     }
 }
 
-fn shifted(state: &State, by: usize) -> State {
+pub(super) fn shifted(state: &State, by: usize) -> State {
     let key = |key: &GroupKey| match key {
         GroupKey::Ours(number) => {
             GroupKey::Ours(GroupNumber::nth(usize::try_from(number.0.get()).unwrap() - 1 + by))
