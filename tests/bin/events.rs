@@ -1,4 +1,4 @@
-//! The whole incremental test by one command: `events [--clusters N] [--events N] [--first SEED] [--quotas any|tight|unlimited]`.
+//! The whole incremental test by one command; `USAGE` tells how.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,11 @@ use moat_tests::arguments::Arguments;
 use moat_tests::incremental::check;
 use moat_tests::run::{Amount, over_seeds};
 
+const USAGE: &str =
+    "events [--clusters N] [--events N] [--first SEED] [--quotas any|tight|unlimited]";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
+    let arguments = Arguments::of_process(USAGE);
     let amount = Amount {
         first: arguments.number("--first", 0),
         clusters: arguments.number("--clusters", 400),
