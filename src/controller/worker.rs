@@ -1,17 +1,17 @@
 //! The one who changes the cloud: compile, plan, carry out stage by stage, read back, tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use moat_core::compile::{self, Desired};
+use moat_core::compile::{Compiler, Event, Inputs};
 use moat_core::drift;
 use moat_core::drive::{self, Ending};
 use moat_core::finding::Finding;
-use moat_core::firewall::Naming;
-use moat_core::inventory::Inventory;
+use moat_core::firewall::{GroupKey, Naming};
+use moat_core::inventory::InterfaceId;
 use moat_core::placement;
-use moat_core::plan::{self, Plan};
+use moat_core::plan::{self, Held, Plan};
 use moat_core::policy::ObjectRef;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::configuration::{Configuration, Mode};
@@ -30,10 +30,10 @@ use crate::watch::Told;
 pub(crate) struct Round {
     /// The policies as they were seen.
     pub(crate) policies: BTreeMap<ObjectRef, Arc<Known>>,
-    /// The cluster as it was placed.
-    pub(crate) inventory: Inventory,
-    /// What the cloud should hold.
-    pub(crate) desired: Desired,
+    /// What was compiled: its findings are left to who reports them.
+    pub(crate) inputs: Inputs,
+    /// The groups that interfaces should wear, as long as something remains to be done.
+    pub(crate) worn: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
     /// What was not understood of other objects, and what someone else did in groups of ours.
     pub(crate) findings: Vec<Finding>,
     /// What the last picture lacks.
@@ -65,6 +65,7 @@ pub(crate) struct Worker<P> {
     tenure: Tenure,
     stop: watch::Receiver<bool>,
     index: Index,
+    compiler: Compiler,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
     /// Rounds in a row that did not come to their end.
@@ -102,6 +103,7 @@ impl<P: Provider + Send> Worker<P> {
             tenure,
             stop,
             index: Index::default(),
+            compiler: Compiler::default(),
             capabilities: None,
             picture: None,
             failures: 0,
@@ -191,18 +193,30 @@ impl<P: Provider + Send> Worker<P> {
         findings.extend(placement::unplaced(&inventory));
         let settings = self.configuration.settings(capabilities.quotas);
         let policies = self.configuration.in_force(snapshot.policies, &inventory);
-        let (desired, plan) = block_in_place(|| {
-            let desired = compile::compile(&policies, &inventory, &settings);
-            let plan = plan::plan(&desired, &observed, &inventory, &settings.quotas);
-            (desired, plan)
+        let compiler = &mut self.compiler;
+        let (inputs, plan) = block_in_place(|| {
+            let quotas = settings.quotas;
+            compiler.tell(Event::Settings(settings));
+            compiler.tell(Event::Policies(policies));
+            compiler.tell(Event::Inventory(inventory));
+            compiler.settle();
+            let inputs = compiler.inputs();
+            let plan = plan::plan(compiler.desired(), &observed, &inputs.inventory, &quotas);
+            (inputs, plan)
         });
         let cluster = &*self.configuration.cluster.to_string();
         findings.extend(drift::kept(&observed, cluster));
         findings.extend(drift::taken(&observed, cluster));
-        findings.extend(drift::repaired(&observed, &plan.stages, &inventory, cluster));
+        findings.extend(drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster));
         let (remaining, holdup, again) = self.carry_out(plan, &scope).await;
         let policies = self.index.policies().clone();
-        let round = Round { policies, inventory, desired, findings, remaining, holdup };
+        let all_done = remaining.stages.is_empty() && remaining.held == Held::default();
+        let worn = if all_done {
+            BTreeMap::new()
+        } else {
+            self.compiler.desired().state.interfaces.clone()
+        };
+        let round = Round { policies, inputs, worn, findings, remaining, holdup };
         Ok((round, again))
     }
 

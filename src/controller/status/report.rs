@@ -52,18 +52,18 @@ pub(crate) enum Undone {
 /// Rows of findings that a status holds at most.
 pub(crate) const ROWS: usize = 100;
 
-/// What becomes of each policy.
-pub(crate) fn verdicts(round: &Round) -> BTreeMap<ObjectRef, Verdict> {
+/// What becomes of each policy. `desired` is what the inputs of the round compile to.
+pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, Verdict> {
     let mut found: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
-    for finding in &round.desired.findings {
+    for finding in &desired.findings {
         found.entry(&finding.object).or_default().push(finding);
     }
-    let sizes = sizes(&round.desired);
+    let sizes = sizes(desired);
     let touched = Touched::of(round);
     let verdicts = round.policies.iter().map(|(object, known)| {
         let compiled = found.get(object).into_iter().flatten().copied();
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
-        let pods = selected(&known.policy, &round.inventory);
+        let pods = selected(&known.policy, &round.inputs.inventory);
         let (groups, rules) = sizes.get(object).copied().unwrap_or_default();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let summary =
@@ -75,7 +75,7 @@ pub(crate) fn verdicts(round: &Round) -> BTreeMap<ObjectRef, Verdict> {
                 &findings,
                 touched.programmed(&pods, &findings, round),
                 summary,
-                &round.inventory,
+                &round.inputs.inventory,
             ),
         )
     });
@@ -176,10 +176,10 @@ impl Touched {
                 GroupKey::Foreign(_) => false,
             };
             let touches = |id: &InterfaceId| {
-                let worn = round.desired.state.interfaces.get(id);
+                let worn = round.worn.get(id);
                 interfaces.contains(id) || worn.is_some_and(|worn| worn.iter().any(is_of))
             };
-            let pods = round.inventory.pods.iter().enumerate();
+            let pods = round.inputs.inventory.pods.iter().enumerate();
             let touched = pods.filter(|(_, pod)| pod.interface.as_ref().is_some_and(touches));
             touched.map(|(index, _)| index).collect()
         };
