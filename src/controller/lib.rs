@@ -61,9 +61,9 @@ pub async fn run<P: Provider + Send>(
     let (rounds, reported) = latest::channel(None);
     let (stopping, stopped) = latest::channel(false);
     let lease = format!("moat-{}", configuration.cluster);
-    let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity);
+    let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(status::Writer::new(client.clone()).run(reported));
+    tasks.spawn(status::Writer::new(client.clone(), identity).run(reported));
     for watched in Watched::ALL {
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }

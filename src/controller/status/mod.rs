@@ -1,6 +1,7 @@
 //! Tells on each policy what becomes of it (DESIGN §9).
 
 mod conditions;
+mod events;
 mod report;
 mod write;
 

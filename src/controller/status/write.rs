@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::conditions;
+use super::events::Events;
 use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
@@ -29,6 +30,7 @@ use crate::worker::Round;
 /// Writes the status of each policy.
 pub(crate) struct Writer {
     client: Client,
+    events: Events,
     /// What is there, by policy.
     written: BTreeMap<ObjectRef, Written>,
     /// What was said in the log of other objects.
@@ -54,8 +56,10 @@ const MANAGER: &str = "moat";
 const LONGEST_NAME: usize = 253;
 
 impl Writer {
-    pub(crate) const fn new(client: Client) -> Self {
-        Self { client, written: BTreeMap::new(), said: BTreeSet::new() }
+    /// `instance` names this process.
+    pub(crate) fn new(client: Client, instance: String) -> Self {
+        let events = Events::new(client.clone(), instance);
+        Self { client, events, written: BTreeMap::new(), said: BTreeSet::new() }
     }
 
     /// Writes after each round, until there are no more.
@@ -159,6 +163,7 @@ impl Writer {
             let conditions = json!({ "conditions": conditions });
             put_status(&api, &watched.resource(), &object.name, conditions).await?;
         }
+        self.events.publish(watched, object, &known.uid, &there, &status).await?;
         self.written.insert(object.clone(), Written { owner: known.uid.clone(), name, status });
         Ok(())
     }

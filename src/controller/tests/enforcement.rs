@@ -1,5 +1,8 @@
 //! A policy comes, is enforced, is told about, changes, and goes.
 
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::world::{World, conditions, until};
@@ -82,6 +85,20 @@ async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
         (&json!("spec.ingress[0]"), &json!("SctpPort"), &json!("Narrower")),
     );
     assert!(row["witness"].as_str().is_some_and(|flow| flow.ends_with("sctp/9000")), "{row:#}");
+    let events: Api<Event> = Api::namespaced(world.client.clone(), "lab");
+    let said = until("an event says so", async || {
+        let events = events.list(&ListParams::default()).await.ok()?;
+        let of_ours =
+            |event: &Event| event.reporting_controller.as_deref() == Some("moat.dev/controller");
+        events.items.into_iter().find(of_ours)
+    })
+    .await;
+    assert_eq!(said.reason.as_deref(), Some("SctpPort"));
+    let regarding = said.regarding.expect("an object");
+    assert_eq!(
+        (regarding.kind.as_deref(), regarding.name.as_deref()),
+        (Some("NetworkPolicy"), Some("web")),
+    );
 
     world.apply(policy("lab", "TCP", 9000)).await;
     let mended = world.said("lab", "netpol-web", |status| is(status, "Exact", "True")).await;
