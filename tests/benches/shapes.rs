@@ -4,7 +4,7 @@
 //! Prints counts, ratios, memory and time, and the time of the proof of equality apart; asserts nothing about time, but fails
 //! where policies and groups are not equal or rules are too many. `--quotas` compiles under an account's quotas. `--whole`, with one
 //! shape, tells the peak of memory above the input, too. `--only edits [--rounds N]` times single events in a compiler that is kept
-//! alive, at the size of B1.
+//! alive, at the size of B1 or of `--shape NAME`.
 
 use std::process::ExitCode;
 
@@ -21,9 +21,17 @@ fn main() -> ExitCode {
     let only = arguments.value("--only").unwrap_or_default();
     let scale = usize::try_from(arguments.number("--scale", 100)).unwrap_or(100);
     if only == "edits" {
-        let cluster = (SHAPES[0].make)((SHAPES[0].full * scale).div_ceil(100));
+        let name = arguments.value("--shape").unwrap_or("B1");
+        let Some(shape) = SHAPES.iter().find(|shape| shape.name == name) else {
+            println!("`--shape {name}`: write one of the shapes' names");
+            return ExitCode::FAILURE;
+        };
+        let mut cluster = (shape.make)((shape.full * scale).div_ceil(100));
+        if arguments.has("--quotas") {
+            cluster.settings.quotas = Quotas::default();
+        }
         let rounds = usize::try_from(arguments.number("--rounds", 300)).unwrap_or(300);
-        println!("single events at the size of {}", SHAPES[0].name);
+        println!("single events at the size of {name}");
         print!("{}", latencies(cluster, rounds));
         return ExitCode::SUCCESS;
     }

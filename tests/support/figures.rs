@@ -123,7 +123,7 @@ pub fn counts(desired: &Desired) -> String {
     )
 }
 
-fn memory(field: &str) -> Option<u64> {
+pub(crate) fn memory(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)

@@ -10,11 +10,11 @@ use moat_core::compile::{Compiler, Event, Extent};
 use moat_core::inventory::{Interface, InterfaceId, Node, Pod};
 use moat_core::net::Transport;
 use moat_core::policy::{
-    Action, Labels, Namespaces, Peer, Peers, PodSelector, Policy, Rule, Selector, ServiceMatch,
-    Services, Subject,
+    Action, Labels, Peer, Peers, Policy, Rule, ServiceMatch, Services, Subject,
 };
 
 use crate::build::{block, ports, word};
+use crate::figures::memory;
 use crate::generate::Cluster;
 use crate::random::Random;
 
@@ -41,6 +41,8 @@ pub fn latencies(cluster: Cluster, rounds: usize) -> String {
     let Cluster { policies, inventory, settings } = cluster;
     let pods = inventory.pods.iter().filter(|pod| pod.interface.is_some()).cloned().collect();
     let interfaces = inventory.interfaces.clone();
+    let again = inventory.clone();
+    let before = memory("VmRSS:");
     let mut compiler = Compiler::new(settings);
     let start = Instant::now();
     compiler.tell(Event::Policies(policies.clone()));
@@ -48,6 +50,7 @@ pub fn latencies(cluster: Cluster, rounds: usize) -> String {
     let told = start.elapsed();
     compiler.settle();
     let all = start.elapsed();
+    let held = memory("VmRSS:").zip(before).map(|(after, before)| after.saturating_sub(before));
     let random = Random::new(1);
     let mut bench = Bench { compiler, rows: BTreeMap::new(), random, pods, policies, made: 0 };
     for _ in 0..rounds {
@@ -57,8 +60,13 @@ pub fn latencies(cluster: Cluster, rounds: usize) -> String {
     for _ in 0..rounds.div_ceil(100) {
         bench.node();
     }
+    for _ in 0..rounds.div_ceil(100) {
+        bench.time("all pods told again", [Event::Inventory(again.clone())]);
+    }
     let (told, all) = (told.as_secs_f64(), all.as_secs_f64());
-    let mut text = format!("told everything at once: {told:.3} s, compiled after {all:.3} s\n");
+    let held = held.map_or(0, |bytes| bytes / 1_000_000);
+    let mut text =
+        format!("told everything at once: {told:.3} s, compiled after {all:.3} s, {held} MB\n");
     for (kind, row) in &bench.rows {
         text += &format!("{kind:<40} {row}\n");
     }
@@ -118,7 +126,7 @@ impl Bench {
     fn policies(&mut self) {
         let old = self.random.pick(&self.policies);
         self.made += 1;
-        let Some(namespace) = old.object.namespace.clone() else { return };
+        let Subject::Pods(pods) = old.subject.clone() else { return };
         let rule = |peer| Rule {
             path: "spec.ingress[0]".into(),
             name: None,
@@ -128,15 +136,13 @@ impl Bench {
             failed_closed: false,
         };
         let net = format!("192.0.{}.0/24", self.made % 250);
-        let all =
-            PodSelector { namespaces: Namespaces::Named(namespace), pods: Selector::everything() };
         let mut edited = old.clone();
         edited.ingress.get_or_insert_default().push(rule(Peer::Addresses(block(&net, &[]))));
         let mut object = old.object.clone();
         object.name = word(format!("new-{}", self.made));
-        let (subject, rule) = (Subject::Pods(all.clone()), rule(Peer::Pods(all)));
+        let rule = rule(Peer::Pods(pods));
         let ingress = Some(vec![rule]);
-        let new = Policy { object: object.clone(), subject, ingress, ..old.clone() };
+        let new = Policy { object: object.clone(), ingress, ..old.clone() };
         self.time("policy edited", [Event::Policy(edited)]);
         self.time("policy edited back", [Event::Policy(old.clone())]);
         self.time("policy created", [Event::Policy(new)]);

@@ -31,6 +31,7 @@ impl Mutation {
 
 const DIFFERENTIAL: &str = "differential groups_let_through";
 const PROOF: &str = "proof groups_equal_policies_as_sets";
+const EVENTS: &str = "events told_of_events_in_any_order";
 const BAND: &str = "transitions every_subset_of_every_stage_stays_inside_the_band";
 
 /// The mistakes.
@@ -252,6 +253,41 @@ pub const MUTATIONS: &[Mutation] = &[
         right: "(one.kind == kind).then_some(Messages::One(one))",
         wrong: "(one.kind == kind).then_some(Messages::Type(kind))",
         test: "core the_shape_that_two_shapes_share",
+    },
+    Mutation {
+        mistake: "forget who names a pod that comes like no other",
+        file: "src/core/compile/incremental/index/pods.rs",
+        right: "if fewer == 0 || by_address {",
+        wrong: "if by_address {",
+        test: EVENTS,
+    },
+    Mutation {
+        mistake: "look at two pods of many where addresses matter",
+        file: "src/core/compile/incremental/world.rs",
+        right: "let all = by_address || !cohort.alike.programmable();",
+        wrong: "let all = !cohort.alike.programmable();",
+        test: "core an_address_that_a_prefix",
+    },
+    Mutation {
+        mistake: "take every place of a pod for the same",
+        file: "src/core/compile/incremental/index/pods.rs",
+        right: "let by_address = !cohort.alike.programmable() || !placed_alike;",
+        wrong: "let _ = placed_alike;\n        let by_address = !cohort.alike.programmable();",
+        test: "core an_address_that_a_prefix",
+    },
+    Mutation {
+        mistake: "keep the references to pods that changed their class",
+        file: "src/core/compile/incremental/classes.rs",
+        right: "moved.grants.extend(member.iter().flat_map(|member| member.role.keys()));",
+        wrong: "let _ = member;",
+        test: EVENTS,
+    },
+    Mutation {
+        mistake: "keep what nobody has any more",
+        file: "src/core/compile/shared.rs",
+        right: "self.0.retain(|_, shared| Arc::strong_count(&shared.0) > OWN);",
+        wrong: "self.0.retain(|_, shared| Arc::strong_count(&shared.0) >= OWN);",
+        test: "core what_nobody_has_any_more",
     },
 ];
 

@@ -164,7 +164,7 @@ impl Compiler {
 
     /// Throws out what nobody has any more, once that may be most of what there is.
     fn sweep(&mut self) {
-        const FEW: usize = 1_000;
+        const FEW: usize = 250;
         if self.pools.len() > 2 * self.pooled + FEW {
             self.groups.forget();
             self.pools.sweep();
