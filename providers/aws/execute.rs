@@ -148,8 +148,8 @@ impl Aws {
         Ok(())
     }
 
-    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost. Whatever else bears the name, the
-    /// next picture tells.
+    /// The group of this name, if it is ours and new: an earlier creation whose answer was lost. Whatever else bears the name,
+    /// the next picture tells.
     async fn adopt(
         &self,
         name: &str,

@@ -1,8 +1,8 @@
 //! One consistent picture, in few calls.
 //!
-//! Interfaces first, then every group of the VPC, then the rules that bear our tag: in pages, ⌈n/1000⌉ calls each. The groups tell
-//! their rules too, but without ids; where the two accounts of a group differ, because someone added a rule, a tag is missing
-//! or one answer is older, the group's rules are read by its id.
+//! Interfaces first, then every group of the VPC, then the rules that bear our tag: in pages, ⌈n/1000⌉ calls each. The groups
+//! tell their rules too, but without ids; where the two accounts of a group differ, because someone added a rule, a tag is
+//! missing or one answer is older, the group's rules are read by its id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId};
 use moat_core::net::Prefix;
 use moat_core::policy::{Direction, Word};
-use moat_core::provider::{Observed, ProviderError, RuleId, Scope, is_kept};
+use moat_core::provider::{Observed, ProviderError, RuleId, Scope, is_kept, prior};
 
 use crate::wire::{self, Reading};
 use crate::{Aws, errors::Failure, tags};
@@ -106,16 +106,9 @@ impl Aws {
             let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
             let worn: BTreeSet<GroupKey> = worn(interface).map(|id| answers.key(id)).collect();
             let record = tags::recorded(cluster, interface.tag_set());
-            // Someone took the tags off a group of ours: its name and the record tell.
-            let bereft =
-                |key: &GroupKey| !record.is_empty() && observed.taken.values().any(|it| it == key);
-            let is_ours = |key: &&GroupKey| matches!(key, GroupKey::Ours(_)) || bereft(key);
-            let wears_ours = worn.iter().any(|key| is_ours(&key));
             let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
-            let recorded = record.iter().filter(|_| wears_ours).filter(there).cloned();
-            let others = worn.iter().filter(|key| !is_ours(key));
-            let others = others.filter_map(GroupKey::foreign).cloned();
-            let prior = others.chain(recorded).collect();
+            let there = record.iter().filter(there).cloned().collect();
+            let prior = prior(&worn, &there, &observed.taken);
             let attachment = attachment(interface);
             observed.interfaces.insert(id.clone(), Interface { attachment, prior });
             let borne = borne(interface, &scope.addresses).into_iter();
@@ -125,9 +118,9 @@ impl Aws {
                 observed.records.insert(id, record);
             }
         }
-        let prior = observed.interfaces.values().flat_map(|it| &it.prior);
+        let given_back = observed.interfaces.values().flat_map(|it| &it.prior);
         let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
-        let others: BTreeSet<ForeignGroupId> = prior.chain(worn).cloned().collect();
+        let others: BTreeSet<ForeignGroupId> = given_back.chain(worn).cloned().collect();
         for id in others {
             let rules = answers.foreign_rules(&id);
             observed.state.groups.insert(GroupKey::Foreign(id), rules);

@@ -189,11 +189,12 @@ impl Sim {
     /// Writes what the VPC tells of the pods' interfaces into the inventory.
     fn tell(&self, inventory: &mut Inventory) {
         let view = View::new(&self.vpc, &self.config.cluster);
+        let taken = view.taken();
         let ids: BTreeSet<InterfaceId> =
             inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
         let interfaces = self.vpc.interfaces().filter(|(id, _)| ids.contains(id));
         inventory.interfaces =
-            interfaces.map(|(id, it)| (id.clone(), view.interface(it))).collect();
+            interfaces.map(|(id, it)| (id.clone(), view.interface(it, &taken))).collect();
         let prior = inventory.interfaces.values().flat_map(|interface| &interface.prior);
         inventory.foreign = prior
             .filter_map(|id| Some((id, self.vpc.group(id)?)))

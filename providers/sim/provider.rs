@@ -8,7 +8,7 @@ use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
 use moat_core::policy::Direction;
 use moat_core::provider::{
-    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept,
+    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept, prior,
 };
 
 use crate::vpc::{Owner, Vpc};
@@ -46,15 +46,12 @@ impl<'a> View<'a> {
         owner.filter(|owner| owner.cluster == self.cluster).map(|owner| owner.number)
     }
 
-    /// The number whose name a group bears, whoever it belongs to.
-    fn named(&self, id: &GroupId) -> Option<GroupNumber> {
-        GroupNumber::of_name(&self.vpc.group(id)?.name, self.cluster)
-    }
-
     /// The numbers whose names other groups bear.
-    fn taken(&self) -> BTreeMap<GroupNumber, GroupKey> {
+    pub(crate) fn taken(&self) -> BTreeMap<GroupNumber, GroupKey> {
         let ours: BTreeSet<GroupNumber> = self.ours().map(|(number, _)| number).collect();
-        let named = self.vpc.groups().filter_map(|(id, _)| Some((self.named(id)?, self.key(id))));
+        let number = |name: &str| GroupNumber::of_name(name, self.cluster);
+        let named = self.vpc.groups();
+        let named = named.filter_map(|(id, group)| Some((number(&group.name)?, self.key(id))));
         named.filter(|(number, _)| !ours.contains(number)).collect()
     }
 
@@ -70,16 +67,15 @@ impl<'a> View<'a> {
         rule
     }
 
-    /// An interface as the port tells of it.
-    pub(crate) fn interface(&self, interface: &crate::NetworkInterface) -> Interface {
-        // Someone took the tags off a group of ours: its name and the record tell.
-        let bereft = |id: &GroupId| !interface.record.is_empty() && self.named(id).is_some();
-        let is_ours = |id: &&GroupId| self.number(id).is_some() || bereft(id);
-        let worn = interface.groups.iter().filter(|id| !is_ours(id));
-        let wears_ours = interface.groups.iter().any(|id| is_ours(&id));
-        let there = |id: &&GroupId| self.vpc.group(id).is_some();
-        let recorded = interface.record.iter().filter(|_| wears_ours).filter(there);
-        let prior = worn.chain(recorded).cloned().collect();
+    /// An interface as the port tells of it; `taken` is [`View::taken`].
+    pub(crate) fn interface(
+        &self,
+        interface: &NetworkInterface,
+        taken: &BTreeMap<GroupNumber, GroupKey>,
+    ) -> Interface {
+        let worn = interface.groups.iter().map(|id| self.key(id)).collect();
+        let there = interface.record.iter().filter(|id| self.vpc.group(id).is_some());
+        let prior = prior(&worn, &there.cloned().collect(), taken);
         Interface { attachment: interface.attachment, prior }
     }
 }
@@ -139,7 +135,7 @@ impl Sim {
         for (id, interface) in shown {
             let worn = interface.groups.iter().map(|group| view.key(group)).collect();
             observed.state.interfaces.insert(id.clone(), worn);
-            observed.interfaces.insert(id.clone(), view.interface(interface));
+            observed.interfaces.insert(id.clone(), view.interface(interface, &observed.taken));
             let borne = borne(interface, &scope.addresses).into_iter();
             observed.bearers.extend(borne.map(|address| (address, id.clone())));
             if !interface.record.is_empty() {

@@ -191,6 +191,21 @@ pub fn is_kept(description: &str) -> bool {
     description.contains("elbv2.k8s.aws/targetGroupBinding")
 }
 
+/// The prior groups of an interface, as [`Observed::interfaces`] has them: from the groups that it wears, those on its record that
+/// exist, and [`Observed::taken`].
+#[must_use]
+pub fn prior(
+    worn: &BTreeSet<GroupKey>,
+    record: &BTreeSet<ForeignGroupId>,
+    taken: &BTreeMap<GroupNumber, GroupKey>,
+) -> BTreeSet<ForeignGroupId> {
+    let bereft = |key| !record.is_empty() && taken.values().any(|taken| taken == key);
+    let (ours, others): (Vec<&GroupKey>, Vec<&GroupKey>) =
+        worn.iter().partition(|key| key.foreign().is_none() || bereft(*key));
+    let recorded = record.iter().filter(|_| !ours.is_empty());
+    others.into_iter().filter_map(GroupKey::foreign).chain(recorded).cloned().collect()
+}
+
 impl Observed {
     /// Whether the picture shows the effect of a step. What is gone altogether has nothing left to revoke or to wear.
     #[must_use]
