@@ -69,8 +69,7 @@ pub enum Extent {
 /// Why all of a cluster was compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Something changed that concerns every pod: a setting, a node, the VPC, the rules of a group of others; or very much
-    /// changed at once.
+    /// Something changed that concerns every pod: a setting, the VPC, the rules of groups of others.
     Common,
     /// What one pod gets depends on all others: pods must stay out of wide prefixes, quotas are short, or pods claim one
     /// interface.
