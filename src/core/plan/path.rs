@@ -1,6 +1,6 @@
 //! The rules of one worn group in one direction: from old to new within the quota, never leaving old ∩ new ⊆ A ⊆ old ∪ new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::state::{contains, meet};
@@ -101,8 +101,27 @@ pub(super) fn intersection(old: &BTreeSet<Rule>, new: &BTreeSet<Rule>) -> BTreeS
 
 /// The rules that no other one contains.
 pub(super) fn largest(rules: &BTreeSet<Rule>) -> BTreeSet<Rule> {
-    let redundant =
-        |rule: &&Rule| rules.iter().any(|other| other != *rule && contains(other, rule));
+    // What contains a rule names the same group, or a prefix that holds its own: nothing else need be compared with it.
+    let mut by_peer: BTreeMap<(Direction, Peer), Vec<&Rule>> = BTreeMap::new();
+    let mut lengths = BTreeSet::new();
+    for rule in rules {
+        by_peer.entry((rule.direction, rule.peer.clone())).or_default().push(rule);
+        if let Peer::Prefix(prefix) = &rule.peer {
+            lengths.insert(prefix.length());
+        }
+    }
+    let redundant = |rule: &&Rule| {
+        let holders: Vec<Peer> = match &rule.peer {
+            Peer::Group(_) => vec![rule.peer.clone()],
+            Peer::Prefix(prefix) => {
+                let lengths = lengths.range(..=prefix.length());
+                let holders = lengths.filter_map(|it| Prefix::new(prefix.first(), *it));
+                holders.map(Peer::Prefix).collect()
+            }
+        };
+        let others = holders.into_iter().filter_map(|it| by_peer.get(&(rule.direction, it)));
+        others.flatten().any(|other| other != rule && contains(other, rule))
+    };
     rules.iter().filter(|rule| !redundant(rule)).cloned().collect()
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::world::{group, tcp};
 use crate::firewall::{GroupKey, Peer, Rule};
 use crate::net::{Interval, Message, Messages, Prefix, Protocol, ServiceSet, Shape};
-use crate::plan::path::covered;
+use crate::plan::path::{covered, largest};
 use crate::plan::state::{common_shape, contains, meet};
 use crate::policy::Direction;
 
@@ -130,5 +130,24 @@ fn a_rule_is_covered_when_others_together_let_its_packets_through() {
                 assert_eq!(covered(rule, &by), inside, "{rule} by {one}, {other}");
             }
         }
+    }
+}
+
+#[test]
+fn the_largest_rules_are_those_that_no_other_one_contains() {
+    let direction = Direction::Ingress;
+    let rules = |shapes: &[Shape]| -> Vec<Rule> {
+        let all = peers().into_iter().flat_map(|peer| {
+            shapes.iter().map(move |shape| Rule { direction, peer: peer.clone(), shape: *shape })
+        });
+        all.collect()
+    };
+    let mut sets = vec![rules(&shapes())];
+    // Without what contains everything else.
+    sets.extend(shapes().windows(2).map(rules));
+    for set in sets {
+        let inside = |rule: &&Rule| !set.iter().any(|it| it != *rule && contains(it, rule));
+        let wanted = set.iter().filter(inside).cloned().collect();
+        assert_eq!(largest(&set.iter().cloned().collect()), wanted);
     }
 }
