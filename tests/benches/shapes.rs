@@ -14,7 +14,7 @@ use moat_tests::figures::{counts, measure, prove, small_edit};
 use moat_tests::latency::latencies;
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
-const USAGE: &str = "shapes [--only SHAPE] [--scale PERCENT] [--quotas] [--whole]";
+const USAGE: &str = "shapes [--only SHAPE|edits] [--shape SHAPE] [--rounds N] [--scale PERCENT] [--quotas] [--whole]";
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process(USAGE);
