@@ -159,11 +159,11 @@ impl ProviderError {
 /// The limits that a call can run into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum QuotaKind {
-    /// [`Quotas::rules_per_group`].
+    /// [`Quotas::rules_per_group`](crate::settings::Quotas::rules_per_group).
     RulesPerGroup,
-    /// [`Quotas::groups_per_interface`].
+    /// [`Quotas::groups_per_interface`](crate::settings::Quotas::groups_per_interface).
     GroupsPerInterface,
-    /// [`Quotas::groups`].
+    /// [`Quotas::groups`](crate::settings::Quotas::groups).
     Groups,
 }
 
