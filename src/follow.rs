@@ -3,10 +3,8 @@
 use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use moat_cli::{Kept, Start};
-use moat_controller::Options;
+use moat_controller::{Client, Options};
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
 use tokio::runtime::Runtime;
@@ -20,7 +18,7 @@ pub(crate) fn follow(start: Start) -> Result<(), String> {
 
 async fn serve(Start { configuration, context, cloud }: Start) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
-    let client = connect(context).await?;
+    let client = moat_controller::connect(context).await?;
     match cloud {
         Kept::Embedded(sim) => until_stopped(client, *sim, configuration).await,
         #[cfg(feature = "aws")]
@@ -31,26 +29,6 @@ async fn serve(Start { configuration, context, cloud }: Start) -> Result<(), Str
         #[cfg(not(feature = "aws"))]
         Kept::Account(target) => moat_cli::unreachable(&target).map(drop),
     }
-}
-
-/// The cluster of a context, else of the current one, else of the pod's service account.
-async fn connect(context: Option<String>) -> Result<Client, String> {
-    let unreached = |error: &dyn std::error::Error| {
-        format!(
-            "no cluster to follow: {error}: give `--context` or a KUBECONFIG, or run in a pod with a service account"
-        )
-    };
-    let config = match context {
-        None => Config::infer().await.map_err(|error| unreached(&error))?,
-        Some(context) => {
-            let options =
-                KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
-            let file = Kubeconfig::read().map_err(|error| unreached(&error))?;
-            let config = Config::from_custom_kubeconfig(file, &options).await;
-            config.map_err(|error| unreached(&error))?
-        }
-    };
-    Client::try_from(config).map_err(|error| unreached(&error))
 }
 
 async fn until_stopped<P: Provider + Send>(

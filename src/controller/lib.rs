@@ -9,6 +9,7 @@
 //! One watch for each kind tells its objects to one worker, which alone changes the cloud. Nothing is changed before every list
 //! was told, or while a watch is broken.
 
+mod connect;
 mod index;
 mod kinds;
 mod lease;
@@ -19,7 +20,8 @@ mod worker;
 use std::future::Future;
 use std::time::Duration;
 
-use kube::Client;
+pub use connect::connect;
+pub use kube::Client;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
 use tokio::sync::{mpsc, watch as latest};
