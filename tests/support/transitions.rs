@@ -90,7 +90,7 @@ fn transition(
     tally.busy += usize::from(!way.stages.is_empty());
     tally.held += usize::from(way.held != Held::default());
     let packets = Corners::of(&[before, after]).packets(random, 120);
-    let band = Band::new(&now, &way.target, inventory, packets);
+    let band = Band::new(&now, &desired.state, inventory, packets);
     let end = walk(&way, &now, &band, &settings.quotas, random, tally)?;
     if end != way.target {
         return Err("the steps do not lead to the plan's target".to_owned());
@@ -101,7 +101,7 @@ fn transition(
         return Err(format!("planning again is not empty: {}", steps.join("; ")));
     }
     if way.held == Held::default()
-        && let Some(flow) = band.differs_from(&desired.state)
+        && let Some(flow) = band.differs_from(&way.target)
     {
         let flow = flow.display(inventory);
         return Err(format!("the target does not mean what is desired: {flow}"));
@@ -184,7 +184,8 @@ fn subsets(random: &mut Random, steps: usize) -> BTreeSet<Vec<usize>> {
 
 // ------------------------------------------------------------------------------------------------- Band
 
-/// What was and what will be let through, for some packets.
+/// What was and what should be let through, for some packets. That is the band of P4 even where a plan holds something: what
+/// is desired may then open and close again on the way to what can be had.
 struct Band<'a> {
     inventory: &'a Inventory,
     packets: Vec<(Flow, bool, bool)>,

@@ -105,7 +105,7 @@ pub enum Purpose {
 ///
 /// The whole keeps to the band because each leg does. Each is proved between the picture at its start and what is desired,
 /// which is the same flows for all of them, whatever numbers groups bear. So a flow that is as desired stays as it is from then on,
-/// and the others change only to what is desired, or back to what they were.
+/// and the others change only to what is desired, or back to what they were. Beside what is held, a flow may do both within a leg.
 #[must_use]
 pub fn plan(
     desired: &Desired,
