@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 
 import boto3
@@ -10,6 +11,8 @@ from . import vpc
 
 
 def main():
+    # Whoever reads only the first lines closes the pipe.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="localstack/show")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each VPC")
     parser.add_argument("vpcs", nargs="*", help="VPC, or ACCOUNT/VPC; `-`: a line each from standard input; none: all VPCs but the default")

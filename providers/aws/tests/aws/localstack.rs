@@ -1,14 +1,13 @@
 //! EC2's API as LocalStack speaks it. The one that `AWS_ENDPOINT_URL` names, else one that lives as long as these tests.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use moat_test_cluster::cloud;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,10 +16,6 @@ thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
 }
 
-/// Where EC2 answers, and the process that answers there, which ends when its standard input does.
-static SERVER: LazyLock<(String, Option<Child>)> =
-    LazyLock::new(|| std::env::var("AWS_ENDPOINT_URL").map_or_else(|_| start(), |url| (url, None)));
-
 pub(crate) const REGION: &str = "eu-central-1";
 
 /// Runs a future.
@@ -28,29 +23,11 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
+/// Where EC2 answers.
 pub(crate) fn endpoint() -> &'static str {
-    &SERVER.0
-}
-
-fn start() -> (String, Option<Child>) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut child = Command::new(root.join("localstack/up"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut url = String::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if let Some(value) = line.strip_prefix("AWS_ENDPOINT_URL=") {
-            value.clone_into(&mut url);
-        }
-        if line == "READY=1" {
-            return (url, Some(child));
-        }
-    }
-    let status = child.wait();
-    panic!("`localstack/up` ended before it was ready, with {status:?}: see what it says above");
+    static ENDPOINT: LazyLock<String> =
+        LazyLock::new(|| cloud(&account())["AWS_ENDPOINT_URL"].clone());
+    &ENDPOINT
 }
 
 /// The id of an account that nobody else uses: an access key of twelve digits is one.
