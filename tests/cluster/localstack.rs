@@ -1,7 +1,10 @@
 //! EC2's API, as LocalStack speaks it.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Server;
 
@@ -25,4 +28,35 @@ pub fn cloud(account: &str) -> BTreeMap<String, String> {
     };
     variables.insert("AWS_ACCESS_KEY_ID".to_owned(), account.to_owned());
     variables
+}
+
+/// What LocalStack is asked besides EC2, and its answer, JSON: the faults and the calls of an account (`localstack/README.md`).
+///
+/// # Panics
+/// It does not answer, or refuses.
+#[must_use]
+pub fn ask(method: &str, path: &str, body: &str) -> String {
+    let variables = cloud("000000000000");
+    let endpoint = variables.get("AWS_ENDPOINT_URL").expect("the script tells");
+    let authority = endpoint.strip_prefix("http://").expect("it is plain HTTP");
+    let mut stream = TcpStream::connect(authority).expect("LocalStack listens");
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("LocalStack reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("LocalStack answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    body.to_owned()
+}
+
+/// The id of an account that nobody else uses: an access key of twelve digits is one.
+#[must_use]
+pub fn account() -> String {
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    let place = GIVEN.fetch_add(1, Ordering::Relaxed);
+    format!("{:012}", 100_000_000_000 + u64::from(std::process::id()) % 1_000_000 * 10_000 + place)
 }

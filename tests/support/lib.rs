@@ -6,6 +6,7 @@
 )]
 
 pub mod arguments;
+pub mod band;
 pub mod build;
 pub mod contract;
 pub mod crash;
@@ -19,6 +20,7 @@ pub mod packets;
 pub mod print;
 pub mod proof;
 pub mod random;
+pub mod reading;
 pub mod run;
 pub mod scenario;
 pub mod shapes;

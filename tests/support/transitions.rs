@@ -6,13 +6,13 @@ use std::ops::AddAssign;
 
 use moat_core::budget::breaches;
 use moat_core::compile::compile;
-use moat_core::firewall::{Cloud, GroupKey, State};
-use moat_core::flow::Flow;
+use moat_core::firewall::{GroupKey, State};
 use moat_core::inventory::{Attachment, Inventory};
 use moat_core::plan::{Held, Plan, plan};
 use moat_core::provider::Step;
 use moat_core::settings::Quotas;
 
+use crate::band::Band;
 use crate::generate::{Cluster, QuotaChoice, cluster, edit};
 use crate::packets::Corners;
 use crate::random::Random;
@@ -131,7 +131,7 @@ fn walk(
                 take(&mut between, step)?;
             }
             tally.states += 1;
-            tally.packets += band.packets.len();
+            tally.packets += band.packets();
             let steps = || -> String {
                 let steps = subset.iter().map(|index| stage.steps[*index].to_string());
                 steps.collect::<Vec<_>>().join("; ")
@@ -180,42 +180,6 @@ fn subsets(random: &mut Random, steps: usize) -> BTreeSet<Vec<usize>> {
         chosen.insert((0..steps).filter(|_| random.chance(50)).collect());
     }
     chosen
-}
-
-// ------------------------------------------------------------------------------------------------- Band
-
-/// What was and what should be let through, for some packets. That is the band of P4 even where a plan holds something: what
-/// is desired may then open and close again on the way to what can be had.
-struct Band<'a> {
-    inventory: &'a Inventory,
-    packets: Vec<(Flow, bool, bool)>,
-}
-
-impl<'a> Band<'a> {
-    fn new(old: &State, new: &State, inventory: &'a Inventory, packets: Vec<Flow>) -> Self {
-        let (old, new) = (Cloud::new(old, inventory), Cloud::new(new, inventory));
-        let judged = |flow: Flow| (flow, old.allows(&flow), new.allows(&flow));
-        let packets = packets.into_iter().map(judged).collect();
-        Self { inventory, packets }
-    }
-
-    /// The packet that a state lets through or drops although old and new both do otherwise.
-    fn left_by(&self, state: &State) -> Option<String> {
-        let cloud = Cloud::new(state, self.inventory);
-        self.packets.iter().find_map(|(flow, old, new)| {
-            let through = cloud.allows(flow);
-            let escape = old == new && through != *old;
-            let word = if through { "opens" } else { "closes" };
-            escape.then(|| format!("{word} {}", flow.display(self.inventory)))
-        })
-    }
-
-    /// A packet that a state judges unlike the new one.
-    fn differs_from(&self, state: &State) -> Option<Flow> {
-        let cloud = Cloud::new(state, self.inventory);
-        let mut packets = self.packets.iter();
-        packets.find(|(flow, _, new)| cloud.allows(flow) != *new).map(|(flow, _, _)| *flow)
-    }
 }
 
 /// The groups of ours in a state.

@@ -1,5 +1,5 @@
 //! The controller against a real API server, with the VPC in memory for a cloud.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod enforcement;
 mod leading;

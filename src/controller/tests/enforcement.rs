@@ -3,9 +3,10 @@
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
+use moat_test_cluster::until;
 use serde_json::{Value, json};
 
-use crate::world::{World, conditions, until};
+use crate::world::{World, conditions};
 
 /// Lets the pods of `web` be reached at one port of one protocol from everywhere.
 fn policy(namespace: &str, protocol: &str, port: u16) -> Value {
@@ -42,14 +43,14 @@ async fn a_policy_is_enforced_and_told_about_until_it_goes() {
             .into()
     };
 
-    world.apply(policy("shop", "TCP", 8080)).await;
+    world.apply(&policy("shop", "TCP", 8080)).await;
     let status = world.said("shop", "netpol-web", |status| is(status, "Programmed", "True")).await;
     assert_eq!(conditions(&status), named(1));
     assert_eq!(status["summary"], json!({"pods": 1, "groups": 1, "rules": 2}));
     let there = rules(&world);
     assert!(there.iter().any(|rule| rule.contains("tcp/8080")), "{there:?}");
 
-    world.apply(policy("shop", "TCP", 9090)).await;
+    world.apply(&policy("shop", "TCP", 9090)).await;
     let edited = world.said("shop", "netpol-web", |status| conditions(status) == named(2)).await;
     let there = rules(&world);
     assert!(there.iter().all(|rule| !rule.contains("tcp/8080")), "{there:?}");
@@ -75,7 +76,7 @@ async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
     let _controller = world.controller("one");
     world.pods("lab", &["web"]).await;
 
-    world.apply(policy("lab", "SCTP", 9000)).await;
+    world.apply(&policy("lab", "SCTP", 9000)).await;
     let status = world.said("lab", "netpol-web", |status| is(status, "Programmed", "True")).await;
     let exact = ("False".to_owned(), "SctpPort".to_owned(), 1);
     assert_eq!(conditions(&status).get("Exact"), Some(&exact), "{status:#}");
@@ -100,7 +101,7 @@ async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
         (Some("NetworkPolicy"), Some("web")),
     );
 
-    world.apply(policy("lab", "TCP", 9000)).await;
+    world.apply(&policy("lab", "TCP", 9000)).await;
     let mended = world.said("lab", "netpol-web", |status| is(status, "Exact", "True")).await;
     assert_eq!(mended["findingsTotal"], json!(0));
 }

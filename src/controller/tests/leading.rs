@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use moat_test_cluster::Part;
+use moat_test_cluster::{Part, until};
 use serde_json::{Value, json};
 
-use crate::world::{World, until};
+use crate::world::World;
 
 /// Isolates the pods of `web`.
 fn closed() -> Value {
@@ -44,7 +44,7 @@ async fn a_lease_is_handed_over_at_once_and_taken_from_the_dead_when_its_time_ha
     led_by(&world, "second").await;
 
     // The one who leads works.
-    world.apply(closed()).await;
+    world.apply(&closed()).await;
     until("the second enforces", async || (groups(&world) == 1).then_some(())).await;
 
     let third = world.controller("third");
@@ -60,14 +60,14 @@ async fn an_api_server_that_was_away_is_followed_again() {
     let world = World::new().await;
     world.pods("shop", &["web"]).await;
     let _controller = world.controller("one");
-    world.apply(closed()).await;
+    world.apply(&closed()).await;
     until("it enforces", async || (groups(&world) == 1).then_some(())).await;
     for part in [Part::ApiServer, Part::Etcd] {
         world.plane.kill(part);
         world.plane.begin(part);
         world.delete(&closed()).await;
         until("it goes on", async || (groups(&world) == 0).then_some(())).await;
-        world.apply(closed()).await;
+        world.apply(&closed()).await;
         until("and on", async || (groups(&world) == 1).then_some(())).await;
     }
 }

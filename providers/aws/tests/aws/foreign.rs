@@ -16,11 +16,12 @@ use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
 use moat_tests::generate::{Cluster, QuotaChoice, cluster, edit};
 use moat_tests::random::Random;
+use moat_tests::reading;
 use serde_json::{Value, json};
 
 use crate::contract::Cloud;
 use crate::localstack::run;
-use crate::{reader, recovery, world};
+use crate::{recovery, world};
 
 // ------------------------------------------------------------------------------------------------- Edits
 
@@ -46,12 +47,12 @@ async fn edit_by_hand(world: &mut recovery::World, what: Edit) {
         Edit::AddRule => cloud.add_rule(first, rule("ingress 0.0.0.0/0 tcp/22"), "by hand").await,
         Edit::RemoveRule => cloud.remove_rule(first, rule("ingress 10.0.0.0/8 icmp/8/0")).await,
         Edit::RemoveTag => {
-            let answer = reader::read(&cloud.account, &cloud.aws.config().vpc);
+            let answer = reading::read(&cloud.account, &cloud.aws.config().vpc);
             let rules = answer["groups"].as_array().unwrap().iter();
             let rules = rules.flat_map(|group| group["rules"].as_array().unwrap());
             let marked = rules.filter(|rule| !rule["tags"][tags::CLUSTER].is_null());
             let untag = cloud.client.delete_tags().tags(Tag::builder().key(tags::CLUSTER).build());
-            let ids = marked.map(|rule| reader::text(&rule["id"]).to_owned()).collect();
+            let ids = marked.map(|rule| reading::text(&rule["id"]).to_owned()).collect();
             untag.set_resources(Some(ids)).send().await.unwrap();
         }
         Edit::ChangeInterface => cloud.dress(world.interfaces[0].clone(), base).await,
@@ -164,7 +165,7 @@ fn is_ours(group: &Value) -> bool {
 fn theirs(answer: &Value, pods: &BTreeSet<String>) -> Value {
     let groups = answer["groups"].as_array().unwrap().iter().filter(|group| !is_ours(group));
     let interfaces = answer["interfaces"].as_array().unwrap().iter();
-    let interfaces = interfaces.filter(|it| !pods.contains(reader::text(&it["id"])));
+    let interfaces = interfaces.filter(|it| !pods.contains(reading::text(&it["id"])));
     json!({
         "groups": groups.collect::<Vec<_>>(),
         "interfaces": interfaces.collect::<Vec<_>>(),

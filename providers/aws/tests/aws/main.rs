@@ -20,7 +20,6 @@ mod limits;
 mod localstack;
 mod pace;
 mod policy;
-mod reader;
 mod recovery;
 mod tags;
 mod wire;

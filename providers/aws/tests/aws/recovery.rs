@@ -4,21 +4,22 @@
 //! closes, and nothing left behind. The state is read after every step by a reader that shares no code with the writer.
 //! A few calls by default, each kind among them; every call by `MOAT_FAULTS=all cargo test -p moat-aws recovery -- --nocapture`.
 
-mod band;
 mod fault;
+mod packets;
 mod world;
 
 use std::collections::BTreeMap;
 
 use moat_core::firewall::{GroupKey, State};
 use moat_core::provider::Step;
+use moat_tests::band::Band;
 use moat_tests::contract::Fixture;
+use moat_tests::reading;
 
-use self::band::Band;
 use self::fault::Kind;
+use self::packets::packets;
 pub(crate) use self::world::{World, shape};
 use crate::localstack::{ask, run};
-use crate::reader;
 
 /// The calls of both plans without a fault, and the shapes they lead to.
 struct Well {
@@ -71,12 +72,12 @@ async fn strike(kind: Kind, index: usize, after: bool, well: &Well, tally: &mut 
             if after { "after" } else { "before" }
         );
         let inventory = world.inventory.clone();
-        let band = Band::new(&now, &desired.state, &inventory);
+        let band = Band::new(&now, &desired.state, &inventory, packets());
         let seen = std::sync::Mutex::new((0, 0));
         let (account, vpc) = (world.cloud.account.clone(), world.cloud.aws.config().vpc.clone());
         let look = |step: &Step| {
-            let state = reader::state(&reader::read(&account, &vpc));
-            let judged = band.holds(&state, &format!("{when}, at `{step}`"));
+            let state = reading::state(&reading::read(&account, &vpc), "test");
+            let judged = holds(&band, &state, &format!("{when}, at `{step}`"));
             let mut seen = seen.lock().unwrap();
             *seen = (seen.0 + 1, seen.1 + judged);
         };
@@ -95,7 +96,7 @@ async fn strike(kind: Kind, index: usize, after: bool, well: &Well, tally: &mut 
         }
         assert!(is_hit(&account), "{when}: nothing was hit");
         ask("DELETE", &format!("/_faults/{account}"), "");
-        tally.packets += band.holds(&world.read(), &when);
+        tally.packets += holds(&band, &world.read(), &when);
         tally.boundaries += 1;
 
         for pass in 1.. {
@@ -121,6 +122,12 @@ async fn strike(kind: Kind, index: usize, after: bool, well: &Well, tally: &mut 
 }
 
 /// Whether a call of the account met a fault.
+/// The packets judged: a state lets none through, and drops none, as neither end of the band does.
+fn holds(band: &Band<'_>, state: &State, when: &str) -> usize {
+    assert_eq!(band.left_by(state), None, "{when}");
+    band.packets()
+}
+
 fn is_hit(account: &str) -> bool {
     let answer = ask("GET", &format!("/_faults/{account}"), "");
     answer["faulted"].as_object().is_some_and(|hit| !hit.is_empty())

@@ -11,11 +11,11 @@ use moat_core::provider::{ProviderError, Scope};
 use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
 use moat_tests::generate::Cluster;
+use moat_tests::reading;
 use serde_json::{Value, json};
 
 use crate::contract::Cloud;
 use crate::localstack::ask;
-use crate::reader;
 
 /// A VPC, and what stands in it for the groups and interfaces of a generated cluster.
 pub(crate) struct World {
@@ -141,11 +141,11 @@ impl World {
 
     /// What EC2 answers, read without a line of Moat's.
     pub(crate) fn read(&self) -> State {
-        reader::state(&self.answer())
+        reading::state(&self.answer(), "test")
     }
 
     pub(crate) fn answer(&self) -> Value {
-        reader::read(&self.cloud.account, &self.cloud.aws.config().vpc)
+        reading::read(&self.cloud.account, &self.cloud.aws.config().vpc)
     }
 }
 

@@ -13,11 +13,11 @@ use moat_core::plan::{Held, plan};
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step};
 use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
+use moat_tests::reading;
 use serde_json::{Value, json};
 
 use crate::contract::Cloud;
 use crate::localstack::ask;
-use crate::reader;
 
 /// Four pods, each with an interface that wears one group of others.
 pub(crate) struct World {
@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(crate) fn read(&self) -> State {
-        reader::state(&reader::read(&self.cloud.account, &self.cloud.aws.config().vpc))
+        reading::state(&reading::read(&self.cloud.account, &self.cloud.aws.config().vpc), "test")
     }
 
     /// One pass of `moat apply`; whether there was nothing to do. `look` sees the state after each step.

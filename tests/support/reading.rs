@@ -1,4 +1,5 @@
 //! What EC2 answers, read without a line of Moat's: by `localstack/show`, Python with boto3, and the few lines below.
+#![expect(clippy::unwrap_used, reason = "what is no answer of EC2 fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -10,17 +11,15 @@ use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule, Sta
 use moat_core::inventory::InterfaceId;
 use moat_core::net::{Interval, Message, Messages, Protocol, Shape};
 use moat_core::policy::Direction;
+use moat_test_cluster::cloud;
 use serde_json::Value;
-
-use crate::localstack::{REGION, endpoint};
 
 /// One process reads for all tests, a line for each question. It ends when its standard input does.
 static READER: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
-    let show = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack/show");
+    let show = Path::new(env!("CARGO_MANIFEST_DIR")).join("../localstack/show");
     let mut child = Command::new(show)
         .args(["--json", "-"])
-        .env("AWS_ENDPOINT_URL", endpoint())
-        .env("AWS_DEFAULT_REGION", REGION)
+        .envs(cloud("000000000000"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -29,8 +28,12 @@ static READER: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(
     Mutex::new((child, answers))
 });
 
-/// The groups, rules and interfaces of a VPC, as `localstack/README.md` describes them.
-pub(crate) fn read(account: &str, vpc: &str) -> Value {
+/// The groups, rules and interfaces of a VPC of an account, as `localstack/README.md` describes them.
+///
+/// # Panics
+/// LocalStack does not answer.
+#[must_use]
+pub fn read(account: &str, vpc: &str) -> Value {
     let mut reader = READER.lock().unwrap();
     let (child, answers) = &mut *reader;
     let questions = child.stdin.as_mut().unwrap();
@@ -41,8 +44,13 @@ pub(crate) fn read(account: &str, vpc: &str) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("`localstack/show`: {error}: {line}"))
 }
 
-/// The state that an answer of [`read`] is. Ours is what bears both tags of the cluster `test`.
-pub(crate) fn state(answer: &Value) -> State {
+/// The state that an answer of [`read`] is. Ours is what bears both tags of a cluster.
+///
+/// # Panics
+/// It is no such answer.
+#[must_use]
+pub fn state(answer: &Value, cluster: &str) -> State {
+    let key = |group: &Value| key(group, cluster);
     let groups = answer["groups"].as_array().unwrap();
     let keys: BTreeMap<&str, GroupKey> =
         groups.iter().map(|group| (text(&group["id"]), key(group))).collect();
@@ -61,9 +69,9 @@ pub(crate) fn state(answer: &Value) -> State {
     }
 }
 
-fn key(group: &Value) -> GroupKey {
+fn key(group: &Value, cluster: &str) -> GroupKey {
     let tags = &group["tags"];
-    let number = tags["moat.dev/number"].as_str().filter(|_| tags["moat.dev/cluster"] == "test");
+    let number = tags["moat.dev/number"].as_str().filter(|_| tags["moat.dev/cluster"] == cluster);
     number.map_or_else(
         || GroupKey::Foreign(ForeignGroupId(text(&group["id"]).into())),
         |number| GroupKey::Ours(GroupNumber(number.parse().unwrap())),
@@ -103,6 +111,11 @@ fn rule(row: &Value, keys: &BTreeMap<&str, GroupKey>) -> Rule {
     }
 }
 
-pub(crate) fn text(value: &Value) -> &str {
+/// A string of an answer.
+///
+/// # Panics
+/// It is no string.
+#[must_use]
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }

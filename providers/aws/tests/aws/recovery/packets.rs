@@ -1,37 +1,11 @@
-//! What packets may meet between two states.
+//! The packets that the faults are judged by.
 
-use moat_core::firewall::{Cloud as Judge, State};
 use moat_core::flow::{Endpoint, Flow};
-use moat_core::inventory::{Inventory, PodIndex};
+use moat_core::inventory::PodIndex;
 use moat_core::net::{Family, Message, Service};
 
-/// The packets at every edge, and what both states say of each.
-pub(crate) struct Band<'a> {
-    inventory: &'a Inventory,
-    packets: Vec<(Flow, bool, bool)>,
-}
-
-impl<'a> Band<'a> {
-    pub(crate) fn new(before: &State, after: &State, inventory: &'a Inventory) -> Self {
-        let (before, after) = (Judge::new(before, inventory), Judge::new(after, inventory));
-        let judged = |flow: Flow| (flow, before.allows(&flow), after.allows(&flow));
-        Self { inventory, packets: packets().into_iter().map(judged).collect() }
-    }
-
-    /// The packets judged; each is let through or dropped as before or as after.
-    pub(crate) fn holds(&self, state: &State, when: &str) -> usize {
-        let judge = Judge::new(state, self.inventory);
-        for (flow, before, after) in &self.packets {
-            let through = judge.allows(flow);
-            let flow = flow.display(self.inventory);
-            assert!(through == *before || through == *after, "{when}: {flow}: {through}");
-        }
-        self.packets.len()
-    }
-}
-
 /// Every pair of ends with a service on either side of every rule's edge.
-fn packets() -> Vec<Flow> {
+pub(crate) fn packets() -> Vec<Flow> {
     let message = |kind, code| Message { kind, code };
     let mut flows = Vec::new();
     for family in Family::BOTH {

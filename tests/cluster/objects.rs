@@ -1,0 +1,147 @@
+//! The objects of a cluster, as JSON.
+
+use std::time::Duration;
+
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, TypeMeta};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::ControlPlane;
+
+/// The objects of a cluster, for somebody who may do everything.
+#[derive(Clone)]
+pub struct Objects {
+    /// For what goes beyond.
+    pub client: Client,
+}
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Objects {
+    /// Those of a control plane.
+    ///
+    /// # Panics
+    /// Its kubeconfig cannot be read.
+    pub async fn of(plane: &ControlPlane) -> Self {
+        let file = Kubeconfig::read_from(&plane.kubeconfig).expect("a kubeconfig");
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+        let client = Client::try_from(config.expect("a configuration")).expect("a client");
+        Self { client }
+    }
+
+    /// Applies an object, by its own name and namespace.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn apply(&self, object: &Value) {
+        let (api, name) = self.api(object);
+        let parameters = PatchParams::apply("test").force();
+        let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+        applied.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// Deletes an object, by its name and namespace.
+    ///
+    /// # Panics
+    /// It is not there.
+    pub async fn delete(&self, object: &Value) {
+        let (api, name) = self.api(object);
+        api.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    }
+
+    /// An object as it is; none if it is not there.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    pub async fn get(&self, object: &Value) -> Option<Value> {
+        let (api, name) = self.api(object);
+        let found = api.get_opt(&name).await.expect("an answer");
+        found.map(|found| serde_json::to_value(found).expect("JSON"))
+    }
+
+    /// All objects of the kind of one, in its namespace, or everywhere if it names none.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    pub async fn list(&self, like: &Value) -> Vec<Value> {
+        let (api, _) = self.api(like);
+        let found = api.list(&ListParams::default()).await.expect("an answer");
+        // A list tells once what its objects are.
+        let told = |mut found: DynamicObject| {
+            found.types = Some(types(like));
+            serde_json::to_value(found).expect("JSON")
+        };
+        found.items.into_iter().map(told).collect()
+    }
+
+    /// Makes a namespace with a pod of each of these names, labelled `app: NAME`, and waits until they run.
+    ///
+    /// # Panics
+    /// The API server refuses one, or no played node runs it.
+    pub async fn pods(&self, namespace: &str, names: &[&str]) {
+        let namespaced =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        self.apply(&namespaced).await;
+        let pod = |name: &str| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},
+                "spec": {"containers": [{"name": "main", "image": "none"}]},
+            })
+        };
+        for name in names {
+            self.apply(&pod(name)).await;
+        }
+        until("the pods run", async || {
+            let pods = self.list(&pod("any")).await;
+            let run = pods.iter().all(|pod| pod.pointer("/status/podIP").is_some());
+            (pods.len() >= names.len() && run).then_some(())
+        })
+        .await;
+    }
+
+    fn api(&self, object: &Value) -> (Api<DynamicObject>, String) {
+        let kind = types(object).try_into().expect("a group, version and kind");
+        let resource = ApiResource::from_gvk(&kind);
+        let api = match text(object, "/metadata/namespace") {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        };
+        (api, text(object, "/metadata/name").to_owned())
+    }
+}
+
+fn types(object: &Value) -> TypeMeta {
+    TypeMeta { api_version: text(object, "/apiVersion").into(), kind: text(object, "/kind").into() }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Looks again and again until there is something to see.
+///
+/// # Panics
+/// Nothing is seen within [`PATIENCE`].
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}

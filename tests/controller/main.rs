@@ -1,0 +1,10 @@
+//! The program as a whole: `moat controller` between a real API server and EC2's API as LocalStack speaks it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod kills;
+mod world;
