@@ -22,23 +22,7 @@ use super::shared::{PolicyStatus, Protocol};
     derive = "PartialEq",
     doc = "ClusterVpcNetworkPolicy is a ClusterNetworkPolicy that can name ICMP types and codes, and networks on ingress.",
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
-    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Programmed",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
-    ),
-    printcolumn(
-        name = "Exact",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Exact\")].status"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority")
 )]
 pub struct ClusterVpcNetworkPolicySpec {
     /// Admin policies are asked before NetworkPolicies and VpcNetworkPolicies, Baseline policies after them.

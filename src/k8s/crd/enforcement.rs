@@ -4,94 +4,55 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// Which policy this is about; `status` says what becomes of it. Moat writes these, and nobody else.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[kube(
-    group = "moat.dev",
-    version = "v1alpha1",
-    kind = "PolicyEnforcement",
-    plural = "policyenforcements",
-    shortname = "pe",
-    category = "moat",
-    namespaced,
-    status = "EnforcementStatus",
-    derive = "PartialEq",
-    doc = "PolicyEnforcement says what becomes of one policy of its namespace in the cloud.",
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Programmed",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
-    ),
-    printcolumn(
-        name = "Exact",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Exact\")].status"
-    ),
-    printcolumn(name = "Findings", type_ = "integer", json_path = ".status.findingsTotal"),
-    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.summary.pods"),
-    printcolumn(name = "Rules", type_ = "integer", json_path = ".status.summary.rules"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.conditions[?(@.type==\"Exact\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
-)]
-pub struct PolicyEnforcementSpec {
-    /// The policy.
-    pub policy: PolicyReference,
+/// One kind for policies of a namespace, and one for those of the cluster: they differ by their names alone.
+macro_rules! enforcement {
+    ($spec:ident, $kind:literal, $plural:literal, $short:literal, $doc:literal $(, $namespaced:ident)?) => {
+        /// Which policy this is about; `status` says what becomes of it. Moat writes these, and nobody else.
+        #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+        #[serde(rename_all = "camelCase")]
+        #[kube(
+            group = "moat.dev",
+            version = "v1alpha1",
+            kind = $kind,
+            plural = $plural,
+            shortname = $short,
+            category = "moat",
+            $($namespaced,)?
+            status = "EnforcementStatus",
+            derive = "PartialEq",
+            doc = $doc,
+            printcolumn(name = "Findings", type_ = "integer", json_path = ".status.findingsTotal"),
+            printcolumn(name = "Pods", type_ = "integer", json_path = ".status.summary.pods"),
+            printcolumn(name = "Rules", type_ = "integer", json_path = ".status.summary.rules"),
+            printcolumn(
+                name = "Reason",
+                type_ = "string",
+                priority = 1,
+                json_path = ".status.conditions[?(@.type==\"Exact\")].reason"
+            )
+        )]
+        pub struct $spec {
+            /// The policy.
+            pub policy: PolicyReference,
+        }
+    };
 }
 
-/// Which policy this is about; `status` says what becomes of it. Moat writes these, and nobody else.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[kube(
-    group = "moat.dev",
-    version = "v1alpha1",
-    kind = "ClusterPolicyEnforcement",
-    plural = "clusterpolicyenforcements",
-    shortname = "cpe",
-    category = "moat",
-    status = "EnforcementStatus",
-    derive = "PartialEq",
-    doc = "ClusterPolicyEnforcement says what becomes of one cluster-wide policy in the cloud.",
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Programmed",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
-    ),
-    printcolumn(
-        name = "Exact",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Exact\")].status"
-    ),
-    printcolumn(name = "Findings", type_ = "integer", json_path = ".status.findingsTotal"),
-    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.summary.pods"),
-    printcolumn(name = "Rules", type_ = "integer", json_path = ".status.summary.rules"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.conditions[?(@.type==\"Exact\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
-)]
-pub struct ClusterPolicyEnforcementSpec {
-    /// The policy.
-    pub policy: PolicyReference,
-}
+enforcement!(
+    PolicyEnforcementSpec,
+    "PolicyEnforcement",
+    "policyenforcements",
+    "pe",
+    "PolicyEnforcement says what becomes of one policy of its namespace in the cloud.",
+    namespaced
+);
+enforcement!(
+    ClusterPolicyEnforcementSpec,
+    "ClusterPolicyEnforcement",
+    "clusterpolicyenforcements",
+    "cpe",
+    "ClusterPolicyEnforcement says what becomes of one cluster-wide policy in the cloud."
+);
 
 /// Names a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

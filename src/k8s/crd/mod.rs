@@ -7,19 +7,17 @@
 #[cfg(test)]
 mod admission;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
-#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
 mod cluster;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
-#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
 mod enforcement;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
-#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
 mod namespaced;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 mod shared;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps,
+    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -46,12 +44,33 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         ClusterPolicyEnforcement::crd(),
     ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        let own = version.additional_printer_columns.take().unwrap_or_default();
+        version.additional_printer_columns = Some(columns(own));
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
             refuse_null(schema);
         }
     }
     crds
+}
+
+/// What `kubectl get` shows: what an object of the kind says, what holds of it, how much it is, and since when.
+fn columns(own: Vec<CustomResourceColumnDefinition>) -> Vec<CustomResourceColumnDefinition> {
+    let column = |name: &str, type_: &str, json_path: String| CustomResourceColumnDefinition {
+        name: name.to_owned(),
+        type_: type_.to_owned(),
+        json_path,
+        ..CustomResourceColumnDefinition::default()
+    };
+    let conditions = ["Accepted", "Programmed", "Exact"];
+    let conditions = conditions.map(|condition| {
+        let json_path = format!(".status.conditions[?(@.type==\"{condition}\")].status");
+        column(condition, "string", json_path)
+    });
+    let says = |own: &CustomResourceColumnDefinition| own.json_path.starts_with(".spec.");
+    let (said, sizes): (Vec<_>, Vec<_>) = own.into_iter().partition(says);
+    let age = column("Age", "date", ".metadata.creationTimestamp".to_owned());
+    said.into_iter().chain(conditions).chain(sizes).chain([age]).collect()
 }
 
 /// The definitions of the kinds that users write.

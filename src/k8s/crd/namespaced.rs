@@ -21,23 +21,7 @@ use super::shared::{PolicyStatus, Protocol};
     namespaced,
     status = "PolicyStatus",
     derive = "PartialEq",
-    doc = "VpcNetworkPolicy is a NetworkPolicy that can name ICMP types and codes. It joins the NetworkPolicy tier.",
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Programmed",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
-    ),
-    printcolumn(
-        name = "Exact",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Exact\")].status"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "VpcNetworkPolicy is a NetworkPolicy that can name ICMP types and codes. It joins the NetworkPolicy tier."
 )]
 pub struct VpcNetworkPolicySpec {
     /// The pods of this namespace that the policy is about. Absent or empty: all of them.
