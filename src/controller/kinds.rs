@@ -3,6 +3,25 @@
 use kube::core::{ApiResource, GroupVersionKind};
 use moat_core::policy::Kind;
 
+/// What a kind is called, and what it is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Definition {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    /// Its plural, as resources of the API are called.
+    pub(crate) plural: &'static str,
+    /// How people abbreviate it.
+    pub(crate) short_name: &'static str,
+    /// What the core calls it, if it is a kind of policy.
+    pub(crate) policy: Option<Kind>,
+    /// Whether somebody has to install it.
+    is_custom: bool,
+    /// What goes before the conditions in its own status; none if it has no status. Others write into that of a
+    /// ClusterNetworkPolicy, too.
+    pub(crate) condition_prefix: Option<&'static str>,
+}
+
 /// A kind of object that the controller follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Watched {
@@ -29,95 +48,88 @@ impl Watched {
         Self::ClusterVpcNetworkPolicies,
     ];
 
-    /// Its plural, as resources of the API are called.
-    pub(crate) const fn plural(self) -> &'static str {
+    /// What it is called, and what it is to us.
+    pub(crate) const fn definition(self) -> Definition {
         match self {
-            Self::Namespaces => "namespaces",
-            Self::Nodes => "nodes",
-            Self::Pods => "pods",
-            Self::Services => "services",
-            Self::NetworkPolicies => "networkpolicies",
-            Self::ClusterNetworkPolicies => "clusternetworkpolicies",
-            Self::VpcNetworkPolicies => "vpcnetworkpolicies",
-            Self::ClusterVpcNetworkPolicies => "clustervpcnetworkpolicies",
+            Self::Namespaces => CORE.named("Namespace", "namespaces", "ns"),
+            Self::Nodes => CORE.named("Node", "nodes", "no"),
+            Self::Pods => CORE.named("Pod", "pods", "po"),
+            Self::Services => CORE.named("Service", "services", "svc"),
+            Self::NetworkPolicies => Definition {
+                group: "networking.k8s.io",
+                policy: Some(Kind::NetworkPolicy),
+                ..CORE.named("NetworkPolicy", "networkpolicies", "netpol")
+            },
+            Self::ClusterNetworkPolicies => Definition {
+                group: "policy.networking.k8s.io",
+                version: "v1alpha2",
+                policy: Some(Kind::ClusterNetworkPolicy),
+                is_custom: true,
+                condition_prefix: Some("moat.dev/"),
+                ..CORE.named("ClusterNetworkPolicy", "clusternetworkpolicies", "cnp")
+            },
+            Self::VpcNetworkPolicies => Definition {
+                policy: Some(Kind::VpcNetworkPolicy),
+                ..OURS.named("VpcNetworkPolicy", "vpcnetworkpolicies", "vnp")
+            },
+            Self::ClusterVpcNetworkPolicies => Definition {
+                policy: Some(Kind::ClusterVpcNetworkPolicy),
+                ..OURS.named("ClusterVpcNetworkPolicy", "clustervpcnetworkpolicies", "cvnp")
+            },
         }
     }
 
+    /// Its plural, as resources of the API are called.
+    pub(crate) const fn plural(self) -> &'static str {
+        self.definition().plural
+    }
+
     /// The name of the definition that must be there for it, if it is no part of every cluster.
-    pub(crate) fn definition(self) -> Option<String> {
-        match self {
-            Self::Namespaces
-            | Self::Nodes
-            | Self::Pods
-            | Self::Services
-            | Self::NetworkPolicies => None,
-            Self::ClusterNetworkPolicies
-            | Self::VpcNetworkPolicies
-            | Self::ClusterVpcNetworkPolicies => {
-                Some(format!("{}.{}", self.plural(), self.resource().group))
-            }
-        }
+    pub(crate) fn crd(self) -> Option<String> {
+        let Definition { group, plural, is_custom, .. } = self.definition();
+        is_custom.then(|| format!("{plural}.{group}"))
     }
 
     /// The resource of the API.
     pub(crate) fn resource(self) -> ApiResource {
-        let (group, version, kind) = match self {
-            Self::Namespaces => ("", "v1", "Namespace"),
-            Self::Nodes => ("", "v1", "Node"),
-            Self::Pods => ("", "v1", "Pod"),
-            Self::Services => ("", "v1", "Service"),
-            Self::NetworkPolicies => ("networking.k8s.io", "v1", "NetworkPolicy"),
-            Self::ClusterNetworkPolicies => {
-                ("policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy")
-            }
-            Self::VpcNetworkPolicies => ("moat.dev", "v1alpha1", "VpcNetworkPolicy"),
-            Self::ClusterVpcNetworkPolicies => ("moat.dev", "v1alpha1", "ClusterVpcNetworkPolicy"),
-        };
-        let kind = GroupVersionKind::gvk(group, version, kind);
-        ApiResource::from_gvk_with_plural(&kind, self.plural())
-    }
-
-    /// What the core calls it, if it is a kind of policy.
-    pub(crate) const fn policy_kind(self) -> Option<Kind> {
-        match self {
-            Self::Namespaces | Self::Nodes | Self::Pods | Self::Services => None,
-            Self::NetworkPolicies => Some(Kind::NetworkPolicy),
-            Self::ClusterNetworkPolicies => Some(Kind::ClusterNetworkPolicy),
-            Self::VpcNetworkPolicies => Some(Kind::VpcNetworkPolicy),
-            Self::ClusterVpcNetworkPolicies => Some(Kind::ClusterVpcNetworkPolicy),
-        }
+        let Definition { group, version, kind, plural, .. } = self.definition();
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
     /// The kind of policy that the core calls so.
     pub(crate) fn of_policy(kind: Kind) -> Option<Self> {
-        Self::ALL.into_iter().find(|watched| watched.policy_kind() == Some(kind))
+        Self::ALL.into_iter().find(|watched| watched.definition().policy == Some(kind))
     }
+}
 
-    /// How people abbreviate it.
-    pub(crate) const fn short_name(self) -> &'static str {
-        match self {
-            Self::Namespaces => "ns",
-            Self::Nodes => "no",
-            Self::Pods => "po",
-            Self::Services => "svc",
-            Self::NetworkPolicies => "netpol",
-            Self::ClusterNetworkPolicies => "cnp",
-            Self::VpcNetworkPolicies => "vnp",
-            Self::ClusterVpcNetworkPolicies => "cvnp",
-        }
-    }
+/// The kinds of every cluster.
+const CORE: Definition = Definition {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    short_name: "",
+    policy: None,
+    is_custom: false,
+    condition_prefix: None,
+};
 
-    /// What goes before the conditions in its own status; none if it has no status. Others write into that of a
-    /// ClusterNetworkPolicy, too.
-    pub(crate) const fn condition_prefix(self) -> Option<&'static str> {
-        match self {
-            Self::Namespaces
-            | Self::Nodes
-            | Self::Pods
-            | Self::Services
-            | Self::NetworkPolicies => None,
-            Self::ClusterNetworkPolicies => Some("moat.dev/"),
-            Self::VpcNetworkPolicies | Self::ClusterVpcNetworkPolicies => Some(""),
-        }
+/// Our own kinds.
+const OURS: Definition = Definition {
+    group: "moat.dev",
+    version: "v1alpha1",
+    is_custom: true,
+    condition_prefix: Some(""),
+    ..CORE
+};
+
+impl Definition {
+    const fn named(
+        self,
+        kind: &'static str,
+        plural: &'static str,
+        short_name: &'static str,
+    ) -> Self {
+        Self { kind, plural, short_name, ..self }
     }
 }

@@ -13,6 +13,7 @@ mod connect;
 mod index;
 mod kinds;
 mod lease;
+mod reason;
 mod status;
 mod watch;
 mod worker;
@@ -30,7 +31,7 @@ use tokio::time::{sleep, timeout};
 
 use kinds::Watched;
 use lease::Candidate;
-use worker::Worker;
+use worker::{Links, Worker};
 
 /// What a controller is started with.
 #[derive(Clone, Debug)]
@@ -70,7 +71,7 @@ pub async fn run<P: Provider + Send>(
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }
     drop(tell);
-    let worker = Worker::new(cloud, configuration, told, rounds, tenure, stopped);
+    let worker = Worker::new(cloud, Links { configuration, told, rounds, tenure, stop: stopped });
     let stop = async {
         stop.await;
         stopping.send_replace(true);

@@ -225,7 +225,7 @@ impl Watch {
     /// What an error answer means.
     async fn refused(&self, error: kube::Error) -> End {
         let code = if let kube::Error::Api(status) = &error { Some(status.code) } else { None };
-        match (code, self.watched.definition()) {
+        match (code, self.watched.crd()) {
             (Some(GONE), _) => End::Expired,
             (Some(NOT_FOUND), Some(definition)) => {
                 match self.definitions.get_opt(&definition).await {

@@ -1,17 +1,16 @@
 //! The one who changes the cloud: compile, plan, carry out stage by stage, read back, tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moat_core::compile::{Compiler, Event, Inputs};
 use moat_core::drift;
-use moat_core::drive::{self, Ending};
+use moat_core::drive::{self, Ending, Outcome};
 use moat_core::finding::Finding;
-use moat_core::firewall::{GroupKey, Naming};
-use moat_core::inventory::InterfaceId;
+use moat_core::firewall::Naming;
 use moat_core::placement;
-use moat_core::plan::{self, Held, Plan};
+use moat_core::plan::{self, Plan};
 use moat_core::policy::ObjectRef;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::configuration::{Configuration, Mode};
@@ -25,19 +24,17 @@ use crate::kinds::Watched;
 use crate::lease::Tenure;
 use crate::watch::Told;
 
-/// What came of a round, for those who report it.
+/// What came of a round, for those who report it; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     /// The policies as they were seen.
-    pub(crate) policies: BTreeMap<ObjectRef, Arc<Known>>,
+    pub(crate) policies: Arc<BTreeMap<ObjectRef, Arc<Known>>>,
     /// What was compiled: its findings are left to who reports them.
-    pub(crate) inputs: Inputs,
-    /// The groups that interfaces should wear, as long as something remains to be done.
-    pub(crate) worn: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+    pub(crate) inputs: Arc<Inputs>,
     /// What was not understood of other objects, and what someone else did in groups of ours.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Arc<[Finding]>,
     /// What the last picture lacks.
-    pub(crate) remaining: Plan,
+    pub(crate) remaining: Arc<Plan>,
     /// Why the rest is not done, if it is not.
     pub(crate) holdup: Option<Holdup>,
 }
@@ -49,21 +46,34 @@ pub(crate) enum Holdup {
     Pending,
     /// The configuration says `mode: Observe`.
     Observing,
-    /// The cloud was not read, or refused a step.
+    /// The cloud refused a step.
     Refused(String),
+    /// The cloud was not read.
+    Unread(String),
     /// What is known of the cluster may be old.
     Stale(String),
+}
+
+/// What ties a worker to the others.
+#[derive(Debug)]
+pub(crate) struct Links {
+    /// What the operator decided.
+    pub(crate) configuration: Configuration,
+    /// What the watches tell.
+    pub(crate) told: mpsc::Receiver<Told>,
+    /// Where each round is told.
+    pub(crate) rounds: watch::Sender<Option<Round>>,
+    /// Whether it may change the cloud.
+    pub(crate) tenure: Tenure,
+    /// Becomes true once it is to stop.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// The worker, with all that it knows.
 #[derive(Debug)]
 pub(crate) struct Worker<P> {
     cloud: P,
-    configuration: Configuration,
-    told: mpsc::Receiver<Told>,
-    rounds: watch::Sender<Option<Arc<Round>>>,
-    tenure: Tenure,
-    stop: watch::Receiver<bool>,
+    links: Links,
     index: Index,
     compiler: Compiler,
     capabilities: Option<Capabilities>,
@@ -75,7 +85,7 @@ pub(crate) struct Worker<P> {
 /// A picture of the cloud, and what it shows.
 #[derive(Debug)]
 struct Picture {
-    observed: Observed,
+    observed: Arc<Observed>,
     scope: Scope,
     taken: Instant,
 }
@@ -87,21 +97,10 @@ const FRESH: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl<P: Provider + Send> Worker<P> {
-    pub(crate) fn new(
-        cloud: P,
-        configuration: Configuration,
-        told: mpsc::Receiver<Told>,
-        rounds: watch::Sender<Option<Arc<Round>>>,
-        tenure: Tenure,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
+    pub(crate) fn new(cloud: P, links: Links) -> Self {
         Self {
             cloud,
-            configuration,
-            told,
-            rounds,
-            tenure,
-            stop,
+            links,
             index: Index::default(),
             compiler: Compiler::default(),
             capabilities: None,
@@ -114,17 +113,17 @@ impl<P: Provider + Send> Worker<P> {
     pub(crate) async fn run(mut self) {
         let mut due = Instant::now();
         loop {
-            let works = self.index.is_current() && self.tenure.is_held();
+            let works = self.index.is_current() && self.links.tenure.is_held();
             tokio::select! {
                 biased;
-                () = told_to(&mut self.stop) => return,
-                () = self.tenure.changed() => {
+                () = told_to(&mut self.links.stop) => return,
+                () = self.links.tenure.changed() => {
                     // Another one may have changed the cloud meanwhile.
                     self.picture = None;
                     due = Instant::now();
                     continue;
                 }
-                told = self.told.recv() => match told {
+                told = self.links.told.recv() => match told {
                     Some(told) => {
                         if self.absorb(told) {
                             due = Instant::now();
@@ -143,7 +142,7 @@ impl<P: Provider + Send> Worker<P> {
     /// Takes all that was told by now; whether it changed anything.
     fn absorb(&mut self, first: Told) -> bool {
         let mut changed = self.index.take(first);
-        while let Ok(told) = self.told.try_recv() {
+        while let Ok(told) = self.links.told.try_recv() {
             changed |= self.index.take(told);
         }
         changed
@@ -151,28 +150,32 @@ impl<P: Provider + Send> Worker<P> {
 
     /// Brings the cloud to what the policies say, as far as it comes; when to look again.
     async fn round(&mut self) -> Instant {
-        let (round, again) = match self.attempt().await {
-            Ok(round) => round,
+        let attempt = self.attempt().await;
+        let holdup = match &attempt {
+            Ok(round) => round.holdup.clone(),
             Err(error) => {
                 warn!(%error, "the cloud was not read");
-                self.failures = self.failures.saturating_add(1);
-                self.tell_holdup(&Holdup::Refused(error));
-                return Instant::now() + self.pause();
+                Some(Holdup::Unread(error.clone()))
             }
         };
-        let refused = matches!(round.holdup, Some(Holdup::Refused(_)));
-        self.failures = if refused { self.failures.saturating_add(1) } else { 0 };
-        if self.tenure.is_held() {
-            self.rounds.send_replace(Some(Arc::new(round)));
+        let failed = matches!(holdup, Some(Holdup::Refused(_) | Holdup::Unread(_)));
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        match (attempt, &holdup) {
+            (Ok(round), _) if self.links.tenure.is_held() => {
+                drop(self.links.rounds.send_replace(Some(round)));
+            }
+            (Ok(_), _) | (Err(_), None) => {}
+            (Err(_), Some(holdup)) => self.tell_holdup(holdup),
         }
-        match again {
-            _ if refused => Instant::now() + self.pause(),
-            Again::AtOnce => Instant::now(),
-            Again::Later => Instant::now() + FRESH,
-        }
+        Instant::now()
+            + match holdup {
+                Some(Holdup::Pending) => Duration::ZERO,
+                Some(Holdup::Refused(_) | Holdup::Unread(_)) => self.pause(),
+                Some(Holdup::Observing | Holdup::Stale(_)) | None => FRESH,
+            }
     }
 
-    async fn attempt(&mut self) -> Result<(Round, Again), String> {
+    async fn attempt(&mut self) -> Result<Round, String> {
         let text = |error: ProviderError| error.to_string();
         let snapshot = self.index.snapshot();
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);
@@ -191,8 +194,8 @@ impl<P: Provider + Send> Worker<P> {
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
         findings.extend(placement::unplaced(&inventory));
-        let settings = self.configuration.settings(capabilities.quotas);
-        let policies = self.configuration.in_force(snapshot.policies, &inventory);
+        let settings = self.links.configuration.settings(capabilities.quotas);
+        let policies = self.links.configuration.in_force(snapshot.policies, &inventory);
         let compiler = &mut self.compiler;
         let (inputs, plan) = block_in_place(|| {
             let quotas = settings.quotas;
@@ -204,89 +207,82 @@ impl<P: Provider + Send> Worker<P> {
             let plan = plan::plan(compiler.desired(), &observed, &inputs.inventory, &quotas);
             (inputs, plan)
         });
-        let cluster = &*self.configuration.cluster.to_string();
+        let cluster = &*self.links.configuration.cluster.to_string();
         findings.extend(drift::kept(&observed, cluster));
         findings.extend(drift::taken(&observed, cluster));
         findings.extend(drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster));
-        let (remaining, holdup, again) = self.carry_out(plan, &scope).await;
-        let policies = self.index.policies().clone();
-        let all_done = remaining.stages.is_empty() && remaining.held == Held::default();
-        let worn = if all_done {
-            BTreeMap::new()
-        } else {
-            self.compiler.desired().state.interfaces.clone()
-        };
-        let round = Round { policies, inputs, worn, findings, remaining, holdup };
-        Ok((round, again))
+        let (remaining, holdup) = self.carry_out(plan, &scope).await;
+        Ok(Round {
+            policies: Arc::new(self.index.policies().clone()),
+            inputs: Arc::new(inputs),
+            findings: findings.into(),
+            remaining: Arc::new(remaining),
+            holdup,
+        })
     }
 
     /// The picture, read anew if it is old or does not show what is asked for.
-    async fn picture(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    async fn picture(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         if let Some(picture) = &self.picture
             && picture.taken.elapsed() < FRESH
             && picture.scope.interfaces.is_superset(&scope.interfaces)
             && picture.scope.addresses.is_superset(&scope.addresses)
         {
-            return Ok(picture.observed.clone());
+            return Ok(Arc::clone(&picture.observed));
         }
-        let observed = drive::observe(&mut self.cloud, scope).await?;
-        self.keep(observed.clone(), scope);
+        let observed = Arc::new(drive::observe(&mut self.cloud, scope).await?);
+        self.keep(Arc::clone(&observed), scope);
         Ok(observed)
     }
 
-    fn keep(&mut self, observed: Observed, scope: &Scope) {
+    fn keep(&mut self, observed: Arc<Observed>, scope: &Scope) {
         self.picture = Some(Picture { observed, scope: scope.clone(), taken: Instant::now() });
     }
 
-    /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages.
-    async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>, Again) {
+    /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages. What remains of it, and why.
+    async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>) {
         if plan.stages.is_empty() {
-            return (plan, None, Again::Later);
+            return (plan, None);
         }
-        if self.configuration.mode == Mode::Observe {
-            return (plan, Some(Holdup::Observing), Again::Later);
+        if self.links.configuration.mode == Mode::Observe {
+            return (plan, Some(Holdup::Observing));
         }
-        let cluster = self.configuration.cluster.to_string();
+        let cluster = self.links.configuration.cluster.to_string();
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
         while let Some(stage) = stages.next() {
             let work = drive::stage(&mut self.cloud, &stage, scope);
-            let Some(outcome) = self.tenure.keep(work).await else {
-                self.picture = None;
-                plan.stages = vec![];
-                return (plan, Some(Holdup::Pending), Again::AtOnce);
-            };
-            for attempt in &outcome.attempts {
+            let outcome = self.links.tenure.keep(work).await;
+            for attempt in outcome.iter().flat_map(|outcome| &outcome.attempts) {
                 let step = attempt.step.named(&cluster).to_string();
                 match &attempt.answer {
                     Ok(()) => info!(purpose = ?attempt.purpose, %step, "done"),
                     Err(error) => warn!(purpose = ?attempt.purpose, %step, %error, "refused"),
                 }
             }
-            let failures = outcome
-                .failures()
-                .map(|(step, error)| format!("{}: {error}", step.named(&cluster)));
-            let failures = failures.collect::<Vec<_>>().join("; ");
-            let ending = outcome.ending;
-            match outcome.observed {
-                Some(observed) => self.keep(observed, scope),
+            let ending = outcome.as_ref().map(|outcome| outcome.ending.clone());
+            let (is_done, holdup) = match ending {
+                Some(Ending::Done) => (true, Holdup::Pending),
+                // The lease is no longer ours, or the cloud is not as the plan assumes.
+                None | Some(Ending::PlanAgain) => (false, Holdup::Pending),
+                Some(Ending::Failed) => (false, Holdup::Refused(refusals(&outcome, &cluster))),
+                Some(Ending::Unread(error)) => (false, Holdup::Unread(error.to_string())),
+            };
+            match outcome.and_then(|outcome| outcome.observed) {
+                Some(observed) => self.keep(Arc::new(observed), scope),
                 None => self.picture = None,
             }
-            let (undone, holdup) = match ending {
-                Ending::Done if self.told.is_empty() && !*self.stop.borrow() => continue,
-                Ending::Done => (None, Holdup::Pending),
-                Ending::PlanAgain => (Some(stage), Holdup::Pending),
-                Ending::Failed => (Some(stage), Holdup::Refused(failures)),
-                Ending::Unread(error) => (Some(stage), Holdup::Refused(error.to_string())),
-            };
-            plan.stages = undone.into_iter().chain(stages).collect();
-            return (plan, Some(holdup), Again::AtOnce);
+            if is_done && self.links.told.is_empty() && !*self.links.stop.borrow() {
+                continue;
+            }
+            plan.stages = (!is_done).then_some(stage).into_iter().chain(stages).collect();
+            return (plan, Some(holdup));
         }
-        (plan, None, Again::Later)
+        (plan, None)
     }
 
     /// Says that what is known of the cluster may be old, once something was said at all.
     fn tell_stale(&self) {
-        if self.index.is_current() || !self.tenure.is_held() {
+        if self.index.is_current() || !self.links.tenure.is_held() {
             return;
         }
         let broken = |(watched, standing): (&Watched, &Standing)| {
@@ -300,9 +296,9 @@ impl<P: Provider + Send> Worker<P> {
     }
 
     fn tell_holdup(&self, holdup: &Holdup) {
-        self.rounds.send_if_modified(|last| match last {
+        self.links.rounds.send_if_modified(|last| match last {
             Some(round) if round.holdup.as_ref() != Some(holdup) => {
-                *last = Some(Arc::new(Round { holdup: Some(holdup.clone()), ..(**round).clone() }));
+                round.holdup = Some(holdup.clone());
                 true
             }
             Some(_) | None => false,
@@ -321,11 +317,9 @@ async fn told_to(word: &mut watch::Receiver<bool>) {
     drop(word.wait_for(|given| *given).await);
 }
 
-/// When the next round is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
-    /// Work is left.
-    AtOnce,
-    /// Everything is done, as far as it goes.
-    Later,
+/// What the cloud refused, and why.
+fn refusals(outcome: &Option<Outcome<'_>>, cluster: &str) -> String {
+    let failures = outcome.iter().flat_map(Outcome::failures);
+    let failures = failures.map(|(step, error)| format!("{}: {error}", step.named(cluster)));
+    failures.collect::<Vec<_>>().join("; ")
 }

@@ -171,6 +171,18 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Effect {
+    /// The word, as objects of the API spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Narrower => "Narrower",
+            Self::NotEnforced => "NotEnforced",
+            Self::Ignored => "Ignored",
+        }
+    }
+}
+
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use moat_k8s::crd::EnforcementStatus;
 
 use super::report::{Said, Undone, Verdict};
+use crate::reason::Reason;
 
 /// The characters of a condition's message that the API server takes.
 const LONGEST: usize = 32_768;
@@ -31,26 +32,26 @@ pub(crate) fn conditions(
     before: &[Condition],
     now: &Time,
 ) -> Vec<Condition> {
-    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+    let condition = |kind: &str, status: &str, reason: Reason, message: &str| {
         let same = before.iter().find(|one| one.type_ == kind && one.status == status);
         Condition {
             type_: kind.to_owned(),
             status: status.to_owned(),
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             message: message.chars().take(LONGEST).collect(),
             observed_generation: Some(generation),
             last_transition_time: same.map_or(now, |one| &one.last_transition_time).clone(),
         }
     };
     let said = |kind: &str, status: &str, Said { reason, message }: &Said| {
-        condition(kind, status, reason, message)
+        condition(kind, status, *reason, message)
     };
     let accepted = match &verdict.accepted {
-        Ok(()) => condition("Accepted", "True", "Accepted", "every field was understood"),
+        Ok(()) => condition("Accepted", "True", Reason::Accepted, "every field was understood"),
         Err(why) => said("Accepted", "False", why),
     };
     let programmed = match &verdict.programmed {
-        Ok(()) => condition("Programmed", "True", "Programmed", "read back from the cloud"),
+        Ok(()) => condition("Programmed", "True", Reason::Programmed, "read back from the cloud"),
         Err(Undone::Underway(why) | Undone::Stalled(why)) => said("Programmed", "False", why),
         Err(Undone::Unknown(why)) => said("Programmed", "Unknown", why),
     };
@@ -58,7 +59,7 @@ pub(crate) fn conditions(
         (Some(why), _) => said("Exact", "False", why),
         (None, Ok(())) => {
             let message = "the cloud lets through what the policy says, and nothing else";
-            condition("Exact", "True", "Exact", message)
+            condition("Exact", "True", Reason::Exact, message)
         }
         (None, Err(Undone::Underway(why) | Undone::Stalled(why) | Undone::Unknown(why))) => {
             said("Exact", "Unknown", why)

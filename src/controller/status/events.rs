@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use moat_core::finding::Effect;
 use moat_core::policy::ObjectRef;
 use moat_k8s::crd::{EnforcementStatus, FindingRow};
 
@@ -72,7 +73,7 @@ impl Events {
 }
 
 fn words(before: &EnforcementStatus, now: &EnforcementStatus) -> Vec<Word> {
-    let changes = |row: &&FindingRow| row.effect != "Ignored";
+    let changes = |row: &&FindingRow| row.effect != Effect::Ignored.as_str();
     let new: Vec<&FindingRow> =
         now.findings.iter().filter(changes).filter(|row| !before.findings.contains(row)).collect();
     let stalled = |status: &EnforcementStatus| {

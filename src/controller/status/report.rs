@@ -1,17 +1,19 @@
 //! What becomes of each policy, after a round: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use moat_core::compile::Desired;
-use moat_core::finding::{Effect, Finding, Reason};
+use moat_core::finding::{self, Effect, Finding};
 use moat_core::firewall::{GroupKey, GroupNumber};
 use moat_core::inventory::{InterfaceId, Inventory};
 use moat_core::plan::Plan;
-use moat_core::policy::{Namespaces, ObjectRef, Policy, Subject, Word};
+use moat_core::policy::{Labels, ObjectRef, PodSelector, Policy, Subject, Word};
 use moat_core::provider::Step;
 use moat_k8s::crd::{FindingRow, Summary};
 
 use crate::index::Known;
+use crate::reason::Reason;
 use crate::worker::{Holdup, Round};
 
 /// What becomes of a policy.
@@ -34,7 +36,7 @@ pub(crate) struct Verdict {
 /// A reason with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Reason,
     pub(crate) message: String,
 }
 
@@ -60,10 +62,11 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
     }
     let sizes = sizes(desired);
     let touched = Touched::of(round);
+    let mut subjects = Pods::new(&round.inputs.inventory);
     let verdicts = round.policies.iter().map(|(object, known)| {
         let compiled = found.get(object).into_iter().flatten().copied();
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
-        let pods = selected(&known.policy, &round.inputs.inventory);
+        let pods = subjects.of(&known.policy);
         let (groups, rules) = sizes.get(object).copied().unwrap_or_default();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let summary =
@@ -106,19 +109,14 @@ fn verdict(
 
 fn said(finding: &Finding) -> Said {
     let place = if finding.path.is_empty() { String::new() } else { format!("{}: ", finding.path) };
-    Said { reason: finding.reason.as_str(), message: format!("{place}{}", finding.message) }
+    Said { reason: Reason::Found(finding.reason), message: format!("{place}{}", finding.message) }
 }
 
 fn row(finding: &Finding, inventory: &Inventory) -> FindingRow {
     FindingRow {
         path: finding.path.to_string(),
         reason: finding.reason.to_string(),
-        effect: match finding.effect {
-            Effect::Narrower => "Narrower",
-            Effect::NotEnforced => "NotEnforced",
-            Effect::Ignored => "Ignored",
-        }
-        .to_owned(),
+        effect: finding.effect.as_str().to_owned(),
         message: finding.message.to_string(),
         witness: finding.witness.as_ref().map(|flow| flow.display(inventory).to_string()),
     }
@@ -137,17 +135,36 @@ fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
     served.into_iter().map(|(policy, (groups, rules))| (policy, (groups.len(), rules))).collect()
 }
 
-/// The pods that a policy is about, by their places in the inventory.
-fn selected(policy: &Policy, inventory: &Inventory) -> Vec<usize> {
-    let Subject::Pods(selector) = &policy.subject else { return Vec::new() };
-    let is_in = |namespace: &Word| match &selector.namespaces {
-        Namespaces::Named(name) => name == namespace,
-        Namespaces::Matching(labels) => labels.matches(&inventory.namespace_labels(namespace)),
-    };
-    let pods = inventory.pods_of_policies();
-    let selected =
-        pods.filter(|(_, pod)| is_in(&pod.namespace) && selector.pods.matches(&pod.labels));
-    selected.map(|(index, _)| index.0).collect()
+/// The pods of each subject, by their places in the inventory: policies share subjects, and subjects namespaces.
+struct Pods<'a> {
+    inventory: &'a Inventory,
+    namespaces: BTreeMap<&'a Word, Vec<(usize, &'a Labels)>>,
+    selected: BTreeMap<&'a PodSelector, Rc<[usize]>>,
+}
+
+impl<'a> Pods<'a> {
+    fn new(inventory: &'a Inventory) -> Self {
+        let mut namespaces: BTreeMap<&Word, Vec<(usize, &Labels)>> = BTreeMap::new();
+        for (index, pod) in inventory.pods_of_policies() {
+            namespaces.entry(&pod.namespace).or_default().push((index.0, &*pod.labels));
+        }
+        Self { inventory, namespaces, selected: BTreeMap::new() }
+    }
+
+    fn of(&mut self, policy: &'a Policy) -> Rc<[usize]> {
+        let Subject::Pods(selector) = &policy.subject else { return Rc::default() };
+        if let Some(selected) = self.selected.get(selector) {
+            return Rc::clone(selected);
+        }
+        let pods = self.namespaces.iter().filter(|(namespace, _)| {
+            selector.namespaces.matches(namespace, &self.inventory.namespace_labels(namespace))
+        });
+        let pods = pods.flat_map(|(_, pods)| pods);
+        let selected = pods.filter(|(_, labels)| selector.pods.matches(labels));
+        let selected: Rc<[usize]> = selected.map(|(index, _)| *index).collect();
+        self.selected.insert(selector, Rc::clone(&selected));
+        selected
+    }
 }
 
 /// The pods whose groups the cloud does not hold as desired.
@@ -158,7 +175,7 @@ struct Touched {
 
 impl Touched {
     fn of(round: &Round) -> Self {
-        let Plan { stages, numbers, held, .. } = &round.remaining;
+        let Plan { stages, target, held, .. } = &*round.remaining;
         let mut groups = BTreeSet::new();
         let mut interfaces = BTreeSet::new();
         for step in stages.iter().flat_map(|stage| &stage.steps) {
@@ -171,12 +188,15 @@ impl Touched {
             }
         }
         let carried = |groups: &BTreeSet<GroupNumber>, interfaces: &BTreeSet<InterfaceId>| {
+            if groups.is_empty() && interfaces.is_empty() {
+                return BTreeSet::new();
+            }
             let is_of = |key: &GroupKey| match key {
-                GroupKey::Ours(number) => groups.contains(numbers.get(number).unwrap_or(number)),
+                GroupKey::Ours(number) => groups.contains(number),
                 GroupKey::Foreign(_) => false,
             };
             let touches = |id: &InterfaceId| {
-                let worn = round.worn.get(id);
+                let worn = target.interfaces.get(id);
                 interfaces.contains(id) || worn.is_some_and(|worn| worn.iter().any(is_of))
             };
             let pods = round.inputs.inventory.pods.iter().enumerate();
@@ -196,13 +216,19 @@ impl Touched {
         findings: &[&Finding],
         round: &Round,
     ) -> Result<(), Undone> {
-        if let Some(Holdup::Stale(message)) = &round.holdup {
-            let message = format!("the cluster is not seen as it is: {message}");
-            return Err(Undone::Unknown(Said { reason: "StaleCache", message }));
+        match &round.holdup {
+            Some(Holdup::Stale(message)) => {
+                let message = format!("the cluster is not seen as it is: {message}");
+                return Err(Undone::Unknown(Said { reason: Reason::StaleCache, message }));
+            }
+            Some(Holdup::Unread(message)) => {
+                let message = message.clone();
+                return Err(Undone::Unknown(Said { reason: Reason::CloudUnread, message }));
+            }
+            Some(Holdup::Refused(_) | Holdup::Observing | Holdup::Pending) | None => {}
         }
-        if let Some(finding) =
-            findings.iter().find(|finding| finding.reason == Reason::QuotaExceeded)
-        {
+        let short = finding::Reason::QuotaExceeded;
+        if let Some(finding) = findings.iter().find(|finding| finding.reason == short) {
             return Err(Undone::Stalled(said(finding)));
         }
         if pods.iter().any(|pod| self.held.contains(pod)) {
@@ -210,33 +236,25 @@ impl Touched {
             let message = breaches.collect::<Vec<_>>().join("; ");
             let message =
                 format!("what was in force stays, since no way keeps to the quotas: {message}");
-            let reason = Reason::QuotaExceeded.as_str();
-            return Err(Undone::Stalled(Said { reason, message }));
+            return Err(Undone::Stalled(Said { reason: Reason::Found(short), message }));
         }
         if !pods.iter().any(|pod| self.underway.contains(pod)) {
-            return match &round.holdup {
-                Some(Holdup::Refused(message)) if round.remaining.stages.is_empty() => {
-                    Err(Undone::Unknown(Said { reason: "CloudUnread", message: message.clone() }))
-                }
-                Some(
-                    Holdup::Refused(_) | Holdup::Pending | Holdup::Observing | Holdup::Stale(_),
-                )
-                | None => Ok(()),
-            };
+            return Ok(());
         }
         Err(match &round.holdup {
             Some(Holdup::Refused(message)) => {
-                Undone::Stalled(Said { reason: "CloudRefused", message: message.clone() })
+                let message = message.clone();
+                Undone::Stalled(Said { reason: Reason::CloudRefused, message })
             }
             Some(Holdup::Observing) => {
                 let message =
                     "the configuration says `mode: Observe`: nothing is written to the cloud"
                         .to_owned();
-                Undone::Unknown(Said { reason: "Observing", message })
+                Undone::Unknown(Said { reason: Reason::Observing, message })
             }
-            Some(Holdup::Pending | Holdup::Stale(_)) | None => {
+            Some(Holdup::Pending | Holdup::Stale(_) | Holdup::Unread(_)) | None => {
                 let message = "the cloud is being changed".to_owned();
-                Undone::Underway(Said { reason: "Pending", message })
+                Undone::Underway(Said { reason: Reason::Pending, message })
             }
         })
     }

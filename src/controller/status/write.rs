@@ -1,7 +1,6 @@
 //! Writes statuses: what changed, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -63,7 +62,7 @@ impl Writer {
     }
 
     /// Writes after each round, until there are no more.
-    pub(crate) async fn run(mut self, mut rounds: Receiver<Option<Arc<Round>>>) {
+    pub(crate) async fn run(mut self, mut rounds: Receiver<Option<Round>>) {
         if let Err(error) = self.read().await {
             warn!(%error, "the statuses that are there were not read: all are written anew");
         }
@@ -156,7 +155,7 @@ impl Writer {
             api.patch(&name, &parameters(), &Patch::Apply(&enforcement)).await?;
         }
         put_status(&api, &resource(object.namespace.is_some()), &name, json!(status)).await?;
-        if let Some(prefix) = watched.condition_prefix() {
+        if let Some(prefix) = watched.definition().condition_prefix {
             let mut conditions = status.conditions.clone();
             conditions.iter_mut().for_each(|condition| condition.type_.insert_str(0, prefix));
             let api = self.api(object, &watched.resource());
@@ -189,7 +188,7 @@ fn learn(object: DynamicObject) -> Option<(ObjectRef, Written)> {
     let owner = object.metadata.owner_references?.into_iter().next()?;
     let watched = Watched::ALL.into_iter().find(|it| it.resource().kind == policy.kind)?;
     let namespace = object.metadata.namespace.map(Word::from);
-    let key = ObjectRef { kind: watched.policy_kind()?, namespace, name: policy.name.into() };
+    let key = ObjectRef { kind: watched.definition().policy?, namespace, name: policy.name.into() };
     Some((key, Written { owner: owner.uid, name: object.metadata.name?, status }))
 }
 
@@ -241,7 +240,7 @@ fn enforcement(watched: Watched, policy: &ObjectRef, name: &str, uid: &str) -> V
 
 /// The name of the object about a policy: a NetworkPolicy and a VpcNetworkPolicy may share theirs.
 fn name(watched: Watched, known: &Known) -> String {
-    let name = format!("{}-{}", watched.short_name(), known.policy.object.name);
+    let name = format!("{}-{}", watched.definition().short_name, known.policy.object.name);
     if name.len() <= LONGEST_NAME {
         return name;
     }

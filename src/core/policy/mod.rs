@@ -254,11 +254,18 @@ impl PodSelector {
     /// Whether a pod with these labels, in a namespace with this name and these labels, is selected.
     #[must_use]
     pub fn matches(&self, namespace: &Word, namespace_labels: &Labels, pod: &Labels) -> bool {
-        let namespace_matches = match &self.namespaces {
-            Namespaces::Named(name) => name == namespace,
-            Namespaces::Matching(selector) => selector.matches(namespace_labels),
-        };
-        namespace_matches && self.pods.matches(pod)
+        self.namespaces.matches(namespace, namespace_labels) && self.pods.matches(pod)
+    }
+}
+
+impl Namespaces {
+    /// Whether a namespace with this name and these labels is among them.
+    #[must_use]
+    pub fn matches(&self, name: &Word, labels: &Labels) -> bool {
+        match self {
+            Self::Named(named) => named == name,
+            Self::Matching(selector) => selector.matches(labels),
+        }
     }
 }
 
