@@ -3,6 +3,9 @@
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+/// What the controller calls itself.
+const USER_AGENT: &str = concat!("moat/", env!("CARGO_PKG_VERSION"));
+
 /// Reaches the cluster of a context of the kubeconfig, else of the current one, else of the pod's service account.
 ///
 /// # Errors
@@ -13,7 +16,7 @@ pub async fn connect(context: Option<String>) -> Result<Client, String> {
             "no cluster to follow: {error}: give `--context` or a KUBECONFIG, or run in a pod with a service account"
         )
     };
-    let config = match context {
+    let mut config = match context {
         None => Config::infer().await.map_err(|error| unreached(&error))?,
         Some(context) => {
             let options =
@@ -23,5 +26,9 @@ pub async fn connect(context: Option<String>) -> Result<Client, String> {
             config.map_err(|error| unreached(&error))?
         }
     };
+    // Audit logs name their writers by it.
+    if let (Ok(name), Ok(value)) = ("user-agent".parse(), USER_AGENT.parse()) {
+        config.headers.push((name, value));
+    }
     Client::try_from(config).map_err(|error| unreached(&error))
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use futures_util::TryStreamExt as _;
+use kube::api::{
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, TypeMeta};
 use kube::{Api, Client, Config};
@@ -76,6 +79,23 @@ impl Objects {
             serde_json::to_value(found).expect("JSON")
         };
         found.items.into_iter().map(told).collect()
+    }
+
+    /// Tells of every object of the kind of one that is made or changes from now on, until the API server ends the watch.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    pub async fn follow(&self, like: &Value, mut each: impl FnMut(Value)) {
+        let (api, _) = self.api(like);
+        let listed = api.list_metadata(&ListParams::default().limit(1)).await.expect("an answer");
+        let version = listed.metadata.resource_version.expect("a version");
+        let told = api.watch(&WatchParams::default(), &version).await.expect("an answer");
+        let mut told = std::pin::pin!(told);
+        while let Ok(Some(event)) = told.try_next().await {
+            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                each(serde_json::to_value(object).expect("JSON"));
+            }
+        }
     }
 
     /// Makes a namespace with a pod of each of these names, labelled `app: NAME`, and waits until they run.

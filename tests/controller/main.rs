@@ -7,4 +7,5 @@
 )]
 
 mod kills;
+mod latency;
 mod world;

@@ -31,12 +31,17 @@ pub(crate) struct Controller(Child);
 impl World {
     /// A control plane and an account of its own, with Moat's kinds, and nodes.
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with other nodes: arguments of `localstack/nodes/up`.
+    pub(crate) async fn with(nodes: &[&str]) -> Self {
         let plane = ControlPlane::start();
         let account = account();
         let variables = cloud(&account);
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().display().to_string();
-        let nodes = plane.nodes(&["--out", &out], &variables);
+        let nodes = plane.nodes(&[&["--out", &out], nodes].concat(), &variables);
         let told = |name: &str| nodes.variables.get(name).cloned().expect("the script tells");
         let (configuration, vpc) = (told("CONFIGURATION").into(), told("VPC_ID"));
         let objects = Objects::of(&plane).await;
@@ -67,7 +72,11 @@ impl World {
             .arg(&self.configuration)
             .envs(&self.variables)
             .env("KUBECONFIG", &self.plane.kubeconfig)
-            .stderr(Stdio::null())
+            .stderr(if std::env::var_os("MOAT_LOG").is_some() {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .spawn();
         Controller(child.expect("the program runs"))
     }
@@ -138,11 +147,31 @@ impl World {
     pub(crate) fn writes(&self) -> usize {
         let answer = self.ask("GET", "");
         let calls = answer["calls"].as_object().expect("counters");
-        let writes = calls
-            .iter()
-            .filter(|(name, _)| !name.starts_with("Describe") && !name.starts_with("Get"));
+        let writes = calls.iter().filter(|(name, _)| !is_read(name));
         let counted = writes.map(|(_, count)| count.as_u64().expect("a number")).sum::<u64>();
         usize::try_from(counted).expect("few")
+    }
+
+    /// The calls that changed something, after a place in EC2's log; and the place of the last call.
+    pub(crate) fn calls(&self, from: u64) -> (Vec<Value>, u64) {
+        let answer = ask("GET", &format!("/_calls/{}?from={from}", self.account), "");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let mut calls = answer["calls"].as_array().cloned().unwrap_or_default();
+        let last = calls.last().and_then(|call| call["n"].as_u64()).unwrap_or(from);
+        calls.retain(|call| !is_read(call["op"].as_str().unwrap_or_default()));
+        (calls, last)
+    }
+
+    /// The API server's writes by the controller, but for its lease.
+    pub(crate) fn written(&self) -> Vec<Value> {
+        let audit = self.plane.audit.as_ref().expect("a control plane of its own");
+        let audit = std::fs::read_to_string(audit).expect("the audit log");
+        let events = audit.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let ours = |event: &Value| {
+            event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("moat"))
+                && event["objectRef"]["resource"] != "leases"
+        };
+        events.filter(ours).collect()
     }
 
     /// Ends every fault.
@@ -177,4 +206,8 @@ impl Deref for World {
     fn deref(&self) -> &Objects {
         &self.objects
     }
+}
+
+fn is_read(call: &str) -> bool {
+    call.starts_with("Describe") || call.starts_with("Get")
 }

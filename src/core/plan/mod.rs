@@ -96,7 +96,7 @@ pub enum Purpose {
 /// call. It happens in 3 of 10,000 small random worlds, always inside the band, and ends with the first plan that is carried out.
 ///
 /// Only exclusive interfaces change, and groups of ours. An exclusive interface that `desired` does not name but that wears a
-/// group of ours gets back what it wore before. What cannot be reached within the band and the quotas stays as it is and
+/// group of ours gets back what it wore before; that of no pod only once nothing is desired, as its cloud is about to delete it. What cannot be reached within the band and the quotas stays as it is and
 /// is named in [`Plan::held`]; the rest proceeds. Planning again from the target finds nothing to do.
 ///
 /// What is held may find a way once the rest is done. So while something is held, another leg follows. That ends, since a leg

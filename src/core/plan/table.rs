@@ -1,7 +1,7 @@
 //! What is wanted and what is there, side by side: one pass over each, after which groups go by their places in lists.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::our_number;
@@ -143,6 +143,10 @@ fn lines<'a>(
     let mut told = inventory.interfaces.iter().peekable();
     let mut asked = desired.state.interfaces.iter().peekable();
     let mut lines = Vec::with_capacity(now.len());
+    let borne = LazyCell::new(|| {
+        inventory.pods.iter().filter_map(|pod| pod.interface.as_ref()).collect::<BTreeSet<_>>()
+    });
+    let nothing = desired.state.interfaces.is_empty();
     loop {
         let next = [
             seen.peek().map(|(id, _)| *id),
@@ -155,7 +159,8 @@ fn lines<'a>(
         let now = now.next_if(|(other, _)| *other == id).map(|(_, groups)| groups);
         let seen = seen.next_if(|(other, _)| *other == id).map(|(_, interface)| interface);
         let told = told.next_if(|(other, _)| *other == id).map(|(_, interface)| interface);
-        let wanted = seen.and_then(|seen| wanted(asked, now, seen));
+        let given_back = || nothing || borne.contains(id);
+        let wanted = seen.and_then(|seen| wanted(asked, now, seen, given_back));
         lines.push(Line { id, wanted, now, seen, told });
     }
 }
@@ -165,16 +170,18 @@ fn wanted<'a>(
     asked: Option<&'a BTreeSet<GroupKey>>,
     now: Option<&BTreeSet<GroupKey>>,
     seen: &Interface,
+    given_back: impl Fn() -> bool,
 ) -> Option<Cow<'a, BTreeSet<GroupKey>>> {
     match seen.attachment {
         Attachment::Exclusive => {}
         Attachment::Fixed | Attachment::Shared => return None,
     }
-    // What no policy concerns any more gets back what it wore.
+    // What no policy concerns any more gets back what it wore. Not the interface of a pod that is gone: nobody uses it, the
+    // cloud is about to delete it, and the calls are for pods that live. At the end, when nothing is wanted, it does, too.
     let left = || {
         let prior = || seen.prior.iter().cloned().map(GroupKey::Foreign);
         let worn = now.is_some_and(|now| now.iter().cloned().eq(prior()));
-        (!worn).then(|| Cow::Owned(prior().collect()))
+        (!worn && given_back()).then(|| Cow::Owned(prior().collect()))
     };
     // An interface always wears a group.
     asked.map(Cow::Borrowed).or_else(left).filter(|groups| !groups.is_empty())

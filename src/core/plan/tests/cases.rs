@@ -131,6 +131,20 @@ fn a_number_whose_name_another_group_bears_is_passed_over() {
 }
 
 #[test]
+fn the_interface_of_a_pod_that_is_gone_is_left_alone_until_nothing_is_wanted() {
+    let rules = [ingress("10.0.0.0/8", tcp(80, 80))];
+    let groups = [(group(1), &rules[..]), (group(2), &[][..])];
+    let now = state(&groups, &[("a", &[group(1)]), ("b", &[group(1)]), ("c", &[group(2)])]);
+    let wanted = state(&[(group(1), &rules)], &[("a", &[group(1)])]);
+    let mut world = world(now, wanted);
+    world.inventory.pods.truncate(1);
+    assert_eq!(planned(&world, &Quotas::default()).stages, []);
+
+    let plan = uninstall(&world.observed, &world.inventory, &Quotas::default());
+    assert_eq!(purposes(&plan), [(Purpose::Move, 3), (Purpose::Delete, 2)]);
+}
+
+#[test]
 fn a_number_of_passage_whose_name_another_group_bears_is_passed_over() {
     let mut observed = Observed::default();
     let first = middle::free(&observed).next().unwrap();
