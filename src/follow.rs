@@ -4,9 +4,8 @@ use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use moat_cli::{Kept, Start};
-use moat_controller::{Client, Options};
+use moat_controller::{Client, Log, Options, Ports};
 use moat_core::provider::Provider;
-use moat_k8s::configuration::Configuration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,27 +16,29 @@ pub(crate) fn follow(start: Start) -> Result<(), String> {
 }
 
 async fn serve(Start { configuration, context, cloud }: Start) -> Result<(), String> {
-    tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    let log =
+        Log::start(&configuration.log.level.0).map_err(|why| format!("`log.level`: {why}"))?;
+    let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
     let client = moat_controller::connect(context).await?;
+    let options = Options { configuration, identity: identity(), ports, log: Some(log) };
     match cloud {
-        Kept::Embedded(sim) => until_stopped(client, *sim, configuration).await,
+        Kept::Embedded(sim) => until_stopped(client, *sim, options).await,
         #[cfg(feature = "aws")]
         Kept::Account(target) => {
             let aws = crate::account::reach(&target).await?;
-            until_stopped(client, aws, configuration).await
+            until_stopped(client, aws, options).await
         }
         #[cfg(not(feature = "aws"))]
         Kept::Account(target) => moat_cli::unreachable(&target).map(drop),
     }
 }
 
-async fn until_stopped<P: Provider + Send>(
+async fn until_stopped<P: Provider + Send + 'static>(
     client: Client,
     cloud: P,
-    configuration: Configuration,
+    options: Options,
 ) -> Result<(), String> {
     let stop = stopped().map_err(|error| format!("no signals: {error}"))?;
-    let options = Options { configuration, identity: identity() };
     moat_controller::run(client, cloud, options, stop).await;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use hyper_util::client::legacy;
-use moat_core::provider::{ProviderError, QuotaKind};
+use moat_core::provider::{ProviderError, QuotaKind, UNANSWERED, UNLISTED};
 use moat_core::settings::Quotas;
 
 use crate::call::Call;
@@ -137,6 +137,13 @@ pub fn meaning(code: Option<&str>, status: u16) -> Meaning {
 }
 
 impl Failure {
+    /// Its code, for a meter: one of [`TABLE`], or that it is none.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        let listed = TABLE.iter().map(|(code, _)| *code).find(|code| *code == self.code);
+        listed.unwrap_or(if self.code.is_empty() { UNANSWERED } else { UNLISTED })
+    }
+
     /// What befell a call.
     #[must_use]
     pub fn of<E>(call: Call, error: &SdkError<E, HttpResponse>) -> Self

@@ -18,13 +18,16 @@ pub mod time;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use moat_core::firewall::{GroupKey, GroupNumber, Rule};
 use moat_core::inventory::InterfaceId;
 use moat_core::net::{Family, Prefix};
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step};
+use moat_core::provider::{
+    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step,
+};
 use moat_core::settings::Quotas;
 use tokio::sync::OnceCell;
 
@@ -161,5 +164,9 @@ impl Provider for Aws {
 
     async fn wait(&mut self, duration: Duration) {
         self.time.sleep(duration).await;
+    }
+
+    fn meter(&mut self, meter: Arc<dyn Meter>) {
+        self.pace.meter(meter);
     }
 }

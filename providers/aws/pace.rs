@@ -10,6 +10,7 @@
 //! * A read whose answer is lost is made again likewise. A change whose answer is lost is not: only a look can tell.
 //! * A call that found no connection had no effect, and is made again if the cloud has ever answered: else the region or the
 //!   endpoint is wrong, and a person learns of it at once. Of one that only ever fails, a person learns soon.
+//! * A meter, if there is one, hears of each attempt and of each token.
 //! * Repetitions have a budget, which calls that go well pay into: a tenth more calls than without, and some to begin with.
 
 use std::collections::BTreeMap;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use moat_core::provider::{ANSWERED, Meter, Metered, Tokens};
 use tokio::sync::Semaphore;
 
 use crate::call::{Call, Effect, Rate};
@@ -35,6 +37,7 @@ pub struct Pace {
     state: Mutex<State>,
     /// A permit for each call that may still set out.
     ways: Semaphore,
+    metered: Metered,
 }
 
 #[derive(Debug)]
@@ -62,9 +65,15 @@ const FIRST: Duration = Duration::from_secs(10);
 impl Pace {
     /// With the account's rates, where they differ from [`Call::rate`].
     #[must_use]
-    pub const fn new(time: Time, rates: BTreeMap<Call, Rate>) -> Self {
+    pub fn new(time: Time, rates: BTreeMap<Call, Rate>) -> Self {
         let state = State { buckets: BTreeMap::new(), budget: BUDGET, answered: false };
-        Self { time, rates, state: Mutex::new(state), ways: Semaphore::const_new(ON_THE_WAY) }
+        let (state, ways) = (Mutex::new(state), Semaphore::const_new(ON_THE_WAY));
+        Self { time, rates, state, ways, metered: Metered::default() }
+    }
+
+    /// Tells a meter of every attempt from here on.
+    pub fn meter(&mut self, meter: Arc<dyn Meter>) {
+        self.metered.by(meter);
     }
 
     /// Makes one call, in its turn, and again as far as that is safe and the budget lasts.
@@ -80,7 +89,10 @@ impl Pace {
         loop {
             let epoch = self.turn(call).await;
             let start = *start.get_or_insert_with(|| self.time.elapsed());
-            let failure = match self.make(attempt()).await {
+            let answer = self.make(attempt()).await;
+            let code = answer.as_ref().map_or_else(Failure::label, |_| ANSWERED);
+            self.metered.answered(call.as_str(), code);
+            let failure = match answer {
                 Ok(answer) => {
                     self.went_well(call);
                     return Ok(answer);
@@ -125,7 +137,10 @@ impl Pace {
         let _turn = queue.lock().await;
         loop {
             match self.with(call, |bucket| bucket.take()) {
-                Ok(epoch) => return epoch,
+                Ok((epoch, tokens)) => {
+                    self.metered.took(call.as_str(), tokens);
+                    return epoch;
+                }
                 Err(wait) => self.time.sleep(wait).await,
             }
         }
@@ -182,7 +197,7 @@ struct Bucket {
     rate: Rate,
     /// How long a token takes to flow back; never less than the rate's.
     period: Duration,
-    tokens: Tokens,
+    tokens: Limiter,
     /// When the bucket was emptied last.
     emptied: Option<Duration>,
     /// How often it was emptied.
@@ -191,7 +206,7 @@ struct Bucket {
     queue: Arc<tokio::sync::Mutex<()>>,
 }
 
-type Tokens = RateLimiter<NotKeyed, InMemoryState, Time, NoOpMiddleware<Duration>>;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Time, StateInformationMiddleware>;
 
 impl Bucket {
     fn new(time: Time, rate: Rate) -> Self {
@@ -201,15 +216,18 @@ impl Bucket {
         Self { time, rate, period, tokens, emptied: None, epoch: 0, queue }
     }
 
-    fn full(time: &Time, rate: Rate, period: Duration) -> Tokens {
+    fn full(time: &Time, rate: Rate, period: Duration) -> Limiter {
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(rate.per_second));
         RateLimiter::direct_with_clock(quota.allow_burst(rate.burst), time.clone())
+            .with_middleware()
     }
 
-    /// Takes a token, or says how long to wait for one.
-    fn take(&self) -> Result<u64, Duration> {
+    /// Takes a token, and tells the epoch and what is left; or says how long to wait for one.
+    fn take(&self) -> Result<(u64, Tokens), Duration> {
         let taken = self.tokens.check();
-        taken.map_err(|missing| missing.wait_time_from(self.time.elapsed())).map(|()| self.epoch)
+        let taken = taken.map_err(|missing| missing.wait_time_from(self.time.elapsed()))?;
+        let (left, size) = (taken.remaining_burst_capacity(), self.rate.burst.get());
+        Ok((self.epoch, Tokens { left, size, period: self.period }))
     }
 
     fn empty(&self) {

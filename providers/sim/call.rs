@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use moat_core::policy::Direction;
+use moat_core::provider::Tokens;
 use serde::{Deserialize, Serialize};
 
 macro_rules! calls {
@@ -94,6 +95,15 @@ impl Buckets {
         let taken = bucket.level.checked_sub(1_000);
         bucket.level = taken.unwrap_or(bucket.level);
         taken.is_some()
+    }
+
+    /// What is left of a call's tokens since it was last looked at.
+    pub(crate) fn tokens(&self, call: Call) -> Tokens {
+        let (size, refill) = call.bucket();
+        let level = self.0.get(&call).map_or(size, |bucket| bucket.level / 1_000);
+        let count = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+        let period = Duration::from_millis(1_000_u64.checked_div(refill).unwrap_or(u64::MAX));
+        Tokens { left: count(level), size: count(size), period }
     }
 }
 

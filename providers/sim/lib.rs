@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use moat_core::firewall::ForeignGroupId;
-use moat_core::provider::ProviderError;
+use moat_core::provider::{ANSWERED, Metered, ProviderError, UNANSWERED, UNLISTED};
 
 pub use call::Call;
 pub use config::Config;
@@ -48,6 +48,7 @@ pub struct Sim {
     faults: Faults,
     dead: bool,
     calls: BTreeMap<Call, usize>,
+    metered: Metered,
 }
 
 /// The group that every pod's interface and every node wears at first: open both ways and in both families.
@@ -73,6 +74,7 @@ impl Sim {
             faults: Faults::default(),
             dead: false,
             calls: BTreeMap::new(),
+            metered: Metered::default(),
         }
     }
 
@@ -159,8 +161,20 @@ impl Sim {
         stale.map_or(&self.vpc, |(_, vpc)| vpc)
     }
 
-    /// Makes one call: pace, faults, effect.
+    /// Makes one call, and tells of it.
     fn call<T>(
+        &mut self,
+        call: Call,
+        effect: impl FnOnce(&mut Self) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        let answer = self.make(call, effect);
+        let code = answer.as_ref().map_or_else(code, |_| ANSWERED);
+        self.metered.answered(call.as_str(), code);
+        answer
+    }
+
+    /// Makes one call: pace, faults, effect.
+    fn make<T>(
         &mut self,
         call: Call,
         effect: impl FnOnce(&mut Self) -> Result<T, ProviderError>,
@@ -173,13 +187,16 @@ impl Sim {
             return lost();
         }
         *self.calls.entry(call).or_default() += 1;
-        if self.config.paced && !self.buckets.take(call, self.now) {
-            let action = call.as_str().to_owned();
-            return Err(ProviderError::Throttled {
-                action,
-                code: "RequestLimitExceeded".to_owned(),
-                retry_after: None,
-            });
+        if self.config.paced {
+            let taken = self.buckets.take(call, self.now);
+            self.metered.took(call.as_str(), self.buckets.tokens(call));
+            if !taken {
+                return Err(ProviderError::Throttled {
+                    action: call.as_str().to_owned(),
+                    code: THROTTLED.to_owned(),
+                    retry_after: None,
+                });
+            }
         }
         let fault = self.faults.next(call);
         match &fault {
@@ -200,6 +217,27 @@ impl Sim {
             }
             Some(Fault::Refuse(_) | Fault::Lose(_) | Fault::Kill(_)) | None => answer,
         }
+    }
+}
+
+/// What EC2 answers to who calls too often.
+const THROTTLED: &str = "RequestLimitExceeded";
+
+/// The code of a refusal, for a meter.
+fn code(error: &ProviderError) -> &'static str {
+    match error {
+        ProviderError::Throttled { .. } => THROTTLED,
+        ProviderError::Unauthorized { .. } => "UnauthorizedOperation",
+        ProviderError::Transient { .. } => UNANSWERED,
+        ProviderError::NotYetVisible { .. }
+        | ProviderError::Duplicate { .. }
+        | ProviderError::NotFound { .. }
+        | ProviderError::Changed { .. }
+        | ProviderError::Quota { .. }
+        | ProviderError::InUse { .. }
+        | ProviderError::NotOurs { .. }
+        | ProviderError::Credentials { .. }
+        | ProviderError::Invalid { .. } => UNLISTED,
     }
 }
 

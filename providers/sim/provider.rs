@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
 use moat_core::policy::Direction;
 use moat_core::provider::{
-    Capabilities, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept, prior,
+    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept, prior,
 };
 
 use crate::vpc::{Owner, Vpc};
@@ -110,6 +111,10 @@ impl Provider for Sim {
 
     async fn wait(&mut self, duration: Duration) {
         self.now = self.now.saturating_add(duration);
+    }
+
+    fn meter(&mut self, meter: Arc<dyn Meter>) {
+        self.metered.by(meter);
     }
 }
 

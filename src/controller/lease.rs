@@ -183,6 +183,13 @@ impl Tenure {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }
 
+    /// One that never ends, or never begins.
+    #[cfg(test)]
+    pub(crate) fn fixed(held: bool) -> Self {
+        let year = Duration::from_secs(365 * 24 * 3_600);
+        Self(watch::channel(held.then(|| Instant::now() + year)).1)
+    }
+
     /// Ends when it begins or ends to be ours, or at once if that happened unseen.
     pub(crate) async fn changed(&mut self) {
         let was = self.is_held();

@@ -13,33 +13,45 @@ mod connect;
 mod index;
 mod kinds;
 mod lease;
+mod log;
 mod reason;
+mod records;
+mod serve;
 mod status;
+mod telemetry;
 mod watch;
 mod worker;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use connect::connect;
 pub use kube::Client;
+pub use log::Log;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
+pub use serve::{PortError, Ports};
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use kinds::Watched;
 use lease::Candidate;
+use telemetry::Telemetry;
 use worker::{Links, Worker};
 
 /// What a controller is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// What the operator decided.
     pub configuration: Configuration,
     /// Names this process, and no other: the holder of the lease.
     pub identity: String,
+    /// Where it answers.
+    pub ports: Ports,
+    /// The log whose level can be set there.
+    pub log: Option<Log>,
 }
 
 /// News that wait to be taken: what a watch tells beyond waits.
@@ -53,25 +65,33 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Follows the cluster of a client and keeps a cloud, until `stop` ends; then the stage under way is brought to its end, and
 /// the lease given up.
-pub async fn run<P: Provider + Send>(
+pub async fn run<P: Provider + Send + 'static>(
     client: Client,
-    cloud: P,
+    mut cloud: P,
     options: Options,
     stop: impl Future<Output = ()>,
 ) {
-    let Options { configuration, identity } = options;
+    let Options { configuration, identity, ports, log } = options;
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
     let (stopping, stopped) = latest::channel(false);
     let lease = format!("moat-{}", configuration.cluster);
     let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity.clone());
+    let telemetry = Arc::new(Telemetry::new(&configuration, tenure.clone()));
+    cloud.meter(telemetry.meter());
     let mut tasks = JoinSet::new();
-    tasks.spawn(status::Writer::new(client.clone(), identity).run(reported));
+    tasks.spawn(ports.answer(telemetry.clone(), log));
+    let writer = status::Writer::new(client.clone(), identity, telemetry.clone());
+    tasks.spawn(writer.run(reported));
     for watched in Watched::ALL {
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }
     drop(tell);
-    let worker = Worker::new(cloud, Links { configuration, told, rounds, tenure, stop: stopped });
+    let links =
+        Links { configuration, told, rounds, tenure, stop: stopped, telemetry: telemetry.clone() };
+    let worker = Worker::new(cloud, links);
+    let mut working = JoinSet::new();
+    working.spawn(telemetry::with_signs_of_life(telemetry, worker.run()));
     let stop = async {
         stop.await;
         stopping.send_replace(true);
@@ -79,9 +99,10 @@ pub async fn run<P: Provider + Send>(
     };
     tokio::select! {
         () = candidate.run() => {}
-        () = worker.run() => {}
+        _ = working.join_next() => {}
         () = stop => {}
     }
+    working.shutdown().await;
     // Whoever cannot be reached waits for the end of the lease.
     let _ = timeout(FAREWELL, candidate.release()).await;
 }

@@ -16,12 +16,14 @@ use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope
 use moat_k8s::configuration::{Configuration, Mode};
 use tokio::sync::{mpsc, watch};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
 
 use crate::index::{Index, Known, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
+use crate::records::Records;
+use crate::telemetry::{Done, Phase, Telemetry};
 use crate::watch::Told;
 
 /// What came of a round, for those who report it; cheap to clone.
@@ -67,6 +69,8 @@ pub(crate) struct Links {
     pub(crate) tenure: Tenure,
     /// Becomes true once it is to stop.
     pub(crate) stop: watch::Receiver<bool>,
+    /// What is seen of the worker.
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// The worker, with all that it knows.
@@ -74,6 +78,7 @@ pub(crate) struct Links {
 pub(crate) struct Worker<P> {
     cloud: P,
     links: Links,
+    records: Records,
     index: Index,
     compiler: Compiler,
     capabilities: Option<Capabilities>,
@@ -93,6 +98,9 @@ struct Picture {
 /// How long a picture counts while nothing changes: what others do to the cloud shows no later.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// The longest that a worker is idle without a turn.
+const TURN: Duration = Duration::from_secs(10);
+
 /// The longest wait after a round that did not come to its end.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -101,6 +109,7 @@ impl<P: Provider + Send> Worker<P> {
         Self {
             cloud,
             links,
+            records: Records::default(),
             index: Index::default(),
             compiler: Compiler::default(),
             capabilities: None,
@@ -120,12 +129,15 @@ impl<P: Provider + Send> Worker<P> {
                 () = self.links.tenure.changed() => {
                     // Another one may have changed the cloud meanwhile.
                     self.picture = None;
+                    self.links.telemetry.lease_changed();
                     due = Instant::now();
                     continue;
                 }
                 told = self.links.told.recv() => match told {
                     Some(told) => {
-                        if self.absorb(told) {
+                        let changed = self.absorb(told);
+                        self.links.telemetry.told(self.index.watches(), changed);
+                        if changed {
                             due = Instant::now();
                         }
                         self.tell_stale();
@@ -134,6 +146,8 @@ impl<P: Provider + Send> Worker<P> {
                     None => return,
                 },
                 () = sleep_until(due), if works => {}
+                // Whoever has nothing to do lives, too.
+                () = sleep(TURN) => continue,
             }
             due = self.round().await;
         }
@@ -177,6 +191,8 @@ impl<P: Provider + Send> Worker<P> {
 
     async fn attempt(&mut self) -> Result<Round, String> {
         let text = |error: ProviderError| error.to_string();
+        let telemetry = Arc::clone(&self.links.telemetry);
+        telemetry.begin();
         let snapshot = self.index.snapshot();
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);
         let capabilities = match &self.capabilities {
@@ -197,21 +213,42 @@ impl<P: Provider + Send> Worker<P> {
         let settings = self.links.configuration.settings(capabilities.quotas);
         let policies = self.links.configuration.in_force(snapshot.policies, &inventory);
         let compiler = &mut self.compiler;
+        let quotas = settings.quotas;
         let (inputs, plan) = block_in_place(|| {
-            let quotas = settings.quotas;
+            let began = Instant::now();
             compiler.tell(Event::Settings(settings));
             compiler.tell(Event::Policies(policies));
             compiler.tell(Event::Inventory(inventory));
             compiler.settle();
             let inputs = compiler.inputs();
+            let compiled = Instant::now();
+            telemetry.took(Phase::Compile, compiled - began);
             let plan = plan::plan(compiler.desired(), &observed, &inputs.inventory, &quotas);
+            telemetry.took(Phase::Plan, compiled.elapsed());
             (inputs, plan)
         });
+        telemetry.planned(&plan);
         let cluster = &*self.links.configuration.cluster.to_string();
         findings.extend(drift::kept(&observed, cluster));
         findings.extend(drift::taken(&observed, cluster));
-        findings.extend(drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster));
+        let repaired = drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster);
+        let (repairs, mut stages) = (repaired.len(), plan.stages.clone());
+        findings.extend(repaired);
+        let began = Instant::now();
         let (remaining, holdup) = self.carry_out(plan, &scope).await;
+        stages.truncate(stages.len().saturating_sub(remaining.stages.len()));
+        if holdup != Some(Holdup::Observing) && !(stages.is_empty() && holdup.is_none()) {
+            telemetry.took(Phase::Apply, began.elapsed());
+        }
+        telemetry.round(&Done {
+            observed: self.picture.as_ref().map(|picture| &*picture.observed),
+            stages: &stages,
+            remaining: &remaining,
+            ended: holdup.is_none(),
+            repaired: repairs,
+            counts: self.compiler.desired().counts,
+            quotas,
+        });
         Ok(Round {
             policies: Arc::new(self.index.policies().clone()),
             inputs: Arc::new(inputs),
@@ -230,7 +267,9 @@ impl<P: Provider + Send> Worker<P> {
         {
             return Ok(Arc::clone(&picture.observed));
         }
+        let began = Instant::now();
         let observed = Arc::new(drive::observe(&mut self.cloud, scope).await?);
+        self.links.telemetry.took(Phase::Observe, began.elapsed());
         self.keep(Arc::clone(&observed), scope);
         Ok(observed)
     }
@@ -248,16 +287,13 @@ impl<P: Provider + Send> Worker<P> {
             return (plan, Some(Holdup::Observing));
         }
         let cluster = self.links.configuration.cluster.to_string();
+        self.records.planned(self.compiler.desired(), &plan);
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
         while let Some(stage) = stages.next() {
             let work = drive::stage(&mut self.cloud, &stage, scope);
             let outcome = self.links.tenure.keep(work).await;
             for attempt in outcome.iter().flat_map(|outcome| &outcome.attempts) {
-                let step = attempt.step.named(&cluster).to_string();
-                match &attempt.answer {
-                    Ok(()) => info!(purpose = ?attempt.purpose, %step, "done"),
-                    Err(error) => warn!(purpose = ?attempt.purpose, %step, %error, "refused"),
-                }
+                self.records.tell(attempt, &cluster);
             }
             let ending = outcome.as_ref().map(|outcome| outcome.ending.clone());
             let (is_done, holdup) = match ending {
@@ -296,6 +332,7 @@ impl<P: Provider + Send> Worker<P> {
     }
 
     fn tell_holdup(&self, holdup: &Holdup) {
+        self.links.telemetry.unknown();
         self.links.rounds.send_if_modified(|last| match last {
             Some(round) if round.holdup.as_ref() != Some(holdup) => {
                 round.holdup = Some(holdup.clone());

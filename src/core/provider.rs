@@ -3,16 +3,19 @@
 //! Two implementations ship: `moat-aws`, and `moat-sim`, a VPC in memory.
 
 mod error;
+mod meter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::{ProviderError, QuotaKind, Remedy};
+pub use meter::{ANSWERED, Meter, Metered, Tokens, UNANSWERED, UNLISTED};
 
 use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Named, Naming, Rule, State};
 use crate::inventory::{Interface, InterfaceId, Inventory};
@@ -87,6 +90,9 @@ pub trait Provider {
     ///
     /// * Guarantees: reads and changes nothing; never fails. The clock is the provider's own: simulated, or the runtime's.
     fn wait(&mut self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Tells a meter of every request from here on.
+    fn meter(&mut self, meter: Arc<dyn Meter>);
 }
 
 /// What a cloud can express and how much of it.

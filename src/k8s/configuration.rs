@@ -12,6 +12,7 @@
 //! is worse than a refusal.
 
 mod aws;
+mod operation;
 mod values;
 
 use std::str::FromStr;
@@ -26,6 +27,7 @@ use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
 use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
 pub use aws::{AwsAccess, Region, RoleArn};
+pub use operation::{Level, Logging, Loopback, Serve};
 pub(crate) use values::cloud_id;
 pub use values::{
     AddressBlock, ClusterName, GroupId, NamespaceSelector, Percentage, QuotaOverrides, VpcId,
@@ -84,6 +86,12 @@ pub struct Configuration {
     /// The share of the groups that one plan of the controller may change before it waits for a word. Default `20%`.
     #[serde(default)]
     pub max_change: Percentage,
+    /// Where the controller answers probes and metrics. Default: nowhere.
+    #[serde(default)]
+    pub serve: Serve,
+    /// What the controller logs. Default: `info` and what is worse.
+    #[serde(default)]
+    pub log: Logging,
 }
 
 /// Whether plans are carried out.
@@ -139,6 +147,8 @@ impl Default for Configuration {
             mode: Mode::default(),
             namespace_selector: NamespaceSelector::default(),
             max_change: Percentage::default(),
+            serve: Serve::default(),
+            log: Logging::default(),
         }
     }
 }

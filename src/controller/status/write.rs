@@ -1,6 +1,7 @@
 //! Writes statuses: what changed, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -24,12 +25,14 @@ use super::events::Events;
 use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
+use crate::telemetry::Telemetry;
 use crate::worker::Round;
 
 /// Writes the status of each policy.
 pub(crate) struct Writer {
     client: Client,
     events: Events,
+    telemetry: Arc<Telemetry>,
     /// What is there, by policy.
     written: BTreeMap<ObjectRef, Written>,
     /// What was said in the log of other objects.
@@ -56,9 +59,9 @@ const LONGEST_NAME: usize = 253;
 
 impl Writer {
     /// `instance` names this process.
-    pub(crate) fn new(client: Client, instance: String) -> Self {
+    pub(crate) fn new(client: Client, instance: String, telemetry: Arc<Telemetry>) -> Self {
         let events = Events::new(client.clone(), instance);
-        Self { client, events, written: BTreeMap::new(), said: BTreeSet::new() }
+        Self { client, events, telemetry, written: BTreeMap::new(), said: BTreeSet::new() }
     }
 
     /// Writes after each round, until there are no more.
@@ -75,6 +78,7 @@ impl Writer {
                 self.say(&round, &desired);
                 self.forget(&round).await;
                 self.write(&round, &desired).await;
+                self.count(&round, &desired);
                 // What is told in the meantime is told at once, by the latest word.
                 sleep(took.saturating_mul(SHARE)).await;
             }
@@ -102,6 +106,16 @@ impl Writer {
             .collect();
         found.difference(&self.said).for_each(|finding| warn!("{finding}"));
         self.said = found;
+    }
+
+    /// Lets be counted what is found and said.
+    fn count(&self, round: &Round, desired: &Desired) {
+        let unread = round.policies.values().flat_map(|known| &known.findings);
+        let findings = round.findings.iter().chain(&desired.findings).chain(unread);
+        let conditions = self.written.values().flat_map(|written| &written.status.conditions);
+        let said =
+            conditions.map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()));
+        self.telemetry.reported(findings, said);
     }
 
     /// Deletes what was said of policies that are gone; the garbage collector would, after a while.

@@ -3,4 +3,5 @@
 
 mod enforcement;
 mod leading;
+mod serving;
 mod world;

@@ -5,9 +5,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use moat_controller::Options;
+use moat_controller::{Log, Options, Ports};
 use moat_core::inventory::Inventory;
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step};
+use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
 use moat_k8s::configuration::Configuration;
 use moat_sim::Sim;
 use moat_test_cluster::{ControlPlane, Objects, PATIENCE, Server, until};
@@ -45,6 +45,10 @@ impl Provider for Shared {
 
     async fn wait(&mut self, duration: Duration) {
         moat_sim::block_on(self.lock().wait(duration));
+    }
+
+    fn meter(&mut self, meter: Arc<dyn Meter>) {
+        self.lock().meter(meter);
     }
 }
 
@@ -85,9 +89,19 @@ impl World {
 
     /// A controller, as long as its value lives: dropped, it ends as by SIGKILL.
     pub(crate) fn controller(&self, identity: &str) -> Controller {
+        self.controller_with(identity, Ports::default(), None)
+    }
+
+    /// The same, answering on ports.
+    pub(crate) fn controller_with(
+        &self,
+        identity: &str,
+        ports: Ports,
+        log: Option<Log>,
+    ) -> Controller {
         let (stop, stopped) = oneshot::channel();
         let identity = identity.to_owned();
-        let options = Options { configuration: Configuration::default(), identity };
+        let options = Options { configuration: Configuration::default(), identity, ports, log };
         let stopped = async { drop(stopped.await) };
         let run = moat_controller::run(self.client.clone(), self.cloud.clone(), options, stopped);
         Controller { task: tokio::spawn(run), stop: Some(stop) }

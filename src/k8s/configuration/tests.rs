@@ -21,7 +21,7 @@ fn every_field_is_read() {
         podSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
         quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
         quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
-        maxChange: 5%\n";
+        maxChange: 5%\nserve: {address: '[::]:8080'}\nlog: {level: debug, address: '[::1]:8081'}\n";
     let configuration = read(body).unwrap();
     let settings = Settings {
         icmp: IcmpMode::Open,
@@ -43,6 +43,9 @@ fn every_field_is_read() {
     assert_eq!(configuration.mode, Mode::Observe);
     assert_eq!(configuration.namespace_selector.0, Selector::label("a", "b"));
     assert_eq!(configuration.max_change.of(41), 3);
+    assert_eq!(configuration.serve.address, "[::]:8080".parse().ok());
+    assert_eq!(configuration.log.level, Level("debug".to_owned()));
+    assert_eq!(configuration.log.address.map(|it| it.0), "[::1]:8081".parse().ok());
 }
 
 #[test]
@@ -78,6 +81,9 @@ fn every_mistake_is_named_where_it_stands() {
         ("keepGroups: [web]", Some((3, 14)), "`web` is not the id of a security group"),
         ("maxChange: 120%", Some((3, 12)), "not a share between `0%` and `100%`"),
         ("maxChange: '+5%'", Some((3, 12)), "not a share between `0%` and `100%`"),
+        ("serve: {address: 8080}", Some((3, 18)), "a string belongs here, in quotes"),
+        ("serve: {address: ':8080'}", Some((3, 18)), "invalid socket address"),
+        ("log: {address: '0.0.0.0:8081'}", Some((3, 16)), "say `127.0.0.1:8081`"),
         ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
         (
             "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moat_aws::call::{Call, Effect, Rate};
 use moat_aws::errors::{Failure, Meaning};
 use moat_aws::pace::Pace;
 use moat_aws::time::Time;
+use moat_core::provider::{Meter, Tokens};
 
 use crate::localstack::run;
 
@@ -338,4 +340,58 @@ fn an_endpoint_that_never_answered_is_told_at_once_and_one_that_did_is_tried_aga
         assert_eq!(answer.await, Ok(()));
         assert_eq!(tries.get(), 3);
     });
+}
+
+/// Writes down what it hears.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<(&'static str, String)>>);
+
+impl Meter for Heard {
+    fn answered(&self, operation: &'static str, code: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((operation, code.to_owned()));
+    }
+
+    fn took(&self, operation: &'static str, bucket: Tokens) {
+        let Tokens { left, size, period } = bucket;
+        let text = format!("{left} of {size}, one each {period:?}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((operation, text));
+    }
+}
+
+#[test]
+fn a_meter_hears_of_each_attempt_by_a_code_of_the_table() {
+    let heard = Arc::new(Heard::default());
+    let mut pace = Pace::new(Time::simulated(), BTreeMap::new());
+    pace.meter(heard.clone());
+    let with = |code: &str, meaning| Failure { code: code.to_owned(), ..failure(CALL, meaning) };
+    let codes = [
+        Err(with("RequestLimitExceeded", Meaning::Throttled)),
+        Err(with("Brand.New", Meaning::Invalid)),
+        Err(with("", Meaning::Unknown)),
+        Ok(()),
+    ];
+    let next = Cell::new(0);
+    run(async {
+        for _ in 0..3 {
+            let _ = pace
+                .send(CALL, async || {
+                    next.set(next.get() + 1);
+                    codes[next.get() - 1].clone()
+                })
+                .await;
+        }
+    });
+    let heard = heard.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let expected = [
+        "49 of 50, one each 200ms",
+        "RequestLimitExceeded",
+        "0 of 50, one each 200ms",
+        "Other",
+        "0 of 50, one each 200ms",
+        "None",
+        "0 of 50, one each 200ms",
+        "OK",
+    ];
+    let expected = expected.map(|text| (CALL.as_str(), text.to_owned()));
+    assert_eq!(heard, expected);
 }

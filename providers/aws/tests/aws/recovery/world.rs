@@ -10,7 +10,7 @@ use moat_core::drive::{drive, observe};
 use moat_core::firewall::{ForeignGroupId, GroupKey, Peer, Rule, State};
 use moat_core::inventory::{Attachment, InterfaceId, Inventory, Pod};
 use moat_core::plan::{Held, plan};
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step};
+use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
 use moat_core::settings::Quotas;
 use moat_tests::contract::Fixture;
 use moat_tests::reading;
@@ -186,6 +186,10 @@ impl Provider for Watched<'_> {
 
     async fn wait(&mut self, duration: Duration) {
         self.aws.wait(duration).await;
+    }
+
+    fn meter(&mut self, meter: Arc<dyn Meter>) {
+        self.aws.meter(meter);
     }
 }
 
