@@ -10,6 +10,7 @@
 //! was told, or while a watch is broken.
 
 mod connect;
+mod consent;
 mod index;
 mod kinds;
 mod lease;
@@ -72,6 +73,7 @@ pub async fn run<P: Provider + Send + 'static>(
     stop: impl Future<Output = ()>,
 ) {
     let Options { configuration, identity, ports, log } = options;
+    let configuration = Arc::new(configuration);
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
     let (stopping, stopped) = latest::channel(false);
@@ -87,8 +89,11 @@ pub async fn run<P: Provider + Send + 'static>(
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }
     drop(tell);
+    let (say, word) = latest::channel(None);
+    tasks.spawn(consent::listen(client.clone(), configuration.cluster.to_string(), say));
+    let watched = telemetry.clone();
     let links =
-        Links { configuration, told, rounds, tenure, stop: stopped, telemetry: telemetry.clone() };
+        Links { configuration, told, rounds, tenure, word, stop: stopped, telemetry: watched };
     let worker = Worker::new(cloud, links);
     let mut working = JoinSet::new();
     working.spawn(telemetry::with_signs_of_life(telemetry, worker.run()));

@@ -17,6 +17,10 @@ pub(crate) enum Reason {
     Pending,
     /// The configuration says `mode: Observe`.
     Observing,
+    /// An annotation of the MoatInstallation says to pause.
+    Paused,
+    /// A change of many groups waits for a word.
+    ChangeHeld,
     /// The cloud refused a step.
     CloudRefused,
     /// The cloud was not read.
@@ -28,6 +32,9 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// What is desired does not fit the quotas.
+    pub(crate) const SHORT: Self = Self::Found(finding::Reason::QuotaExceeded);
+
     /// The word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -36,6 +43,8 @@ impl Reason {
             Self::Exact => "Exact",
             Self::Pending => "Pending",
             Self::Observing => "Observing",
+            Self::Paused => "Paused",
+            Self::ChangeHeld => "ChangeHeld",
             Self::CloudRefused => "CloudRefused",
             Self::CloudUnread => "CloudUnread",
             Self::StaleCache => "StaleCache",

@@ -19,6 +19,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
+use crate::consent::{Gate, HeldChange, Word};
 use crate::index::{Index, Known, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
@@ -29,6 +30,8 @@ use crate::watch::Told;
 /// What came of a round, for those who report it; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
+    /// What the operator decided.
+    pub(crate) configuration: Arc<Configuration>,
     /// The policies as they were seen.
     pub(crate) policies: Arc<BTreeMap<ObjectRef, Arc<Known>>>,
     /// What was compiled: its findings are left to who reports them.
@@ -48,6 +51,10 @@ pub(crate) enum Holdup {
     Pending,
     /// The configuration says `mode: Observe`.
     Observing,
+    /// The MoatInstallation says to pause.
+    Paused,
+    /// It changes so many groups that it waits for a word.
+    ChangeHeld(HeldChange),
     /// The cloud refused a step.
     Refused(String),
     /// The cloud was not read.
@@ -60,13 +67,15 @@ pub(crate) enum Holdup {
 #[derive(Debug)]
 pub(crate) struct Links {
     /// What the operator decided.
-    pub(crate) configuration: Configuration,
+    pub(crate) configuration: Arc<Configuration>,
     /// What the watches tell.
     pub(crate) told: mpsc::Receiver<Told>,
     /// Where each round is told.
     pub(crate) rounds: watch::Sender<Option<Round>>,
     /// Whether it may change the cloud.
     pub(crate) tenure: Tenure,
+    /// What people say to it; none before it was heard.
+    pub(crate) word: watch::Receiver<Option<Word>>,
     /// Becomes true once it is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     /// What is seen of the worker.
@@ -83,6 +92,7 @@ pub(crate) struct Worker<P> {
     compiler: Compiler,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
+    gate: Gate,
     /// Rounds in a row that did not come to their end.
     failures: u32,
 }
@@ -114,6 +124,7 @@ impl<P: Provider + Send> Worker<P> {
             compiler: Compiler::default(),
             capabilities: None,
             picture: None,
+            gate: Gate::default(),
             failures: 0,
         }
     }
@@ -122,7 +133,8 @@ impl<P: Provider + Send> Worker<P> {
     pub(crate) async fn run(mut self) {
         let mut due = Instant::now();
         loop {
-            let works = self.index.is_current() && self.links.tenure.is_held();
+            let heard = self.links.word.borrow().is_some();
+            let works = heard && self.index.is_current() && self.links.tenure.is_held();
             tokio::select! {
                 biased;
                 () = told_to(&mut self.links.stop) => return,
@@ -130,6 +142,10 @@ impl<P: Provider + Send> Worker<P> {
                     // Another one may have changed the cloud meanwhile.
                     self.picture = None;
                     self.links.telemetry.lease_changed();
+                    due = Instant::now();
+                    continue;
+                }
+                Ok(()) = self.links.word.changed() => {
                     due = Instant::now();
                     continue;
                 }
@@ -172,6 +188,9 @@ impl<P: Provider + Send> Worker<P> {
                 Some(Holdup::Unread(error.clone()))
             }
         };
+        if holdup.is_none() {
+            self.gate.done();
+        }
         let failed = matches!(holdup, Some(Holdup::Refused(_) | Holdup::Unread(_)));
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         match (attempt, &holdup) {
@@ -185,7 +204,10 @@ impl<P: Provider + Send> Worker<P> {
             + match holdup {
                 Some(Holdup::Pending) => Duration::ZERO,
                 Some(Holdup::Refused(_) | Holdup::Unread(_)) => self.pause(),
-                Some(Holdup::Observing | Holdup::Stale(_)) | None => FRESH,
+                Some(
+                    Holdup::Observing | Holdup::Paused | Holdup::ChangeHeld(_) | Holdup::Stale(_),
+                )
+                | None => FRESH,
             }
     }
 
@@ -232,17 +254,24 @@ impl<P: Provider + Send> Worker<P> {
         findings.extend(drift::kept(&observed, cluster));
         findings.extend(drift::taken(&observed, cluster));
         let repaired = drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster);
-        let (repairs, mut stages) = (repaired.len(), plan.stages.clone());
+        let repairs = repaired.len();
         findings.extend(repaired);
-        let began = Instant::now();
-        let (remaining, holdup) = self.carry_out(plan, &scope).await;
-        stages.truncate(stages.len().saturating_sub(remaining.stages.len()));
-        if holdup != Some(Holdup::Observing) && !(stages.is_empty() && holdup.is_none()) {
-            telemetry.took(Phase::Apply, began.elapsed());
-        }
+        let hindrance = self.hindrance(&plan, &observed);
+        let (done, remaining, holdup) = match hindrance {
+            Some(holdup) => (Vec::new(), plan, Some(holdup)),
+            None => {
+                let (began, mut stages) = (Instant::now(), plan.stages.clone());
+                let (remaining, holdup) = self.carry_out(plan, &scope).await;
+                if !stages.is_empty() {
+                    telemetry.took(Phase::Apply, began.elapsed());
+                }
+                stages.truncate(stages.len().saturating_sub(remaining.stages.len()));
+                (stages, remaining, holdup)
+            }
+        };
         telemetry.round(&Done {
             observed: self.picture.as_ref().map(|picture| &*picture.observed),
-            stages: &stages,
+            stages: &done,
             remaining: &remaining,
             ended: holdup.is_none(),
             repaired: repairs,
@@ -250,6 +279,7 @@ impl<P: Provider + Send> Worker<P> {
             quotas,
         });
         Ok(Round {
+            configuration: Arc::clone(&self.links.configuration),
             policies: Arc::new(self.index.policies().clone()),
             inputs: Arc::new(inputs),
             findings: findings.into(),
@@ -278,14 +308,23 @@ impl<P: Provider + Send> Worker<P> {
         self.picture = Some(Picture { observed, scope: scope.clone(), taken: Instant::now() });
     }
 
+    /// What keeps a plan from being carried out at all.
+    fn hindrance(&mut self, plan: &Plan, observed: &Observed) -> Option<Holdup> {
+        let Configuration { mode, max_change, .. } = &*self.links.configuration;
+        let word = self.links.word.borrow_and_update().clone().unwrap_or_default();
+        match mode {
+            _ if plan.stages.is_empty() => None,
+            Mode::Observe => Some(Holdup::Observing),
+            Mode::Enforce if word.is_paused => Some(Holdup::Paused),
+            Mode::Enforce => {
+                let passes = self.gate.pass(plan, observed, *max_change, &word);
+                passes.err().map(Holdup::ChangeHeld)
+            }
+        }
+    }
+
     /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages. What remains of it, and why.
     async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>) {
-        if plan.stages.is_empty() {
-            return (plan, None);
-        }
-        if self.links.configuration.mode == Mode::Observe {
-            return (plan, Some(Holdup::Observing));
-        }
         let cluster = self.links.configuration.cluster.to_string();
         self.records.planned(self.compiler.desired(), &plan);
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
@@ -307,13 +346,19 @@ impl<P: Provider + Send> Worker<P> {
                 Some(observed) => self.keep(Arc::new(observed), scope),
                 None => self.picture = None,
             }
-            if is_done && self.links.told.is_empty() && !*self.links.stop.borrow() {
+            if is_done && !self.is_called() {
                 continue;
             }
             plan.stages = (!is_done).then_some(stage).into_iter().chain(stages).collect();
             return (plan, Some(holdup));
         }
         (plan, None)
+    }
+
+    /// Whether news, or a word, wait to be heard.
+    fn is_called(&self) -> bool {
+        let Links { told, word, stop, .. } = &self.links;
+        !told.is_empty() || word.has_changed().unwrap_or_default() || *stop.borrow()
     }
 
     /// Says that what is known of the cluster may be old, once something was said at all.

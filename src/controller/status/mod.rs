@@ -2,6 +2,7 @@
 
 mod conditions;
 mod events;
+mod installation;
 mod report;
 mod write;
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use moat_core::compile::Desired;
-use moat_core::finding::{self, Effect, Finding};
+use moat_core::finding::{Effect, Finding};
 use moat_core::firewall::{GroupKey, GroupNumber};
 use moat_core::inventory::{InterfaceId, Inventory};
 use moat_core::plan::Plan;
 use moat_core::policy::{Labels, ObjectRef, PodSelector, Policy, Subject, Word};
 use moat_core::provider::Step;
-use moat_k8s::crd::{FindingRow, Summary};
+use moat_k8s::crd::{FindingRow, PAUSED, Summary};
 
 use crate::index::Known;
 use crate::reason::Reason;
@@ -216,46 +216,51 @@ impl Touched {
         findings: &[&Finding],
         round: &Round,
     ) -> Result<(), Undone> {
-        match &round.holdup {
-            Some(Holdup::Stale(message)) => {
-                let message = format!("the cluster is not seen as it is: {message}");
-                return Err(Undone::Unknown(Said { reason: Reason::StaleCache, message }));
-            }
-            Some(Holdup::Unread(message)) => {
-                let message = message.clone();
-                return Err(Undone::Unknown(Said { reason: Reason::CloudUnread, message }));
-            }
-            Some(Holdup::Refused(_) | Holdup::Observing | Holdup::Pending) | None => {}
+        let undone = undone(round.holdup.as_ref());
+        if let Undone::Unknown(Said { reason: Reason::StaleCache | Reason::CloudUnread, .. }) =
+            undone
+        {
+            return Err(undone);
         }
-        let short = finding::Reason::QuotaExceeded;
-        if let Some(finding) = findings.iter().find(|finding| finding.reason == short) {
-            return Err(Undone::Stalled(said(finding)));
+        let mut found = findings.iter().map(|finding| said(finding));
+        if let Some(said) = found.find(|said| said.reason == Reason::SHORT) {
+            return Err(Undone::Stalled(said));
         }
         if pods.iter().any(|pod| self.held.contains(pod)) {
             let breaches = round.remaining.held.breaches.iter().map(ToString::to_string);
             let message = breaches.collect::<Vec<_>>().join("; ");
             let message =
                 format!("what was in force stays, since no way keeps to the quotas: {message}");
-            return Err(Undone::Stalled(Said { reason: Reason::Found(short), message }));
+            return Err(Undone::Stalled(Said { reason: Reason::SHORT, message }));
         }
-        if !pods.iter().any(|pod| self.underway.contains(pod)) {
-            return Ok(());
+        if pods.iter().any(|pod| self.underway.contains(pod)) { Err(undone) } else { Ok(()) }
+    }
+}
+
+/// What it means for what is not done that a round did not come to its end.
+pub(crate) fn undone(holdup: Option<&Holdup>) -> Undone {
+    let said = |reason, message: &str| Said { reason, message: message.to_owned() };
+    match holdup {
+        Some(Holdup::Stale(message)) => {
+            let message = format!("the cluster is not seen as it is: {message}");
+            Undone::Unknown(said(Reason::StaleCache, &message))
         }
-        Err(match &round.holdup {
-            Some(Holdup::Refused(message)) => {
-                let message = message.clone();
-                Undone::Stalled(Said { reason: Reason::CloudRefused, message })
-            }
-            Some(Holdup::Observing) => {
-                let message =
-                    "the configuration says `mode: Observe`: nothing is written to the cloud"
-                        .to_owned();
-                Undone::Unknown(Said { reason: Reason::Observing, message })
-            }
-            Some(Holdup::Pending | Holdup::Stale(_) | Holdup::Unread(_)) | None => {
-                let message = "the cloud is being changed".to_owned();
-                Undone::Underway(Said { reason: Reason::Pending, message })
-            }
-        })
+        Some(Holdup::Unread(message)) => Undone::Unknown(said(Reason::CloudUnread, message)),
+        Some(Holdup::Observing) => {
+            let message = "the configuration says `mode: Observe`: nothing is written to the cloud";
+            Undone::Unknown(said(Reason::Observing, message))
+        }
+        Some(Holdup::Paused) => {
+            let message =
+                format!("the MoatInstallation says to pause by the annotation `{PAUSED}`");
+            Undone::Stalled(said(Reason::Paused, &message))
+        }
+        Some(Holdup::ChangeHeld(held)) => {
+            Undone::Stalled(said(Reason::ChangeHeld, &held.to_string()))
+        }
+        Some(Holdup::Refused(message)) => Undone::Stalled(said(Reason::CloudRefused, message)),
+        Some(Holdup::Pending) | None => {
+            Undone::Underway(said(Reason::Pending, "the cloud is being changed"))
+        }
     }
 }

@@ -12,7 +12,8 @@ use moat_core::compile::Desired;
 use moat_core::finding::{Effect, Finding};
 use moat_core::policy::{ObjectRef, Word};
 use moat_k8s::crd::{
-    ClusterPolicyEnforcement, EnforcementStatus, PolicyEnforcement, PolicyReference,
+    ClusterPolicyEnforcement, EnforcementStatus, InstallationStatus, MoatInstallation,
+    PolicyEnforcement, PolicyReference,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use super::conditions;
 use super::events::Events;
+use super::installation;
 use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
@@ -33,6 +35,9 @@ pub(crate) struct Writer {
     client: Client,
     events: Events,
     telemetry: Arc<Telemetry>,
+    leader: String,
+    /// What the MoatInstallation says, if it is there.
+    installation: Option<InstallationStatus>,
     /// What is there, by policy.
     written: BTreeMap<ObjectRef, Written>,
     /// What was said in the log of other objects.
@@ -60,8 +65,16 @@ const LONGEST_NAME: usize = 253;
 impl Writer {
     /// `instance` names this process.
     pub(crate) fn new(client: Client, instance: String, telemetry: Arc<Telemetry>) -> Self {
-        let events = Events::new(client.clone(), instance);
-        Self { client, events, telemetry, written: BTreeMap::new(), said: BTreeSet::new() }
+        let events = Events::new(client.clone(), instance.clone());
+        Self {
+            client,
+            events,
+            telemetry,
+            leader: instance,
+            installation: None,
+            written: BTreeMap::new(),
+            said: BTreeSet::new(),
+        }
     }
 
     /// Writes after each round, until there are no more.
@@ -78,6 +91,9 @@ impl Writer {
                 self.say(&round, &desired);
                 self.forget(&round).await;
                 self.write(&round, &desired).await;
+                if let Err(error) = self.publish(&round, &desired).await {
+                    warn!(%error, "the MoatInstallation was not written");
+                }
                 self.count(&round, &desired);
                 // What is told in the meantime is told at once, by the latest word.
                 sleep(took.saturating_mul(SHARE)).await;
@@ -143,6 +159,39 @@ impl Writer {
                 warn!(policy = %object, %error, "its status was not written");
             }
         }
+    }
+
+    /// Writes what holds of the installation as a whole, if it is not there already.
+    async fn publish(&mut self, round: &Round, desired: &Desired) -> Result<(), kube::Error> {
+        let resource = ApiResource::erase::<MoatInstallation>(&());
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let name = round.configuration.cluster.to_string();
+        let before = match self.installation.take() {
+            Some(before) => before,
+            None => match api.get_opt(&name).await? {
+                Some(object) => {
+                    let status = object.data.get("status").cloned().unwrap_or_default();
+                    serde_json::from_value(status).unwrap_or_default()
+                }
+                None => {
+                    let object = json!({
+                        "apiVersion": resource.api_version,
+                        "kind": resource.kind,
+                        "metadata": { "name": name },
+                        "spec": {},
+                    });
+                    api.patch(&name, &parameters(), &Patch::Apply(&object)).await?;
+                    InstallationStatus::default()
+                }
+            },
+        };
+        let now = Time(Timestamp::now());
+        let status = installation::status(round, desired, &self.leader, &before.conditions, &now);
+        if status != before {
+            put_status(&api, &resource, &name, json!(status)).await?;
+        }
+        self.installation = Some(status);
+        Ok(())
     }
 
     /// Writes what becomes of one policy, if it is not there already.

@@ -6,7 +6,7 @@ use kube::api::ListParams;
 use moat_test_cluster::until;
 use serde_json::{Value, json};
 
-use crate::world::{World, conditions};
+use crate::world::{World, conditions, rules};
 
 /// Lets the pods of `web` be reached at one port of one protocol from everywhere.
 fn policy(namespace: &str, protocol: &str, port: u16) -> Value {
@@ -19,13 +19,6 @@ fn policy(namespace: &str, protocol: &str, port: u16) -> Value {
             "ingress": [{"ports": [{"protocol": protocol, "port": port}]}],
         },
     })
-}
-
-/// The rules of Moat's groups, as the cloud holds them.
-fn rules(world: &World) -> Vec<String> {
-    let sim = world.cloud.lock();
-    let ours = sim.vpc().groups().filter(|(_, group)| group.owner.is_some());
-    ours.flat_map(|(_, group)| group.rules.keys().map(ToString::to_string)).collect()
 }
 
 fn is(status: &Value, condition: &str, value: &str) -> bool {

@@ -154,3 +154,15 @@ pub(crate) fn conditions(status: &Value) -> BTreeMap<String, (String, String, i6
         })
         .collect()
 }
+
+/// The reason of a condition; none if it is not there.
+pub(crate) fn reason(status: &Value, condition: &str) -> String {
+    conditions(status).remove(condition).map(|(_, reason, _)| reason).unwrap_or_default()
+}
+
+/// The rules of Moat's groups, as the cloud holds them.
+pub(crate) fn rules(world: &World) -> Vec<String> {
+    let sim = world.cloud.lock();
+    let ours = sim.vpc().groups().filter(|(_, group)| group.owner.is_some());
+    ours.flat_map(|(_, group)| group.rules.keys().map(ToString::to_string)).collect()
+}

@@ -202,6 +202,12 @@ impl Percentage {
     }
 }
 
+impl fmt::Display for Percentage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 impl Default for Percentage {
     fn default() -> Self {
         Self(20)

@@ -11,6 +11,9 @@ mod cluster;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 mod enforcement;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
+#[expect(clippy::duplicated_attributes, reason = "each print column has a type")]
+mod installation;
+#[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 mod namespaced;
 #[expect(unreachable_pub, reason = "the schema derive makes a hidden copy of each type")]
 mod shared;
@@ -29,6 +32,10 @@ pub use enforcement::{
     ClusterPolicyEnforcement, ClusterPolicyEnforcementSpec, EnforcementStatus, FindingRow,
     PolicyEnforcement, PolicyEnforcementSpec, PolicyReference, Summary,
 };
+pub use installation::{
+    APPROVED_CHANGE, HeldChange, InstallationStatus, MoatInstallation, MoatInstallationSpec,
+    NamespaceUse, PAUSED, QuotaInUse, QuotasInUse, SettingsInForce, SupportedFeatures,
+};
 pub use namespaced::{
     EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
 };
@@ -46,6 +53,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         let own = version.additional_printer_columns.take().unwrap_or_default();
         version.additional_printer_columns = Some(columns(own));
+    }
+    crds.push(MoatInstallation::crd());
+    for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
             refuse_null(schema);

@@ -1,0 +1,127 @@
+//! What the MoatInstallation says of the installation as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use moat_core::compile::Desired;
+use moat_core::firewall::GroupNumber;
+use moat_core::plan::Held;
+use moat_core::policy::Word;
+use moat_k8s::configuration::Configuration;
+use moat_k8s::crd::{
+    HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse, SettingsInForce,
+    SupportedFeatures,
+};
+
+use super::report::{self, Said, Undone};
+use crate::reason::Reason;
+use crate::worker::{Holdup, Round};
+
+/// Namespaces that are named at most.
+const MOST: usize = 20;
+
+/// The status, after a round. The condition keeps the time of its last transition as long as its status is the same.
+pub(crate) fn status(
+    round: &Round,
+    desired: &Desired,
+    leader: &str,
+    before: &[Condition],
+    now: &Time,
+) -> InstallationStatus {
+    let held_change = match &round.holdup {
+        Some(Holdup::ChangeHeld(held)) => {
+            Some(HeldChange { id: held.id.clone(), groups: count(held.groups), of: count(held.of) })
+        }
+        Some(
+            Holdup::Pending
+            | Holdup::Observing
+            | Holdup::Paused
+            | Holdup::Refused(_)
+            | Holdup::Unread(_)
+            | Holdup::Stale(_),
+        )
+        | None => None,
+    };
+    InstallationStatus {
+        conditions: vec![condition(round, before, now)],
+        leader: leader.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        settings: Some(settings(&round.configuration)),
+        quotas: Some(quotas(round, desired)),
+        namespaces: namespaces(desired),
+        held_change,
+        supported_features: SupportedFeatures::all(),
+    }
+}
+
+fn condition(round: &Round, before: &[Condition], now: &Time) -> Condition {
+    let is_done = round.remaining.stages.is_empty() && round.remaining.held == Held::default();
+    let (status, said) = match (&round.holdup, is_done) {
+        (None, true) => {
+            let message = "the cloud was read back, and holds what the policies say".to_owned();
+            ("True", Said { reason: Reason::Programmed, message })
+        }
+        (None, false) => {
+            let breaches = round.remaining.held.breaches.iter().map(ToString::to_string);
+            let message = breaches.collect::<Vec<_>>().join("; ");
+            ("False", Said { reason: Reason::SHORT, message })
+        }
+        (Some(holdup), _) => match report::undone(Some(holdup)) {
+            Undone::Underway(said) | Undone::Stalled(said) => ("False", said),
+            Undone::Unknown(said) => ("Unknown", said),
+        },
+    };
+    let same = before.iter().find(|one| one.status == status);
+    Condition {
+        type_: "Programmed".to_owned(),
+        status: status.to_owned(),
+        reason: said.reason.to_string(),
+        message: said.message,
+        observed_generation: None,
+        last_transition_time: same.map_or(now, |one| &one.last_transition_time).clone(),
+    }
+}
+
+fn settings(configuration: &Configuration) -> SettingsInForce {
+    let Configuration { mode, icmp, node_traffic, on_quota, max_change, .. } = configuration;
+    SettingsInForce {
+        mode: format!("{mode:?}"),
+        icmp: format!("{icmp:?}"),
+        node_traffic: format!("{node_traffic:?}"),
+        on_quota: format!("{on_quota:?}"),
+        max_change: max_change.to_string(),
+    }
+}
+
+fn quotas(round: &Round, desired: &Desired) -> QuotasInUse {
+    let limits = round.inputs.settings.quotas;
+    let most = desired.state.interfaces.values().map(BTreeSet::len).max().unwrap_or_default();
+    let of = |used: usize, limit: usize| QuotaInUse { used: count(used), limit: count(limit) };
+    QuotasInUse {
+        groups: of(desired.counts.groups, limits.groups),
+        rules_per_group: of(desired.counts.largest_group, limits.rules_per_group),
+        groups_per_interface: of(most, limits.groups_per_interface),
+    }
+}
+
+/// The namespaces whose policies use most groups.
+fn namespaces(desired: &Desired) -> Vec<NamespaceUse> {
+    let mut used: BTreeMap<&Word, BTreeSet<GroupNumber>> = BTreeMap::new();
+    for ((group, _), reason) in &desired.reasons {
+        for namespace in reason.serves.iter().filter_map(|policy| policy.namespace.as_ref()) {
+            used.entry(namespace).or_default().insert(*group);
+        }
+    }
+    let mut used: Vec<_> = used.into_iter().collect();
+    used.sort_by_key(|(_, groups)| std::cmp::Reverse(groups.len()));
+    let used = used.into_iter().take(MOST);
+    used.map(|(namespace, groups)| NamespaceUse {
+        namespace: namespace.to_string(),
+        groups: count(groups.len()),
+    })
+    .collect()
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,118 @@
+//! What people say on the MoatInstallation holds: a pause, and which change of many groups may be carried out.
+
+use moat_test_cluster::until;
+use serde_json::{Value, json};
+
+use crate::world::{World, conditions, reason, rules};
+
+/// The MoatInstallation with these annotations.
+fn installation(annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "moat.dev/v1alpha1",
+        "kind": "MoatInstallation",
+        "metadata": {"name": "default", "annotations": annotations},
+        "spec": {},
+    })
+}
+
+/// Lets the pod of this name be reached at one port.
+fn policy(name: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": name}},
+            "ingress": [{"ports": [{"protocol": "TCP", "port": port}]}],
+        },
+    })
+}
+
+/// Lets every pod be reached from some addresses.
+fn everywhere() -> Value {
+    json!({
+        "apiVersion": "moat.dev/v1alpha1",
+        "kind": "ClusterVpcNetworkPolicy",
+        "metadata": {"name": "audit"},
+        "spec": {
+            "tier": "Admin",
+            "priority": 1,
+            "subject": {"namespaces": {}},
+            "ingress": [{"action": "Accept", "from": [{"networks": ["203.0.113.0/24"]}]}],
+        },
+    })
+}
+
+/// What the installation says, once a condition of it holds.
+async fn told(world: &World, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    until(what, async || {
+        let status = world.get(&installation(&json!({}))).await?.get("status")?.clone();
+        holds(&status).then_some(status)
+    })
+    .await
+}
+
+fn is_audited(world: &World) -> bool {
+    rules(world).iter().any(|rule| rule.contains("203.0.113.0/24"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_most_groups_waits_until_its_id_is_approved() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..12).map(|number| format!("app{number}")).collect();
+    world.pods("shop", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (name, port) in names.iter().zip(8000..) {
+        world.apply(&policy(name, port)).await;
+    }
+    let controller = world.controller("one");
+    let status = told(&world, "all is enforced", |status| {
+        conditions(status).get("Programmed").is_some_and(|(status, ..)| status == "True")
+            && status["quotas"]["groups"]["used"] == json!(12)
+    })
+    .await;
+    assert_eq!(status["leader"], json!("one"));
+    assert_eq!(status["namespaces"], json!([{"namespace": "shop", "groups": 12}]));
+    assert_eq!(status["settings"]["mode"], json!("Enforce"));
+    let kinds = status["supportedFeatures"].as_array().expect("features").len();
+    assert_eq!(kinds, 4);
+
+    world.apply(&everywhere()).await;
+    let status = told(&world, "it is held", |status| status.get("heldChange").is_some()).await;
+    assert_eq!(reason(&status, "Programmed"), "ChangeHeld");
+    assert_eq!(status["heldChange"]["groups"], json!(12));
+    let of_policy = world.said("shop", "netpol-app0", |status| {
+        conditions(status).get("Stalled").is_some_and(|(_, reason, _)| reason == "ChangeHeld")
+    });
+    assert_eq!(reason(&of_policy.await, "Programmed"), "ChangeHeld");
+    assert!(!is_audited(&world));
+    // Another leader holds it as well.
+    controller.stop().await;
+    let _controller = world.controller("two");
+    let again = told(&world, "another one holds it", |status| status["leader"] == "two").await;
+    assert_eq!(again["heldChange"], status["heldChange"]);
+    assert!(!is_audited(&world));
+
+    let id = status["heldChange"]["id"].as_str().expect("an id");
+    world.apply(&installation(&json!({"moat.dev/approved-change": id}))).await;
+    until("it is carried out", async || is_audited(&world).then_some(())).await;
+    told(&world, "nothing is held", |status| {
+        status.get("heldChange").is_none() && reason(status, "Programmed") == "Programmed"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_installation_reports_and_changes_nothing_until_it_goes_on() {
+    let world = World::new().await;
+    world.pods("shop", &["web"]).await;
+    world.apply(&installation(&json!({"moat.dev/paused": "true"}))).await;
+    world.apply(&policy("web", 8080)).await;
+    let _controller = world.controller("one");
+    let status = world.said("shop", "netpol-web", |status| !conditions(status).is_empty()).await;
+    assert_eq!(reason(&status, "Programmed"), "Paused");
+    assert_eq!(rules(&world), Vec::<String>::new());
+
+    world.apply(&installation(&json!({}))).await;
+    world.said("shop", "netpol-web", |status| reason(status, "Programmed") == "Programmed").await;
+    assert!(!rules(&world).is_empty());
+}

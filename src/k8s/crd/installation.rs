@@ -1,0 +1,229 @@
+//! MoatInstallation: what one installation does and can do.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Nothing: Moat makes the object, people annotate it.
+#[derive(
+    CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema,
+)]
+#[kube(
+    group = "moat.dev",
+    version = "v1alpha1",
+    kind = "MoatInstallation",
+    plural = "moatinstallations",
+    shortname = "moat",
+    category = "moat",
+    status = "InstallationStatus",
+    derive = "PartialEq",
+    doc = "MoatInstallation says what an installation of Moat does and can do. The annotation `moat.dev/paused: \"true\"` keeps it from changing the cloud; `moat.dev/approved-change` with the id of a held change lets that one through.",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.settings.mode"),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].reason"
+    ),
+    printcolumn(name = "Groups", type_ = "integer", json_path = ".status.quotas.groups.used"),
+    printcolumn(name = "Held", type_ = "string", json_path = ".status.heldChange.id"),
+    printcolumn(name = "Leader", type_ = "string", priority = 1, json_path = ".status.leader"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+pub struct MoatInstallationSpec {}
+
+/// The annotation that keeps an installation from changing the cloud, while it is `true`.
+pub const PAUSED: &str = "moat.dev/paused";
+
+/// The annotation that lets one held change through: its id.
+pub const APPROVED_CHANGE: &str = "moat.dev/approved-change";
+
+/// What an installation does and can do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstallationStatus {
+    /// `Programmed`: the cloud was read back and holds what the policies say, as far as each policy's own conditions tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
+    pub conditions: Vec<Condition>,
+    /// The process that changes the cloud, as its lease names it.
+    #[serde(default)]
+    pub leader: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// The settings in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsInForce>,
+    /// The limits of the cloud, and how much of each is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<QuotasInUse>,
+    /// The namespaces whose policies use most groups; 20 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub namespaces: Vec<NamespaceUse>,
+    /// A change that waits for a word, as `maxChange` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_change: Option<HeldChange>,
+    /// What policies may say, by kind. What is not there is reported on the policy, and fails closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub supported_features: Vec<SupportedFeatures>,
+}
+
+/// Settings of the configuration that are in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SettingsInForce {
+    /// `Observe` or `Enforce`.
+    pub mode: String,
+    /// `Strict`, `Essential` or `Open`.
+    pub icmp: String,
+    /// `Probes`, `All` or `None`.
+    pub node_traffic: String,
+    /// `Hold` or `Narrow`.
+    pub on_quota: String,
+    /// The share of the groups that one plan may change before it waits for a word.
+    pub max_change: String,
+}
+
+/// The limits of the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotasInUse {
+    /// Security groups of this installation.
+    pub groups: QuotaInUse,
+    /// Rules of the largest group, in one direction and family.
+    pub rules_per_group: QuotaInUse,
+    /// Groups of the interface that wears most.
+    pub groups_per_interface: QuotaInUse,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct QuotaInUse {
+    /// How much is used.
+    pub used: i64,
+    /// How much there is.
+    pub limit: i64,
+}
+
+/// What a namespace uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct NamespaceUse {
+    /// Its name.
+    pub namespace: String,
+    /// The groups that hold rules for its policies.
+    pub groups: i64,
+}
+
+/// A change that waits for a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct HeldChange {
+    /// Names the change: `kubectl annotate moat NAME moat.dev/approved-change=ID` lets it through.
+    pub id: String,
+    /// The groups that it makes, changes or deletes.
+    pub groups: i64,
+    /// The groups that there are, or would be, whichever is more.
+    pub of: i64,
+}
+
+/// What the policies of a kind may say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SupportedFeatures {
+    /// The kind.
+    pub kind: String,
+    /// Its features.
+    #[schemars(length(max = 50))]
+    pub features: Vec<String>,
+}
+
+/// What the policies of a kind may say and have enforced exactly, in alphabetical order.
+const FEATURES: [(&str, &[&str]); 4] = [
+    (
+        "ClusterNetworkPolicy",
+        &[
+            "AcceptDenyPass",
+            "AdminTier",
+            "BaselineTier",
+            "DestinationNamedPort",
+            "EgressNetworks",
+            "EgressNodes",
+            "Namespaces",
+            "PodSelector",
+            "TcpPort",
+            "TcpPortRange",
+            "UdpPort",
+            "UdpPortRange",
+        ],
+    ),
+    (
+        "ClusterVpcNetworkPolicy",
+        &[
+            "AcceptDenyPass",
+            "AdminTier",
+            "BaselineTier",
+            "DestinationNamedPort",
+            "EgressNetworks",
+            "EgressNodes",
+            "IcmpTypeCode",
+            "Icmpv6TypeCode",
+            "IngressNetworks",
+            "Namespaces",
+            "PodSelector",
+            "TcpPort",
+            "TcpPortRange",
+            "UdpPort",
+            "UdpPortRange",
+        ],
+    ),
+    (
+        "NetworkPolicy",
+        &[
+            "Egress",
+            "EndPort",
+            "Ingress",
+            "IpBlock",
+            "IpBlockExcept",
+            "NamedPort",
+            "NamespaceSelector",
+            "PodSelector",
+            "TcpPort",
+            "UdpPort",
+        ],
+    ),
+    (
+        "VpcNetworkPolicy",
+        &[
+            "DestinationNamedPort",
+            "Egress",
+            "IcmpTypeCode",
+            "Icmpv6TypeCode",
+            "Ingress",
+            "IpBlock",
+            "IpBlockExcept",
+            "NamespaceSelector",
+            "PodSelector",
+            "TcpPort",
+            "TcpPortRange",
+            "UdpPort",
+            "UdpPortRange",
+        ],
+    ),
+];
+
+impl SupportedFeatures {
+    /// What this version supports, by kind.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let of = |(kind, features): &(&str, &[&str])| Self {
+            kind: (*kind).to_owned(),
+            features: features.iter().map(ToString::to_string).collect(),
+        };
+        FEATURES.iter().map(of).collect()
+    }
+}
