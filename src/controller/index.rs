@@ -1,14 +1,16 @@
 //! The cluster as the watches tell it: pure, so that any order of news can be tried.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use moat_core::finding::Finding;
 use moat_core::inventory::Inventory;
 use moat_core::policy::{ObjectRef, Policy, Word};
 use moat_k8s::{Content, Parts};
+use tokio::sync::{mpsc, watch};
 
 use crate::kinds::Watched;
+use crate::telemetry::Telemetry;
 use crate::watch::{News, Seen, Told};
 
 /// Everything that was told, as far as it still holds.
@@ -21,6 +23,13 @@ pub(crate) struct Index {
     findings: BTreeMap<ObjectRef, Vec<Finding>>,
     /// The objects of each kind that were told.
     objects: BTreeMap<Watched, BTreeSet<ObjectRef>>,
+}
+
+/// The index while it lives: one task takes what the watches tell, and everybody may look.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    index: Arc<RwLock<Index>>,
+    changes: watch::Receiver<()>,
 }
 
 /// How a watch stands.
@@ -161,6 +170,52 @@ impl Index {
             | Watched::ClusterVpcNetworkPolicies => {}
         }
         self.objects.get_mut(&watched).is_some_and(|objects| objects.remove(object))
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------- Live
+
+impl Live {
+    /// An index that takes what is told for as long as the returned task runs; who tells of it is told, too.
+    pub(crate) fn new(
+        mut told: mpsc::Receiver<Told>,
+        telemetry: Arc<Telemetry>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let index = Arc::new(RwLock::new(Index::default()));
+        let (change, changes) = watch::channel(());
+        let live = Self { index: index.clone(), changes };
+        let take = async move {
+            while let Some(first) = told.recv().await {
+                let changed = {
+                    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut changed = index.take(first);
+                    while let Ok(more) = told.try_recv() {
+                        changed |= index.take(more);
+                    }
+                    telemetry.told(index.watches(), changed);
+                    changed
+                };
+                if changed {
+                    change.send_replace(());
+                }
+            }
+        };
+        (live, take)
+    }
+
+    /// The index as it is. Nothing is taken meanwhile: look briefly.
+    pub(crate) fn look(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until anything is otherwise than when this was last asked; false once nothing is told any more.
+    pub(crate) async fn changed(&mut self) -> bool {
+        self.changes.changed().await.is_ok()
+    }
+
+    /// Whether [`Self::changed`] would not wait.
+    pub(crate) fn has_news(&self) -> bool {
+        self.changes.has_changed().unwrap_or(true)
     }
 }
 

@@ -9,6 +9,7 @@
 //! One watch for each kind tells its objects to one worker, which alone changes the cloud. Nothing is changed before every list
 //! was told, or while a watch is broken.
 
+mod admission;
 mod connect;
 mod consent;
 mod index;
@@ -27,6 +28,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use admission::{Terms, Webhook};
 pub use connect::connect;
 pub use kube::Client;
 pub use log::Log;
@@ -37,6 +39,7 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use index::Live;
 use kinds::Watched;
 use lease::Candidate;
 use telemetry::Telemetry;
@@ -72,7 +75,7 @@ pub async fn run<P: Provider + Send + 'static>(
     options: Options,
     stop: impl Future<Output = ()>,
 ) {
-    let Options { configuration, identity, ports, log } = options;
+    let Options { configuration, identity, mut ports, log } = options;
     let configuration = Arc::new(configuration);
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
@@ -82,6 +85,7 @@ pub async fn run<P: Provider + Send + 'static>(
     let telemetry = Arc::new(Telemetry::new(&configuration, tenure.clone()));
     cloud.meter(telemetry.meter());
     let mut tasks = JoinSet::new();
+    let webhook = ports.admission.take();
     tasks.spawn(ports.answer(telemetry.clone(), log));
     let writer = status::Writer::new(client.clone(), identity, telemetry.clone());
     tasks.spawn(writer.run(reported));
@@ -89,11 +93,17 @@ pub async fn run<P: Provider + Send + 'static>(
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));
     }
     drop(tell);
+    let (index, taking) = Live::new(told, telemetry.clone());
+    tasks.spawn(taking);
+    if let Some(webhook) = webhook {
+        let (client, rounds) = (client.clone(), rounds.subscribe());
+        tasks.spawn(webhook.answer(client, configuration.clone(), index.clone(), rounds));
+    }
     let (say, word) = latest::channel(None);
     tasks.spawn(consent::listen(client.clone(), configuration.cluster.to_string(), say));
     let watched = telemetry.clone();
     let links =
-        Links { configuration, told, rounds, tenure, word, stop: stopped, telemetry: watched };
+        Links { configuration, index, rounds, tenure, word, stop: stopped, telemetry: watched };
     let worker = Worker::new(cloud, links);
     let mut working = JoinSet::new();
     working.spawn(telemetry::with_signs_of_life(telemetry, worker.run()));

@@ -25,6 +25,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tracing::error;
 
+use crate::admission::{Terms, Webhook};
 use crate::log::Log;
 use crate::telemetry::Telemetry;
 
@@ -35,6 +36,8 @@ pub struct Ports {
     pub serve: Option<TcpListener>,
     /// For the level of the log, which anyone who reaches it may change.
     pub log: Option<TcpListener>,
+    /// For what the API server asks at admission.
+    pub admission: Option<Webhook>,
 }
 
 /// Why a port is not open.
@@ -57,10 +60,13 @@ impl Ports {
     pub async fn open(configuration: &Configuration) -> Result<Self, PortError> {
         let serve = open("serve.address", configuration.serve.address).await?;
         let log = configuration.log.address.map(|address| address.0);
-        Ok(Self { serve, log: open("log.address", log).await? })
+        let log = open("log.address", log).await?;
+        let admission = open("admission.address", configuration.admission.address).await?;
+        let admission = admission.map(|port| Webhook { port, terms: Terms::default() });
+        Ok(Self { serve, log, admission })
     }
 
-    /// Answers until the future is dropped.
+    /// Answers on the first two until the future is dropped.
     pub(crate) async fn answer(self, telemetry: Arc<Telemetry>, log: Option<Log>) {
         let probes = Router::new()
             .route("/healthz", get(healthz))

@@ -14,18 +14,17 @@ use moat_core::plan::{self, Plan};
 use moat_core::policy::ObjectRef;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::configuration::{Configuration, Mode};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::consent::{Gate, HeldChange, Word};
-use crate::index::{Index, Known, Standing};
+use crate::index::{Known, Live, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
 use crate::records::Records;
 use crate::telemetry::{Done, Phase, Telemetry};
-use crate::watch::Told;
 
 /// What came of a round, for those who report it; cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,8 +67,8 @@ pub(crate) enum Holdup {
 pub(crate) struct Links {
     /// What the operator decided.
     pub(crate) configuration: Arc<Configuration>,
-    /// What the watches tell.
-    pub(crate) told: mpsc::Receiver<Told>,
+    /// The cluster as the watches tell it.
+    pub(crate) index: Live,
     /// Where each round is told.
     pub(crate) rounds: watch::Sender<Option<Round>>,
     /// Whether it may change the cloud.
@@ -88,7 +87,6 @@ pub(crate) struct Worker<P> {
     cloud: P,
     links: Links,
     records: Records,
-    index: Index,
     compiler: Compiler,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
@@ -120,7 +118,6 @@ impl<P: Provider + Send> Worker<P> {
             cloud,
             links,
             records: Records::default(),
-            index: Index::default(),
             compiler: Compiler::default(),
             capabilities: None,
             picture: None,
@@ -134,7 +131,8 @@ impl<P: Provider + Send> Worker<P> {
         let mut due = Instant::now();
         loop {
             let heard = self.links.word.borrow().is_some();
-            let works = heard && self.index.is_current() && self.links.tenure.is_held();
+            let works =
+                heard && self.links.index.look().is_current() && self.links.tenure.is_held();
             tokio::select! {
                 biased;
                 () = told_to(&mut self.links.stop) => return,
@@ -149,33 +147,20 @@ impl<P: Provider + Send> Worker<P> {
                     due = Instant::now();
                     continue;
                 }
-                told = self.links.told.recv() => match told {
-                    Some(told) => {
-                        let changed = self.absorb(told);
-                        self.links.telemetry.told(self.index.watches(), changed);
-                        if changed {
-                            due = Instant::now();
-                        }
-                        self.tell_stale();
-                        continue;
+                changed = self.links.index.changed() => {
+                    if !changed {
+                        return;
                     }
-                    None => return,
-                },
+                    due = Instant::now();
+                    self.tell_stale();
+                    continue;
+                }
                 () = sleep_until(due), if works => {}
                 // Whoever has nothing to do lives, too.
                 () = sleep(TURN) => continue,
             }
             due = self.round().await;
         }
-    }
-
-    /// Takes all that was told by now; whether it changed anything.
-    fn absorb(&mut self, first: Told) -> bool {
-        let mut changed = self.index.take(first);
-        while let Ok(told) = self.links.told.try_recv() {
-            changed |= self.index.take(told);
-        }
-        changed
     }
 
     /// Brings the cloud to what the policies say, as far as it comes; when to look again.
@@ -215,7 +200,10 @@ impl<P: Provider + Send> Worker<P> {
         let text = |error: ProviderError| error.to_string();
         let telemetry = Arc::clone(&self.links.telemetry);
         telemetry.begin();
-        let snapshot = self.index.snapshot();
+        let (snapshot, seen) = {
+            let index = self.links.index.look();
+            (index.snapshot(), index.policies().clone())
+        };
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);
         let capabilities = match &self.capabilities {
             Some(capabilities) => capabilities.clone(),
@@ -280,7 +268,7 @@ impl<P: Provider + Send> Worker<P> {
         });
         Ok(Round {
             configuration: Arc::clone(&self.links.configuration),
-            policies: Arc::new(self.index.policies().clone()),
+            policies: Arc::new(seen),
             inputs: Arc::new(inputs),
             findings: findings.into(),
             remaining: Arc::new(remaining),
@@ -357,20 +345,21 @@ impl<P: Provider + Send> Worker<P> {
 
     /// Whether news, or a word, wait to be heard.
     fn is_called(&self) -> bool {
-        let Links { told, word, stop, .. } = &self.links;
-        !told.is_empty() || word.has_changed().unwrap_or_default() || *stop.borrow()
+        let Links { index, word, stop, .. } = &self.links;
+        index.has_news() || word.has_changed().unwrap_or_default() || *stop.borrow()
     }
 
     /// Says that what is known of the cluster may be old, once something was said at all.
     fn tell_stale(&self) {
-        if self.index.is_current() || !self.links.tenure.is_held() {
+        let index = self.links.index.look();
+        if index.is_current() || !self.links.tenure.is_held() {
             return;
         }
         let broken = |(watched, standing): (&Watched, &Standing)| {
             let message = standing.broken.as_ref()?;
             Some(format!("{}: {message}", watched.plural()))
         };
-        let broken: Vec<String> = self.index.watches().iter().filter_map(broken).collect();
+        let broken: Vec<String> = index.watches().iter().filter_map(broken).collect();
         if !broken.is_empty() {
             self.tell_holdup(&Holdup::Stale(broken.join("; ")));
         }

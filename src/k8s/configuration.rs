@@ -11,6 +11,7 @@
 //! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
 //! is worse than a refusal.
 
+mod admission;
 mod aws;
 mod operation;
 mod values;
@@ -26,6 +27,7 @@ use moat_core::net::Prefix;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
 use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
+pub use admission::{Admission, WebhookName};
 pub use aws::{AwsAccess, Region, RoleArn};
 pub use operation::{Level, Logging, Loopback, Serve};
 pub(crate) use values::cloud_id;
@@ -92,6 +94,9 @@ pub struct Configuration {
     /// What the controller logs. Default: `info` and what is worse.
     #[serde(default)]
     pub log: Logging,
+    /// The webhook that warns who applies a policy. Default: none.
+    #[serde(default)]
+    pub admission: Admission,
 }
 
 /// Whether plans are carried out.
@@ -149,6 +154,7 @@ impl Default for Configuration {
             max_change: Percentage::default(),
             serve: Serve::default(),
             log: Logging::default(),
+            admission: Admission::default(),
         }
     }
 }

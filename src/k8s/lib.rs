@@ -7,6 +7,7 @@
 mod assume;
 pub mod configuration;
 pub mod crd;
+pub mod deploy;
 mod documents;
 mod inventory;
 mod objects;

@@ -38,7 +38,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     let log = Log::start("info").expect("nobody logs yet");
     let (serve, first) = port().await;
     let (level, log_address) = port().await;
-    let ports = Ports { serve, log: level };
+    let ports = Ports { serve, log: level, ..Ports::default() };
     let _leader = world.controller_with("one", ports, Some(log));
     let sees = async |address, line: &str| {
         let (status, text) = ask(address, "GET", "/metrics", "").await;
@@ -67,7 +67,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     }
     // Both share the VPC in memory, which tells of its requests to who came last.
     let (serve, second) = port().await;
-    let ports = Ports { serve, log: None };
+    let ports = Ports { serve, ..Ports::default() };
     let _follower = world.controller_with("two", ports, None);
     for address in [first, second] {
         until("it is ready", async || {

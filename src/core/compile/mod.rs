@@ -24,6 +24,7 @@ mod ladder;
 mod layout;
 mod loss;
 mod meaning;
+mod narrow;
 mod notes;
 mod outcome;
 mod program;

@@ -214,10 +214,14 @@ impl<'m> Notes<'m, '_> {
         };
         let mut found = BTreeSet::new();
         for peer in peers {
-            if let Peer::Pods(selector) = peer
-                && let Some(set) = cohorts.selected(selector)
-            {
-                found.extend(cohorts.members(set));
+            let Peer::Pods(selector) = peer else { continue };
+            match cohorts.selected(selector) {
+                Some(set) => found.extend(cohorts.members(set)),
+                // Nobody asked for the peers of a policy that is about no pod.
+                None => found.extend(cohorts.iter().filter_map(|(id, cohort)| {
+                    let labels = self.meaning.inventory.namespace_labels(&cohort.namespace);
+                    selector.matches(&cohort.namespace, &labels, &cohort.labels).then_some(id)
+                })),
             }
         }
         found.into_iter().collect()

@@ -21,7 +21,8 @@ fn every_field_is_read() {
         podSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
         quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
         quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
-        maxChange: 5%\nserve: {address: '[::]:8080'}\nlog: {level: debug, address: '[::1]:8081'}\n";
+        maxChange: 5%\nserve: {address: '[::]:8080'}\nlog: {level: debug, address: '[::1]:8081'}\n\
+        admission: {address: '[::]:9443', name: warns}\n";
     let configuration = read(body).unwrap();
     let settings = Settings {
         icmp: IcmpMode::Open,
@@ -44,6 +45,8 @@ fn every_field_is_read() {
     assert_eq!(configuration.namespace_selector.0, Selector::label("a", "b"));
     assert_eq!(configuration.max_change.of(41), 3);
     assert_eq!(configuration.serve.address, "[::]:8080".parse().ok());
+    assert_eq!(configuration.admission.address, "[::]:9443".parse().ok());
+    assert_eq!(configuration.admission.name.as_str(), "warns");
     assert_eq!(configuration.log.level, Level("debug".to_owned()));
     assert_eq!(configuration.log.address.map(|it| it.0), "[::1]:8081".parse().ok());
 }
@@ -58,6 +61,9 @@ fn every_mistake_is_named_where_it_stands() {
         ("nodes: [10.0.0.0/+8]", Some((3, 9)), "is not an address block"),
         ("nodes: [x]", Some((3, 9)), "`x` is not an address block"),
         ("icmp: Strange", Some((3, 7)), "unknown variant `Strange`, expected one of Strict,"),
+        ("admission: {address: 9443}", Some((3, 22)), "a string belongs here, in quotes"),
+        ("admission: {address: '[::]'}", Some((3, 22)), "invalid socket address"),
+        ("admission: {name: Moat}", Some((3, 19)), "`Moat` is not the name of a webhook: use"),
         ("quotas: {rulesPerGroup: 600}", None, "600 rules for a group times 5 groups"),
         ("quotas: {rulesPerGroup: 0}", None, "are at least 1"),
         ("quotas: {groups: -1}", Some((3, 18)), "not a whole number from 0 up"),

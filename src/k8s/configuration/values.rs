@@ -125,18 +125,23 @@ impl TryFrom<String> for ClusterName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let fits = (1..=63).contains(&name.len())
-            && name.chars().all(|c| label(c) || c == '-')
-            && name.starts_with(label)
-            && name.ends_with(label);
-        if !fits {
-            return Err(format!(
-                "`{name}` is not a cluster name: use 1 to 63 lower-case letters, digits and inner hyphens"
-            ));
-        }
-        Ok(Self(name.into()))
+        label(&name, "a cluster name").map(Self)
     }
+}
+
+/// A DNS label (RFC 1123).
+pub(super) fn label(name: &str, what: &str) -> Result<Word, String> {
+    let within = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = (1..=63).contains(&name.len())
+        && name.chars().all(|c| within(c) || c == '-')
+        && name.starts_with(within)
+        && name.ends_with(within);
+    if !fits {
+        return Err(format!(
+            "`{name}` is not {what}: use 1 to 63 lower-case letters, digits and inner hyphens"
+        ));
+    }
+    Ok(name.into())
 }
 
 impl FromStr for ClusterName {

@@ -1,0 +1,181 @@
+//! What the API server asks, and the answer: always yes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use moat_core::policy::Kind;
+use moat_k8s::configuration::Configuration;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{lines, opinion};
+use crate::index::Live;
+use crate::kinds::Watched;
+use crate::worker::Round;
+
+/// Where the API server asks.
+const PATH: &str = "/admission";
+
+/// Bytes of a question: two objects, of which etcd takes 1.5 MiB each.
+const LARGEST: usize = 4 * 1_024 * 1_024;
+
+/// How long a question may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(2);
+
+/// How long an opinion may take; the API server waits for [5 s](../../../../deploy/admission/webhook.yaml) in all.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// Opinions at a time: each takes a processor.
+const OPINIONS: usize = 2;
+
+/// Whom to ask.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    configuration: Arc<Configuration>,
+    index: Live,
+    rounds: watch::Receiver<Option<Round>>,
+    room: Arc<Semaphore>,
+}
+
+/// `AdmissionReview` of `admission.k8s.io/v1`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Option<Request>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Request {
+    uid: String,
+    operation: String,
+    #[serde(default)]
+    object: Value,
+}
+
+/// Answers questions at [`PATH`].
+pub(super) fn router(desk: Desk) -> Router {
+    Router::new().route(PATH, post(answer)).with_state(desk)
+}
+
+async fn answer(State(desk): State<Desk>, body: Body) -> Response {
+    let refused = |status, text: &str| (status, format!("{text}\n")).into_response();
+    let body = match timeout(ARRIVAL, to_bytes(body, LARGEST)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let text = format!("the question is broken off, or has more than {LARGEST} bytes");
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, &text);
+        }
+        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the question takes too long"),
+    };
+    let review: Review = match serde_json::from_slice(&body) {
+        Ok(review) => review,
+        Err(error) => {
+            let text = format!("no AdmissionReview: {error}");
+            return refused(StatusCode::BAD_REQUEST, &text);
+        }
+    };
+    let Review { api_version, kind, request } = review;
+    let (true, Some(Request { uid, operation, object })) =
+        (api_version == "admission.k8s.io/v1" && kind == "AdmissionReview", request)
+    else {
+        let text = "no AdmissionReview of admission.k8s.io/v1 with a request";
+        return refused(StatusCode::BAD_REQUEST, text);
+    };
+    let warnings = match operation.as_str() {
+        "CREATE" | "UPDATE" => desk.warnings(object).await,
+        _ => Vec::new(),
+    };
+    let answer = json!({
+        "apiVersion": api_version,
+        "kind": kind,
+        "response": {"uid": uid, "allowed": true, "warnings": warnings},
+    });
+    ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+}
+
+impl Desk {
+    pub(super) fn new(
+        configuration: Arc<Configuration>,
+        index: Live,
+        rounds: watch::Receiver<Option<Round>>,
+    ) -> Self {
+        Self { configuration, index, rounds, room: Arc::new(Semaphore::new(OPINIONS)) }
+    }
+
+    async fn warnings(&self, mut object: Value) -> Vec<String> {
+        let metadata = object.get("metadata");
+        if metadata.is_some_and(|metadata| metadata.get("deletionTimestamp").is_some()) {
+            return Vec::new();
+        }
+        name(&mut object);
+        let policy_kind = |kind: Kind| Watched::of_policy(kind).is_some();
+        let read = moat_k8s::read_object(&object);
+        let Some(candidate) = read.filter(|read| policy_kind(read.object.kind)) else {
+            let text = "this is no policy that Moat reads; take its kind out of the rules of the ValidatingWebhookConfiguration";
+            return lines::fitting([text.to_owned()]);
+        };
+        let missing = self.missing();
+        if !missing.is_empty() {
+            let text = format!(
+                "not checked: Moat does not know the {} of the cluster yet, or no longer; apply again with `--dry-run=server` in a moment",
+                missing.join(", ")
+            );
+            return lines::fitting([text]);
+        }
+        let unchecked = || {
+            let text = format!(
+                "not checked: it would have taken more than {} s; once applied, the policy's status tells",
+                BUDGET.as_secs()
+            );
+            lines::fitting([text])
+        };
+        let end = Instant::now() + BUDGET;
+        let Ok(Ok(permit)) = timeout_at(end, self.room.clone().acquire_owned()).await else {
+            return unchecked();
+        };
+        let desk = self.clone();
+        let opinion = spawn_blocking(move || {
+            let cluster = desk.index.look().snapshot();
+            let round = desk.rounds.borrow().clone();
+            let placed = round.as_ref().map(|round| &*round.inputs);
+            let warnings = opinion::warnings(candidate, cluster, placed, &desk.configuration);
+            // Held to the end, also where nobody waits any longer.
+            drop(permit);
+            warnings
+        });
+        match timeout_at(end, opinion).await {
+            Ok(Ok(warnings)) => warnings,
+            Ok(Err(_)) | Err(_) => unchecked(),
+        }
+    }
+
+    /// The kinds that were not told, or whose watch is broken.
+    fn missing(&self) -> Vec<&'static str> {
+        let index = self.index.look();
+        let watches = index.watches().iter();
+        let missing = watches.filter(|(_, it)| !it.complete || it.broken.is_some());
+        missing.map(|(watched, _)| watched.plural()).collect()
+    }
+}
+
+/// Names an object that the API server is yet to name.
+fn name(object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("name").is_empty() {
+        let name = format!("{}…", text("generateName"));
+        metadata.insert("name".to_owned(), name.into());
+    }
+}
