@@ -50,9 +50,8 @@ async fn every_change_arrives_in_the_cloud_and_a_steady_state_is_quiet() {
     fill(&world, &load).await;
     let controller = world.controller().await;
     let started = Instant::now();
-    let policies: Vec<Value> = (0..load.policies).map(|number| policy(&load, number, 1)).collect();
+    programmed(&world, load.policies).await;
     settle(&world).await;
-    world.programmed(&policies).await;
     println!(
         "{} pods and {} policies: programmed {:.1?} after the start",
         load.pods,
@@ -229,6 +228,22 @@ fn marks(call: &Value) -> Vec<String> {
                 .collect()
         }
         Some(_) | None => Vec::new(),
+    }
+}
+
+/// Waits until so many policies are said to be in the cloud, however long the cloud's rates make it.
+async fn programmed(world: &World, policies: usize) {
+    let about = json!({
+        "apiVersion": "moat.dev/v1alpha1",
+        "kind": "PolicyEnforcement",
+        "metadata": {"namespace": "load"},
+    });
+    let holds = |one: &Value| one["type"] == "Programmed" && one["status"] == "True";
+    let is = |about: &&Value| {
+        about["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(holds))
+    };
+    while world.list(&about).await.iter().filter(is).count() < policies {
+        sleep(Duration::from_secs(1)).await;
     }
 }
 
