@@ -155,9 +155,9 @@ impl Aws {
         name: &str,
         number: GroupNumber,
     ) -> Result<Option<String>, ProviderError> {
-        let found = self.read_group_by_name(name).await;
+        let found = self.read_groups_by_name(&[name.to_owned()].into()).await;
         let found = found.map_err(|failure| self.told(failure, &number.to_string()))?;
-        let Some(group) = found else { return Ok(None) };
+        let Some(group) = found.into_iter().next() else { return Ok(None) };
         let cluster = &self.config.cluster;
         let ours = tags::number(cluster, group.tags()) == Some(number);
         let key = |id: &str| self.key(id);

@@ -26,7 +26,7 @@ use moat_core::firewall::{GroupKey, GroupNumber, Rule};
 use moat_core::inventory::InterfaceId;
 use moat_core::net::{Family, Prefix};
 use moat_core::provider::{
-    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step,
+    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, Touched,
 };
 use moat_core::settings::Quotas;
 use tokio::sync::OnceCell;
@@ -80,6 +80,8 @@ struct Memory {
     unfinished: BTreeSet<GroupNumber>,
     /// The address blocks of the VPC.
     blocks: OnceCell<Vec<Prefix>>,
+    /// What the last picture was made of.
+    answers: Option<observe::Answers>,
     /// Until when a group in use is tried to be deleted.
     patience: Duration,
 }
@@ -155,7 +157,15 @@ impl Provider for Aws {
     }
 
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
-        self.picture(scope).await
+        self.picture(scope, None).await
+    }
+
+    async fn observe_again(
+        &mut self,
+        scope: &Scope,
+        touched: &Touched,
+    ) -> Result<Observed, ProviderError> {
+        self.picture(scope, Some(touched)).await
     }
 
     async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {

@@ -2,7 +2,8 @@
 //!
 //! Interfaces first, then every group of the VPC, then the rules that bear our tag: in pages, ⌈n/1000⌉ calls each. The groups
 //! tell their rules too, but without ids; where the two accounts of a group differ, because someone added a rule, a tag is
-//! missing or one answer is older, the group's rules are read by its id.
+//! missing or one answer is older, the group's rules are read by its id. After steps, only what they touched is read, by its
+//! ids, and takes its place among the answers of the last picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,14 +16,14 @@ use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId};
 use moat_core::net::Prefix;
 use moat_core::policy::{Direction, Word};
-use moat_core::provider::{Observed, ProviderError, RuleId, Scope, is_kept, prior};
+use moat_core::provider::{Observed, ProviderError, RuleId, Scope, Touched, is_kept, prior};
 
 use crate::wire::{self, Reading};
 use crate::{Aws, errors::Failure, tags};
 
 /// The answers of EC2 that one picture is made of.
 #[derive(Debug, Default)]
-struct Answers {
+pub(crate) struct Answers {
     interfaces: Vec<NetworkInterface>,
     /// The groups that the picture may need, by id.
     groups: BTreeMap<String, SecurityGroup>,
@@ -34,14 +35,30 @@ struct Answers {
     lists: BTreeMap<Word, BTreeSet<Prefix>>,
 }
 
+/// So many ids at most are asked for by themselves: more cost as many calls as everything, a thousand in each page.
+const FEW: usize = 200;
+
 /// How often an interface that wears an unknown group is looked at again: the group may be new.
 const LOOKS: usize = 3;
 
 impl Aws {
-    pub(crate) async fn picture(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    pub(crate) async fn picture(
+        &mut self,
+        scope: &Scope,
+        touched: Option<&Touched>,
+    ) -> Result<Observed, ProviderError> {
         let mut looks = 1;
+        // Without an answer nothing is known any more.
+        let last = self.memory.answers.take();
         let answers = loop {
-            let answers = self.ask(scope).await;
+            let answers = match (&last, touched) {
+                (Some(last), Some(touched)) if few(touched) => self.ask_again(last, touched).await,
+                (Some(_) | None, Some(_) | None) => self.ask().await,
+            };
+            let answers = match answers {
+                Ok(answers) => self.complete(answers, scope).await,
+                Err(failure) => Err(failure),
+            };
             let answers = answers.map_err(|failure| self.told(failure, "the VPC"))?;
             if looks >= LOOKS || answers.worn().all(|id| answers.groups.contains_key(id)) {
                 break answers;
@@ -51,22 +68,53 @@ impl Aws {
         };
         let observed = self.develop(&answers, scope);
         self.memorise(&answers, &observed);
+        self.memory.answers = Some(answers);
         Ok(observed)
     }
 
-    async fn ask(&self, scope: &Scope) -> Result<Answers, Failure> {
-        let cluster = &self.config.cluster;
-        let mut answers = Answers::default();
-        let interfaces = self.read_interfaces().await?;
+    async fn ask(&self) -> Result<Answers, Failure> {
+        let mut answers =
+            Answers { interfaces: self.read_interfaces().await?, ..Answers::default() };
         answers.add(self.read_groups().await?);
-        answers.numbers = number(cluster, &answers.groups);
+        answers.numbers = number(&self.config.cluster, &answers.groups);
+        for rule in self.read_marked_rules().await? {
+            answers.add_rule(rule);
+        }
+        Ok(answers)
+    }
+
+    async fn ask_again(&self, last: &Answers, touched: &Touched) -> Result<Answers, Failure> {
+        let shown = last.numbers.iter().filter(|(_, number)| touched.groups.contains(*number));
+        let made = touched.groups.iter().filter_map(|number| self.memory.groups.get(number));
+        let known: BTreeSet<&str> = shown.map(|(id, _)| id).chain(made).map(|id| &**id).collect();
+        // One whose creation was not answered has no other mark than its name.
+        let unknown = touched.groups.iter().filter(|it| !self.memory.groups.contains_key(*it));
+        let unknown = unknown.map(|number| number.name(&self.config.cluster)).collect();
+        let interfaces: BTreeSet<&str> = touched.interfaces.iter().map(|id| &*id.0).collect();
+        let mut answers = last.without(&known, &interfaces);
+        answers.interfaces.extend(self.read_interfaces_by_id(&interfaces).await?);
+        let mut found = self.read_groups_by_id(&known).await?;
+        found.extend(self.read_groups_by_name(&unknown).await?);
+        let ids = found.iter().filter_map(SecurityGroup::group_id).collect();
+        let rules = self.read_rules_of(&ids).await?;
+        answers.add(found);
+        answers.numbers = number(&self.config.cluster, &answers.groups);
+        rules.into_iter().for_each(|rule| answers.add_rule(rule));
+        Ok(answers)
+    }
+
+    /// Leaves out what a picture does not show, and reads what else it needs.
+    async fn complete(&self, mut answers: Answers, scope: &Scope) -> Result<Answers, Failure> {
+        let cluster = &self.config.cluster;
         let shown = |it: &NetworkInterface| {
             let id = InterfaceId(it.network_interface_id().unwrap_or_default().into());
             scope.interfaces.contains(&id)
                 || !borne(it, &scope.addresses).is_empty()
                 || worn(it).any(|id| answers.numbers.contains_key(id))
         };
-        answers.interfaces = interfaces.into_iter().filter(shown).collect();
+        let shown: Vec<bool> = answers.interfaces.iter().map(shown).collect();
+        let mut shown = shown.into_iter();
+        answers.interfaces.retain(|_| shown.next().unwrap_or(false));
 
         // A group of another VPC can be worn where it is associated with this one.
         let recorded: Vec<ForeignGroupId> = answers
@@ -80,9 +128,6 @@ impl Aws {
         let found = self.read_groups_by_id(&missing).await?;
         answers.add(found);
 
-        for rule in self.read_marked_rules().await? {
-            answers.add_rule(rule);
-        }
         let doubtful = answers.doubtful();
         for id in &doubtful {
             answers.rules.remove(id);
@@ -92,7 +137,9 @@ impl Aws {
         }
         for list in answers.lists_in_use(cluster) {
             // A list that may not be read stands for everything.
-            if let Ok(blocks) = self.read_list(&list).await {
+            if !answers.lists.contains_key(&list)
+                && let Ok(blocks) = self.read_list(&list).await
+            {
                 answers.lists.insert(list, blocks);
             }
         }
@@ -197,6 +244,22 @@ impl Aws {
 // ----------------------------------------------------------------------------------------------- Answers
 
 impl Answers {
+    /// The answers but for those about some groups and interfaces.
+    fn without(&self, groups: &BTreeSet<&str>, interfaces: &BTreeSet<&str>) -> Self {
+        let is_left = |it: &&NetworkInterface| {
+            it.network_interface_id().is_some_and(|id| !interfaces.contains(id))
+        };
+        let groups_left = self.groups.iter().filter(|(id, _)| !groups.contains(&***id));
+        let rules_left = self.rules.iter().filter(|(id, _)| !groups.contains(&***id));
+        Self {
+            interfaces: self.interfaces.iter().filter(is_left).cloned().collect(),
+            groups: groups_left.map(|(id, group)| (id.clone(), group.clone())).collect(),
+            numbers: BTreeMap::new(),
+            rules: rules_left.map(|(id, rules)| (id.clone(), rules.clone())).collect(),
+            lists: self.lists.clone(),
+        }
+    }
+
     fn add(&mut self, groups: Vec<SecurityGroup>) {
         let named = groups.into_iter().filter_map(|group| Some((group.group_id.clone()?, group)));
         self.groups.extend(named);
@@ -291,6 +354,11 @@ impl Answers {
             },
         }
     }
+}
+
+/// Whether what was touched is worth asking for by itself.
+fn few(touched: &Touched) -> bool {
+    touched.groups.len() <= FEW && touched.interfaces.len() <= FEW
 }
 
 /// The numbers of the cluster's groups, by id. Of several groups with one number, one is ours: the one with its name, else

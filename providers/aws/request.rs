@@ -103,16 +103,29 @@ impl Aws {
         Ok(all_pages!(self, call, request.clone(), network_interfaces))
     }
 
+    /// The interfaces of these ids that are in the VPC.
+    pub(crate) async fn read_interfaces_by_id(
+        &self,
+        ids: &BTreeSet<&str>,
+    ) -> Result<Vec<NetworkInterface>, Failure> {
+        let ids: Vec<&str> = ids.iter().copied().collect();
+        let mut all = Vec::new();
+        for ids in ids.chunks(VALUES) {
+            let request = self.client.describe_network_interfaces();
+            let request = request.filters(filter("network-interface-id", ids.iter().copied()));
+            let request = request.filters(filter("vpc-id", [&self.config.vpc]));
+            let call = Call::DescribeNetworkInterfaces;
+            all.extend(all_pages!(self, call, request.clone(), network_interfaces));
+        }
+        Ok(all)
+    }
+
     /// The interface of this id, if it is in the VPC.
     pub(crate) async fn read_interface(
         &self,
         id: &str,
     ) -> Result<Option<NetworkInterface>, Failure> {
-        let request = self.client.describe_network_interfaces();
-        let request = request.filters(filter("network-interface-id", [id]));
-        let request = request.filters(filter("vpc-id", [&self.config.vpc]));
-        let call = Call::DescribeNetworkInterfaces;
-        let found = all_pages!(self, call, request.clone(), network_interfaces);
+        let found = self.read_interfaces_by_id(&[id].into()).await?;
         Ok(found.into_iter().find(|it| it.network_interface_id() == Some(id)))
     }
 
@@ -134,14 +147,18 @@ impl Aws {
         Ok(all)
     }
 
-    /// The group of this name in the VPC.
-    pub(crate) async fn read_group_by_name(
+    /// The groups of these names in the VPC.
+    pub(crate) async fn read_groups_by_name(
         &self,
-        name: &str,
-    ) -> Result<Option<SecurityGroup>, Failure> {
-        let groups = self.groups_where("group-name", &[name]).await?;
-        let here = |group: &SecurityGroup| group.vpc_id() == Some(&self.config.vpc);
-        Ok(groups.into_iter().find(here))
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<SecurityGroup>, Failure> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut all = Vec::new();
+        for names in names.chunks(VALUES) {
+            all.extend(self.groups_where("group-name", names).await?);
+        }
+        all.retain(|group| group.vpc_id() == Some(&self.config.vpc));
+        Ok(all)
     }
 
     async fn groups_where(

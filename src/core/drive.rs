@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{Plan, Purpose, Stage};
-use crate::provider::{Observed, Provider, ProviderError, Remedy, Scope, Step};
+use crate::provider::{Observed, Provider, ProviderError, Remedy, Scope, Step, Touched};
 
 /// What came of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +103,33 @@ pub async fn observe<P: Provider>(
     provider: &mut P,
     scope: &Scope,
 ) -> Result<Observed, ProviderError> {
+    patiently(provider, scope, None).await
+}
+
+/// The last picture, with this read anew.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn observe_again<P: Provider>(
+    provider: &mut P,
+    scope: &Scope,
+    touched: &Touched,
+) -> Result<Observed, ProviderError> {
+    patiently(provider, scope, Some(touched)).await
+}
+
+async fn patiently<P: Provider>(
+    provider: &mut P,
+    scope: &Scope,
+    touched: Option<&Touched>,
+) -> Result<Observed, ProviderError> {
     let mut patience = Patience::LONG;
     loop {
-        let error = match provider.observe(scope).await {
+        let picture = match touched {
+            None => provider.observe(scope).await,
+            Some(touched) => provider.observe_again(scope, touched).await,
+        };
+        let error = match picture {
             Ok(observed) => return Ok(observed),
             Err(error) => error,
         };
@@ -159,8 +183,9 @@ async fn read_back<P: Provider>(
     // What the cloud took shows sooner or later; of the rest a few looks tell as much as many.
     let mut patience = Patience::LONG;
     let mut doubt = Patience::SHORT;
+    let touched = Touched::by(attempts.iter().map(|attempt| attempt.step));
     loop {
-        let observed = observe(provider, scope).await?;
+        let observed = observe_again(provider, scope, &touched).await?;
         let shows = |attempt: &&Attempt<'_>| observed.shows(attempt.step);
         let (taken, doubtful): (Vec<_>, Vec<_>) =
             attempts.iter().partition(|attempt| attempt.answer.is_ok());

@@ -58,6 +58,19 @@ pub trait Provider {
         scope: &Scope,
     ) -> impl Future<Output = Result<Observed, ProviderError>> + Send;
 
+    /// The last picture, with what some steps touched read anew; a whole one where there is none, or where that costs no more.
+    ///
+    /// * Guarantees: if nobody else changed anything, it is the picture that [`Self::observe`] gives. What others did elsewhere
+    ///   shows in the next whole one.
+    /// * Caveats and errors: as for [`Self::observe`].
+    fn observe_again(
+        &mut self,
+        scope: &Scope,
+        _touched: &Touched,
+    ) -> impl Future<Output = Result<Observed, ProviderError>> + Send {
+        self.observe(scope)
+    }
+
     /// Performs steps of one stage, in any order or side by side. One answer for each, in their order; each is taken whole or
     /// not at all, as far as its answer tells, whatever becomes of the others.
     ///
@@ -114,6 +127,15 @@ pub struct Scope {
     pub interfaces: BTreeSet<InterfaceId>,
     /// The addresses of pods whose interface nobody names: the cloud tells which one bears them.
     pub addresses: BTreeSet<IpAddr>,
+}
+
+/// Groups of ours and interfaces of which something may have changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Groups of ours.
+    pub groups: BTreeSet<GroupNumber>,
+    /// Interfaces.
+    pub interfaces: BTreeSet<InterfaceId>,
 }
 
 /// A picture of the cloud.
@@ -256,5 +278,27 @@ impl Naming for Step {
             }
             Self::DeleteGroup(group) => write!(f, "delete group {}", Named(group, cluster)),
         }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- Touched
+
+impl Touched {
+    /// What these steps change.
+    #[must_use]
+    pub fn by<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
+        let mut touched = Self::default();
+        for step in steps {
+            match step {
+                Step::CreateGroup(group)
+                | Step::Authorize { group, .. }
+                | Step::Revoke { group, .. }
+                | Step::DeleteGroup(group) => drop(touched.groups.insert(*group)),
+                Step::SetGroups { interface, .. } => {
+                    touched.interfaces.insert(interface.clone());
+                }
+            }
+        }
+        touched
     }
 }

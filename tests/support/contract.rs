@@ -12,13 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use moat_core::drive::{Ending, drive, observe};
+use moat_core::drive::{Ending, drive, observe, observe_again};
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId};
 use moat_core::net::{Family, Interval, Message, Messages, Prefix, Protocol, Shape};
 use moat_core::plan::{Plan, Purpose, Stage};
 use moat_core::policy::Direction;
-use moat_core::provider::{Observed, Provider, ProviderError, QuotaKind, RuleId, Scope, Step};
+use moat_core::provider::{
+    Observed, Provider, ProviderError, QuotaKind, RuleId, Scope, Step, Touched,
+};
 
 pub use groups::*;
 pub use interfaces::*;
@@ -85,6 +87,7 @@ macro_rules! contract {
             capabilities_tell_limits_and_blocks
             a_picture_shows_what_is_ours_and_what_the_scope_wears
             an_address_tells_the_interface_that_bears_it
+            what_steps_touched_is_read_again_as_a_whole_picture_shows_it
             a_new_group_is_shown_without_rules
             a_group_that_is_there_is_a_duplicate
             one_group_too_many_for_an_interface_is_refused

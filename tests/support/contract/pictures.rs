@@ -53,6 +53,41 @@ pub async fn an_address_tells_the_interface_that_bears_it<F: Fixture>(mut fixtur
     assert_eq!(observed, wanted);
 }
 
+/// `observe_again`: "if nobody else changed anything, it is the picture that `observe` gives".
+pub async fn what_steps_touched_is_read_again_as_a_whole_picture_shows_it<F: Fixture>(
+    mut fixture: F,
+) {
+    let base = fixture.make_group([nth_rule(1)].into()).await;
+    let first = fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await;
+    let second = fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await;
+    let base = GroupKey::Foreign(base);
+    let mut scope = scope([&first]);
+    settled(&mut fixture, &scope).await;
+    scope.interfaces.insert(second.clone());
+    let steps = [
+        create(0),
+        create(1),
+        authorize(0, [nth_rule(0), nth_rule(1)]),
+        wear(&first, [ours(0), base]),
+        wear(&second, [ours(0)]),
+        revoke(0, [nth_rule(1)]),
+        wear(&first, [ours(0)]),
+        Step::DeleteGroup(number(1)),
+    ];
+    let named = Touched { interfaces: [second].into(), ..Touched::default() };
+    let mut touched = vec![(None, named)];
+    touched.extend(steps.iter().map(|step| (Some(step), Touched::by([step]))));
+    for (step, touched) in touched {
+        if let Some(step) = step {
+            execute(fixture.provider(), step).await.expect("the cloud takes it");
+        }
+        fixture.provider().wait(Duration::from_secs(60)).await;
+        let again = observe_again(fixture.provider(), &scope, &touched).await;
+        let whole = look(&mut fixture, &scope).await;
+        assert_eq!(again, Ok(whole), "after {step:?}");
+    }
+}
+
 /// `observe` and `wait`: "reads only"; "reads and changes nothing".
 pub async fn reading_and_waiting_change_nothing<F: Fixture>(mut fixture: F) {
     let nothing = Scope::default();

@@ -382,16 +382,11 @@ fn a_meter_hears_of_each_attempt_by_a_code_of_the_table() {
         }
     });
     let heard = heard.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let expected = [
-        "49 of 50, one each 200ms",
-        "RequestLimitExceeded",
-        "0 of 50, one each 200ms",
-        "Other",
-        "0 of 50, one each 200ms",
-        "None",
-        "0 of 50, one each 200ms",
-        "OK",
-    ];
+    // How much has come back after a wait is the wait's, which is a matter of chance.
+    let after_waits = |(place, _): &(usize, _)| *place == 0 || place % 2 == 1;
+    let heard: Vec<_> =
+        heard.into_iter().enumerate().filter(after_waits).map(|(_, heard)| heard).collect();
+    let expected = ["49 of 50, one each 200ms", "RequestLimitExceeded", "Other", "None", "OK"];
     let expected = expected.map(|text| (CALL.as_str(), text.to_owned()));
     assert_eq!(heard, expected);
 }
