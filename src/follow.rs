@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use moat_cli::{Kept, Start};
-use moat_controller::{Client, Log, Options, Ports};
+use moat_controller::{Client, Log, Options, Ports, Reread};
 use moat_core::provider::Provider;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,12 +15,13 @@ pub(crate) fn follow(start: Start) -> Result<(), String> {
     runtime.block_on(serve(start))
 }
 
-async fn serve(Start { configuration, context, cloud }: Start) -> Result<(), String> {
+async fn serve(Start { configuration, reread, context, cloud }: Start) -> Result<(), String> {
     let log =
         Log::start(&configuration.log.level.0).map_err(|why| format!("`log.level`: {why}"))?;
     let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
     let client = moat_controller::connect(context).await?;
-    let options = Options { configuration, identity: identity(), ports, log: Some(log) };
+    let reread = reread.map(Reread);
+    let options = Options { configuration, reread, identity: identity(), ports, log: Some(log) };
     match cloud {
         Kept::Embedded(sim) => until_stopped(client, *sim, options).await,
         #[cfg(feature = "aws")]

@@ -30,7 +30,7 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 pub use cloud::{Account, Connect, Target, unreachable};
-pub use commands::controller::{Follow, Kept, Start, unfollowable};
+pub use commands::controller::{Follow, Kept, Reread, Start, unfollowable};
 use failure::Failure;
 
 /// Everything a command touches besides files.

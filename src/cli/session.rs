@@ -1,6 +1,7 @@
 //! What the commands share: read, compile, plan, carry out, read back.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use moat_core::compile::{self, Desired};
@@ -62,7 +63,7 @@ impl Session {
             let message = "`--assume-pods` puts pods into the VPC in memory: an account has none but those that are there";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let configuration = configuration(named.config.as_deref(), io)?;
+        let configuration = configuration(named.config.as_deref(), io.stdin)?;
         let others = [others, named.config.as_slice(), named.state.as_slice()].concat();
         let sources = sources::read(paths, &others, io.stdin)?;
         let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
@@ -104,7 +105,7 @@ impl Session {
 
     /// The cloud alone: nothing is read that should be in it.
     pub(crate) fn without_manifests(named: &args::Cloud, io: &mut Io<'_>) -> Result<Self, Failure> {
-        let configuration = configuration(named.config.as_deref(), io)?;
+        let configuration = configuration(named.config.as_deref(), io.stdin)?;
         let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
         let cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
         Ok(Self {
@@ -290,10 +291,10 @@ impl Session {
 /// The configuration file, or the default.
 pub(crate) fn configuration(
     path: Option<&Path>,
-    io: &mut Io<'_>,
+    stdin: &mut dyn Read,
 ) -> Result<Configuration, Failure> {
     let Some(path) = path else { return Ok(Configuration::default()) };
-    let text = sources::read_text(path, io.stdin)?;
+    let text = sources::read_text(path, stdin)?;
     text.parse().map_err(|error| Failure::Configuration { path: path.to_owned(), error })
 }
 

@@ -18,6 +18,7 @@ mod lease;
 mod log;
 mod reason;
 mod records;
+mod reload;
 mod serve;
 mod status;
 mod telemetry;
@@ -34,6 +35,7 @@ pub use kube::Client;
 pub use log::Log;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
+pub use reload::Reread;
 pub use serve::{PortError, Ports};
 use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
@@ -42,6 +44,7 @@ use tokio::time::{sleep, timeout};
 use index::Live;
 use kinds::Watched;
 use lease::Candidate;
+use reload::Decision;
 use telemetry::Telemetry;
 use worker::{Links, Worker};
 
@@ -50,6 +53,8 @@ use worker::{Links, Worker};
 pub struct Options {
     /// What the operator decided.
     pub configuration: Configuration,
+    /// Reads it again while the controller runs, if it can be.
+    pub reread: Option<Reread>,
     /// Names this process, and no other: the holder of the lease.
     pub identity: String,
     /// Where it answers.
@@ -75,7 +80,7 @@ pub async fn run<P: Provider + Send + 'static>(
     options: Options,
     stop: impl Future<Output = ()>,
 ) {
-    let Options { configuration, identity, mut ports, log } = options;
+    let Options { configuration, reread, identity, mut ports, log } = options;
     let configuration = Arc::new(configuration);
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
@@ -95,15 +100,19 @@ pub async fn run<P: Provider + Send + 'static>(
     drop(tell);
     let (index, taking) = Live::new(told, telemetry.clone());
     tasks.spawn(taking);
+    let decision = Decision { configuration: configuration.clone(), refused: None };
+    let (decide, decision) = latest::channel(decision);
+    if let Some(reread) = reread {
+        tasks.spawn(reload::follow(reread, decide));
+    }
     if let Some(webhook) = webhook {
         let (client, rounds) = (client.clone(), rounds.subscribe());
-        tasks.spawn(webhook.answer(client, configuration.clone(), index.clone(), rounds));
+        tasks.spawn(webhook.answer(client, decision.clone(), index.clone(), rounds));
     }
     let (say, word) = latest::channel(None);
     tasks.spawn(consent::listen(client.clone(), configuration.cluster.to_string(), say));
     let watched = telemetry.clone();
-    let links =
-        Links { configuration, index, rounds, tenure, word, stop: stopped, telemetry: watched };
+    let links = Links { decision, index, rounds, tenure, word, stop: stopped, telemetry: watched };
     let worker = Worker::new(cloud, links);
     let mut working = JoinSet::new();
     working.spawn(telemetry::with_signs_of_life(telemetry, worker.run()));

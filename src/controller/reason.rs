@@ -13,6 +13,10 @@ pub(crate) enum Reason {
     Programmed,
     /// The cloud lets through what the policy says, and nothing else.
     Exact,
+    /// What is written in the configuration is in force.
+    Configured,
+    /// What is written in the configuration cannot be in force: the last one stays.
+    InvalidConfiguration,
     /// The cloud is being changed.
     Pending,
     /// The configuration says `mode: Observe`.
@@ -41,6 +45,8 @@ impl Reason {
             Self::Accepted => "Accepted",
             Self::Programmed => "Programmed",
             Self::Exact => "Exact",
+            Self::Configured => "Configured",
+            Self::InvalidConfiguration => "InvalidConfiguration",
             Self::Pending => "Pending",
             Self::Observing => "Observing",
             Self::Paused => "Paused",

@@ -24,13 +24,14 @@ use crate::index::{Known, Live, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
 use crate::records::Records;
+use crate::reload::Decision;
 use crate::telemetry::{Done, Phase, Telemetry};
 
 /// What came of a round, for those who report it; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     /// What the operator decided.
-    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) decision: Decision,
     /// The policies as they were seen.
     pub(crate) policies: Arc<BTreeMap<ObjectRef, Arc<Known>>>,
     /// What was compiled: its findings are left to who reports them.
@@ -66,7 +67,7 @@ pub(crate) enum Holdup {
 #[derive(Debug)]
 pub(crate) struct Links {
     /// What the operator decided.
-    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) decision: watch::Receiver<Decision>,
     /// The cluster as the watches tell it.
     pub(crate) index: Live,
     /// Where each round is told.
@@ -86,6 +87,7 @@ pub(crate) struct Links {
 pub(crate) struct Worker<P> {
     cloud: P,
     links: Links,
+    decision: Decision,
     records: Records,
     compiler: Compiler,
     capabilities: Option<Capabilities>,
@@ -114,9 +116,11 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 impl<P: Provider + Send> Worker<P> {
     pub(crate) fn new(cloud: P, links: Links) -> Self {
+        let decision = links.decision.borrow().clone();
         Self {
             cloud,
             links,
+            decision,
             records: Records::default(),
             compiler: Compiler::default(),
             capabilities: None,
@@ -140,6 +144,12 @@ impl<P: Provider + Send> Worker<P> {
                     // Another one may have changed the cloud meanwhile.
                     self.picture = None;
                     self.links.telemetry.lease_changed();
+                    due = Instant::now();
+                    continue;
+                }
+                Ok(()) = self.links.decision.changed() => {
+                    self.decision = self.links.decision.borrow_and_update().clone();
+                    self.links.telemetry.decided(&self.decision.configuration);
                     due = Instant::now();
                     continue;
                 }
@@ -220,8 +230,8 @@ impl<P: Provider + Send> Worker<P> {
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
         findings.extend(placement::unplaced(&inventory));
-        let settings = self.links.configuration.settings(capabilities.quotas);
-        let policies = self.links.configuration.in_force(snapshot.policies, &inventory);
+        let settings = self.decision.configuration.settings(capabilities.quotas);
+        let policies = self.decision.configuration.in_force(snapshot.policies, &inventory);
         let compiler = &mut self.compiler;
         let quotas = settings.quotas;
         let (inputs, plan) = block_in_place(|| {
@@ -238,7 +248,7 @@ impl<P: Provider + Send> Worker<P> {
             (inputs, plan)
         });
         telemetry.planned(&plan);
-        let cluster = &*self.links.configuration.cluster.to_string();
+        let cluster = &*self.decision.configuration.cluster.to_string();
         findings.extend(drift::kept(&observed, cluster));
         findings.extend(drift::taken(&observed, cluster));
         let repaired = drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster);
@@ -267,7 +277,7 @@ impl<P: Provider + Send> Worker<P> {
             quotas,
         });
         Ok(Round {
-            configuration: Arc::clone(&self.links.configuration),
+            decision: self.decision.clone(),
             policies: Arc::new(seen),
             inputs: Arc::new(inputs),
             findings: findings.into(),
@@ -298,7 +308,7 @@ impl<P: Provider + Send> Worker<P> {
 
     /// What keeps a plan from being carried out at all.
     fn hindrance(&mut self, plan: &Plan, observed: &Observed) -> Option<Holdup> {
-        let Configuration { mode, max_change, .. } = &*self.links.configuration;
+        let Configuration { mode, max_change, .. } = &*self.decision.configuration;
         let word = self.links.word.borrow_and_update().clone().unwrap_or_default();
         match mode {
             _ if plan.stages.is_empty() => None,
@@ -313,7 +323,7 @@ impl<P: Provider + Send> Worker<P> {
 
     /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages. What remains of it, and why.
     async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>) {
-        let cluster = self.links.configuration.cluster.to_string();
+        let cluster = self.decision.configuration.cluster.to_string();
         self.records.planned(self.compiler.desired(), &plan);
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
         while let Some(stage) = stages.next() {
@@ -345,8 +355,10 @@ impl<P: Provider + Send> Worker<P> {
 
     /// Whether news, or a word, wait to be heard.
     fn is_called(&self) -> bool {
-        let Links { index, word, stop, .. } = &self.links;
-        index.has_news() || word.has_changed().unwrap_or_default() || *stop.borrow()
+        let Links { index, word, decision, stop, .. } = &self.links;
+        let is_news = |changed: Result<bool, _>| changed.unwrap_or_default();
+        let spoken = is_news(word.has_changed()) || is_news(decision.has_changed());
+        index.has_news() || spoken || *stop.borrow()
     }
 
     /// Says that what is known of the cluster may be old, once something was said at all.

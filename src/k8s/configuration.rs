@@ -205,6 +205,20 @@ impl Configuration {
         policies.into_iter().filter_map(|policy| policy.limited_to(selector, selected)).collect()
     }
 
+    /// The first field that holds something else and that only a restart puts into force; none if all others do.
+    #[must_use]
+    pub fn fixed_otherwise(&self, next: &Self) -> Option<&'static str> {
+        let fixed = [
+            ("cluster", self.cluster == next.cluster),
+            ("vpc", self.vpc == next.vpc),
+            ("aws", self.aws == next.aws),
+            ("serve", self.serve == next.serve),
+            ("log", self.log == next.log),
+            ("admission", self.admission == next.admission),
+        ];
+        fixed.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.quarantine && self.default_groups.is_empty() {
             return Err("`quarantine` needs `defaultGroups`: the groups that pods return to".into());

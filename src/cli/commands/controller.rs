@@ -1,22 +1,30 @@
 //! `moat controller`: what it is to follow, and in which cloud; the rest is the program's.
 
+use std::path::Path;
+
 use crate::args::{self, Provider};
 use crate::cloud::{self, Target};
 use crate::failure::Failure;
 use crate::session::configuration;
+use crate::sources;
 use crate::{Exit, Io, embedded};
-use moat_k8s::configuration::Configuration;
+use moat_k8s::configuration::{ClusterName, Configuration};
 use moat_sim::Sim;
 
 /// What a controller is started with.
 pub struct Start {
     /// What the operator decided; the cluster's name is the one that counts.
     pub configuration: Configuration,
+    /// Reads it again, unless it came from standard input.
+    pub reread: Option<Box<Reread>>,
     /// The context of the kubeconfig, if one is named.
     pub context: Option<String>,
     /// Where the groups are.
     pub cloud: Kept,
 }
+
+/// Reads a configuration; or says what is wrong with it, and what to do.
+pub type Reread = dyn FnMut() -> Result<Configuration, String> + Send;
 
 /// The cloud that a controller keeps.
 pub enum Kept {
@@ -40,10 +48,8 @@ pub fn unfollowable(_: Start) -> Result<(), String> {
 
 pub(crate) fn run(command: &args::Controller, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let args::Controller { cloud: named, context } = command;
-    let mut configuration = configuration(named.config.as_deref(), io)?;
-    if let Some(cluster) = &named.cluster {
-        configuration.cluster = cluster.clone();
-    }
+    let (config, called) = (named.config.clone(), named.cluster.clone());
+    let configuration = read(config.as_deref(), called.as_ref(), io.stdin)?;
     let cluster = configuration.cluster.to_string();
     let cloud = match named.provider {
         Provider::Sim => {
@@ -52,9 +58,30 @@ pub(crate) fn run(command: &args::Controller, io: &mut Io<'_>) -> Result<Exit, F
         }
         Provider::Aws => Kept::Account(cloud::target(&configuration, &cluster, named)?),
     };
-    let start = Start { configuration, context: context.clone(), cloud };
+    // What comes from standard input comes once.
+    let file = config.filter(|path| !sources::is_stdin(path));
+    let reread = file.map(|path| -> Box<Reread> {
+        Box::new(move || {
+            let read = read(Some(&path), called.as_ref(), &mut std::io::empty());
+            read.map_err(|failure| failure.to_string())
+        })
+    });
+    let start = Start { configuration, reread, context: context.clone(), cloud };
     (io.follow)(start).map_err(Failure::NotApplied)?;
     Ok(Exit::Clean)
+}
+
+/// The configuration, with the name of the cluster that counts.
+fn read(
+    file: Option<&Path>,
+    cluster: Option<&ClusterName>,
+    stdin: &mut dyn std::io::Read,
+) -> Result<Configuration, Failure> {
+    let mut configuration = configuration(file, stdin)?;
+    if let Some(cluster) = cluster {
+        configuration.cluster = cluster.clone();
+    }
+    Ok(configuration)
 }
 
 impl std::fmt::Debug for Start {

@@ -16,7 +16,7 @@ use crate::{Exit, Io, json, names, session, sources};
 const SHOWN: usize = 4;
 
 pub(crate) fn run(arguments: &Diff, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let configuration = session::configuration(arguments.config.as_deref(), io)?;
+    let configuration = session::configuration(arguments.config.as_deref(), io.stdin)?;
     let config = arguments.config.as_slice();
     let mut read = |paths: &[PathBuf]| sources::read(paths, config, io.stdin);
     let old = read(std::slice::from_ref(&arguments.old))?;

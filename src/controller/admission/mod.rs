@@ -16,10 +16,7 @@ mod opinion;
 mod port;
 mod review;
 
-use std::sync::Arc;
-
 use kube::Client;
-use moat_k8s::configuration::Configuration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -27,6 +24,7 @@ pub use certificate::Terms;
 use keeper::Keeper;
 
 use crate::index::Live;
+use crate::reload::Decision;
 use crate::worker::Round;
 
 /// An open port for the API server's questions.
@@ -43,15 +41,15 @@ impl Webhook {
     pub(crate) async fn answer(
         self,
         client: Client,
-        configuration: Arc<Configuration>,
+        decision: watch::Receiver<Decision>,
         index: Live,
         rounds: watch::Receiver<Option<Round>>,
     ) {
         let Self { port, terms } = self;
         let (serve, served) = watch::channel(None);
-        let name = configuration.admission.name.as_str().to_owned();
+        let name = decision.borrow().configuration.admission.name.as_str().to_owned();
         let keeper = Keeper::new(client, name, terms, serve);
-        let router = review::router(review::Desk::new(configuration, index, rounds));
+        let router = review::router(review::Desk::new(decision, index, rounds));
         tokio::join!(keeper.run(), port::answer(port, served, router));
     }
 }

@@ -11,7 +11,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use moat_core::policy::Kind;
-use moat_k8s::configuration::Configuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{lines, opinion};
 use crate::index::Live;
 use crate::kinds::Watched;
+use crate::reload::Decision;
 use crate::worker::Round;
 
 /// Where the API server asks.
@@ -41,7 +41,7 @@ const OPINIONS: usize = 2;
 /// Whom to ask.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
-    configuration: Arc<Configuration>,
+    decision: watch::Receiver<Decision>,
     index: Live,
     rounds: watch::Receiver<Option<Round>>,
     room: Arc<Semaphore>,
@@ -107,11 +107,11 @@ async fn answer(State(desk): State<Desk>, body: Body) -> Response {
 
 impl Desk {
     pub(super) fn new(
-        configuration: Arc<Configuration>,
+        decision: watch::Receiver<Decision>,
         index: Live,
         rounds: watch::Receiver<Option<Round>>,
     ) -> Self {
-        Self { configuration, index, rounds, room: Arc::new(Semaphore::new(OPINIONS)) }
+        Self { decision, index, rounds, room: Arc::new(Semaphore::new(OPINIONS)) }
     }
 
     async fn warnings(&self, mut object: Value) -> Vec<String> {
@@ -150,7 +150,8 @@ impl Desk {
             let cluster = desk.index.look().snapshot();
             let round = desk.rounds.borrow().clone();
             let placed = round.as_ref().map(|round| &*round.inputs);
-            let warnings = opinion::warnings(candidate, cluster, placed, &desk.configuration);
+            let configuration = desk.decision.borrow().configuration.clone();
+            let warnings = opinion::warnings(candidate, cluster, placed, &configuration);
             // Held to the end, also where nobody waits any longer.
             drop(permit);
             warnings

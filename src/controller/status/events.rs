@@ -8,6 +8,7 @@ use moat_core::policy::ObjectRef;
 use moat_k8s::crd::{EnforcementStatus, FindingRow};
 
 use crate::kinds::Watched;
+use crate::reason::Reason;
 
 /// Publishes events, each repeated one as a series.
 pub(crate) struct Events {
@@ -58,17 +59,31 @@ impl Events {
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };
-        for Word { reason, note } in words(before, now) {
-            let event = Event {
-                type_: EventType::Warning,
-                reason,
-                note: Some(note),
-                action: ACTION.to_owned(),
-                secondary: None,
-            };
-            self.recorder.publish(&event, &regarding).await?;
+        for said in words(before, now) {
+            self.say(&regarding, said).await?;
         }
         Ok(())
+    }
+
+    /// Says something about an object that is no policy.
+    pub(crate) async fn warn(
+        &self,
+        regarding: &ObjectReference,
+        reason: Reason,
+        note: &str,
+    ) -> Result<(), kube::Error> {
+        self.say(regarding, word(reason.as_str(), "", note)).await
+    }
+
+    async fn say(&self, regarding: &ObjectReference, said: Word) -> Result<(), kube::Error> {
+        let event = Event {
+            type_: EventType::Warning,
+            reason: said.reason,
+            note: Some(said.note),
+            action: ACTION.to_owned(),
+            secondary: None,
+        };
+        self.recorder.publish(&event, regarding).await
     }
 }
 

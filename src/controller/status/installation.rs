@@ -43,10 +43,10 @@ pub(crate) fn status(
         | None => None,
     };
     InstallationStatus {
-        conditions: vec![condition(round, before, now)],
+        conditions: conditions(round, before, now).into(),
         leader: leader.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        settings: Some(settings(&round.configuration)),
+        settings: Some(settings(&round.decision.configuration)),
         quotas: Some(quotas(round, desired)),
         namespaces: namespaces(desired),
         held_change,
@@ -54,7 +54,33 @@ pub(crate) fn status(
     }
 }
 
-fn condition(round: &Round, before: &[Condition], now: &Time) -> Condition {
+/// `Configured` and `Programmed`.
+fn conditions(round: &Round, before: &[Condition], now: &Time) -> [Condition; 2] {
+    let configured = match &round.decision.refused {
+        None => {
+            let message = "the configuration is in force as it is written".to_owned();
+            ("True", Said { reason: Reason::Configured, message })
+        }
+        Some(why) => {
+            let message = format!("the last configuration stays in force: {why}");
+            ("False", Said { reason: Reason::InvalidConfiguration, message })
+        }
+    };
+    let both = [("Configured", configured), ("Programmed", programmed(round))];
+    both.map(|(kind, (status, said))| {
+        let same = before.iter().find(|one| one.type_ == kind && one.status == status);
+        Condition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: said.reason.to_string(),
+            message: said.message,
+            observed_generation: None,
+            last_transition_time: same.map_or(now, |one| &one.last_transition_time).clone(),
+        }
+    })
+}
+
+fn programmed(round: &Round) -> (&'static str, Said) {
     let is_done = round.remaining.stages.is_empty() && round.remaining.held == Held::default();
     let (status, said) = match (&round.holdup, is_done) {
         (None, true) => {
@@ -71,15 +97,7 @@ fn condition(round: &Round, before: &[Condition], now: &Time) -> Condition {
             Undone::Unknown(said) => ("Unknown", said),
         },
     };
-    let same = before.iter().find(|one| one.status == status);
-    Condition {
-        type_: "Programmed".to_owned(),
-        status: status.to_owned(),
-        reason: said.reason.to_string(),
-        message: said.message,
-        observed_generation: None,
-        last_transition_time: same.map_or(now, |one| &one.last_transition_time).clone(),
-    }
+    (status, said)
 }
 
 fn settings(configuration: &Configuration) -> SettingsInForce {

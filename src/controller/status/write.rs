@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
@@ -27,6 +28,7 @@ use super::installation;
 use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
+use crate::reason::Reason;
 use crate::telemetry::Telemetry;
 use crate::worker::Round;
 
@@ -37,7 +39,7 @@ pub(crate) struct Writer {
     telemetry: Arc<Telemetry>,
     leader: String,
     /// What the MoatInstallation says, if it is there.
-    installation: Option<InstallationStatus>,
+    installation: Option<(String, InstallationStatus)>,
     /// What is there, by policy.
     written: BTreeMap<ObjectRef, Written>,
     /// What was said in the log of other objects.
@@ -165,32 +167,48 @@ impl Writer {
     async fn publish(&mut self, round: &Round, desired: &Desired) -> Result<(), kube::Error> {
         let resource = ApiResource::erase::<MoatInstallation>(&());
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let name = round.configuration.cluster.to_string();
-        let before = match self.installation.take() {
+        let name = round.decision.configuration.cluster.to_string();
+        let (uid, before) = match self.installation.take() {
             Some(before) => before,
-            None => match api.get_opt(&name).await? {
-                Some(object) => {
-                    let status = object.data.get("status").cloned().unwrap_or_default();
-                    serde_json::from_value(status).unwrap_or_default()
-                }
-                None => {
-                    let object = json!({
-                        "apiVersion": resource.api_version,
-                        "kind": resource.kind,
-                        "metadata": { "name": name },
-                        "spec": {},
-                    });
-                    api.patch(&name, &parameters(), &Patch::Apply(&object)).await?;
-                    InstallationStatus::default()
-                }
-            },
+            None => {
+                let object = match api.get_opt(&name).await? {
+                    Some(object) => object,
+                    None => {
+                        let object = json!({
+                            "apiVersion": resource.api_version,
+                            "kind": resource.kind,
+                            "metadata": { "name": name },
+                            "spec": {},
+                        });
+                        api.patch(&name, &parameters(), &Patch::Apply(&object)).await?
+                    }
+                };
+                let status = object.data.get("status").cloned().unwrap_or_default();
+                let status = serde_json::from_value(status).unwrap_or_default();
+                (object.metadata.uid.unwrap_or_default(), status)
+            }
         };
         let now = Time(Timestamp::now());
         let status = installation::status(round, desired, &self.leader, &before.conditions, &now);
         if status != before {
             put_status(&api, &resource, &name, json!(status)).await?;
         }
-        self.installation = Some(status);
+        if let Some(why) = &round.decision.refused {
+            let is_known = |one: &Condition| {
+                one.reason == Reason::InvalidConfiguration.as_str() && one.message.ends_with(why)
+            };
+            if !before.conditions.iter().any(is_known) {
+                let regarding = ObjectReference {
+                    api_version: Some(resource.api_version),
+                    kind: Some(resource.kind),
+                    name: Some(name),
+                    uid: Some(uid.clone()),
+                    ..ObjectReference::default()
+                };
+                self.events.warn(&regarding, Reason::InvalidConfiguration, why).await?;
+            }
+        }
+        self.installation = Some((uid, status));
         Ok(())
     }
 

@@ -166,6 +166,11 @@ impl Telemetry {
         Arc::clone(&self.cloud)
     }
 
+    /// What the operator decides changes.
+    pub(crate) fn decided(&self, configuration: &Configuration) {
+        self.seen().mode = configuration.mode;
+    }
+
     /// A sign of life: whoever works was not stuck a moment ago.
     pub(crate) fn beat(&self) {
         let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);

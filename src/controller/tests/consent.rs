@@ -1,5 +1,9 @@
 //! What people say on the MoatInstallation holds: a pause, and which change of many groups may be carried out.
 
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use moat_k8s::configuration::Configuration;
 use moat_test_cluster::until;
 use serde_json::{Value, json};
 
@@ -114,5 +118,43 @@ async fn a_paused_installation_reports_and_changes_nothing_until_it_goes_on() {
 
     world.apply(&installation(&json!({}))).await;
     world.said("shop", "netpol-web", |status| reason(status, "Programmed") == "Programmed").await;
+    assert!(!rules(&world).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_in_force_once_it_is_written_and_a_wrong_one_is_named() {
+    let write = |world: &World, written: Result<Configuration, String>| {
+        *world.configuration.lock().expect("nobody panics with it") = written;
+    };
+    let world = World::new().await;
+    let observing = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\nmode: Observe";
+    write(&world, Ok(observing.parse().expect("a configuration")));
+    world.pods("shop", &["web"]).await;
+    world.apply(&policy("web", 8080)).await;
+    let _controller = world.controller("one");
+    world.said("shop", "netpol-web", |status| reason(status, "Programmed") == "Observing").await;
+    assert_eq!(rules(&world), Vec::<String>::new());
+
+    write(&world, Err("line 3: `icmp`: unknown variant `Opne`".to_owned()));
+    let status = told(&world, "it is refused", |status| {
+        reason(status, "Configured") == "InvalidConfiguration"
+    })
+    .await;
+    assert_eq!(status["settings"]["mode"], json!("Observe"), "the last one stays");
+    let events: Api<Event> = Api::all(world.client.clone());
+    let said = until("an event says so", async || {
+        let events = events.list(&ListParams::default()).await.ok()?;
+        let is_it = |event: &Event| event.reason.as_deref() == Some("InvalidConfiguration");
+        events.items.into_iter().find(is_it)
+    })
+    .await;
+    assert!(said.note.is_some_and(|note| note.contains("`Opne`")));
+
+    write(&world, Ok(Configuration::default()));
+    world.said("shop", "netpol-web", |status| reason(status, "Programmed") == "Programmed").await;
+    let status = told(&world, "it is mended", |status| {
+        reason(status, "Configured") == "Configured" && status["settings"]["mode"] == "Enforce"
+    });
+    status.await;
     assert!(!rules(&world).is_empty());
 }

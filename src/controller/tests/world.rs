@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use moat_controller::{Log, Options, Ports};
+use moat_controller::{Log, Options, Ports, Reread};
 use moat_core::inventory::Inventory;
 use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
 use moat_k8s::configuration::Configuration;
@@ -57,6 +57,8 @@ pub(crate) struct World {
     objects: Objects,
     pub(crate) cloud: Shared,
     pub(crate) plane: ControlPlane,
+    /// What is written in the configuration, or what is wrong with it.
+    pub(crate) configuration: Arc<Mutex<Result<Configuration, String>>>,
     _nodes: Server,
 }
 
@@ -83,8 +85,9 @@ impl World {
         for crd in moat_k8s::crd::crds() {
             objects.apply(&serde_json::to_value(crd).expect("JSON")).await;
         }
+        let configuration = Arc::new(Mutex::new(Ok(Configuration::default())));
         let cloud = Shared(Arc::new(Mutex::new(Sim::new(moat_sim::Config::default()))));
-        Self { objects, cloud, _nodes: nodes, plane }
+        Self { objects, cloud, _nodes: nodes, plane, configuration }
     }
 
     /// A controller, as long as its value lives: dropped, it ends as by SIGKILL.
@@ -101,7 +104,12 @@ impl World {
     ) -> Controller {
         let (stop, stopped) = oneshot::channel();
         let identity = identity.to_owned();
-        let options = Options { configuration: Configuration::default(), identity, ports, log };
+        let configuration = self.configuration.lock().expect("nobody panics with it").clone();
+        let configuration = configuration.expect("a configuration to start with");
+        let written = Arc::clone(&self.configuration);
+        let reread = move || written.lock().expect("nobody panics with it").clone();
+        let reread = Some(Reread(Box::new(reread)));
+        let options = Options { configuration, reread, identity, ports, log };
         let stopped = async { drop(stopped.await) };
         let run = moat_controller::run(self.client.clone(), self.cloud.clone(), options, stopped);
         Controller { task: tokio::spawn(run), stop: Some(stop) }

@@ -46,7 +46,7 @@ pub const APPROVED_CHANGE: &str = "moat.dev/approved-change";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstallationStatus {
-    /// `Programmed`: the cloud was read back and holds what the policies say, as far as each policy's own conditions tell.
+    /// `Configured`: the configuration is in force as it is written. `Programmed`: the cloud was read back and holds what the policies say, as far as each policy's own conditions tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
