@@ -21,9 +21,8 @@ pub(crate) async fn ask(
 ) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: moat\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
+    let request =
+        format!("{method} {path} HTTP/1.0\r\nHost: moat\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;

@@ -124,18 +124,17 @@ async fn every_query_of_the_dashboard_and_of_every_alert_has_an_answer() {
     world.pods("shop", &["web"]).await;
     world.apply(&policy(&[80, 90, 100, 110])).await;
 
-    // What others did before it began is put right at the beginning.
-    let before = world.controller("before");
+    let controller = world.controller_of("one", configuration, ports, None);
+    let mut prometheus = Prometheus::scraping(address).await;
     world.said("shop", "netpol-web", |status| status["summary"]["rules"] == 4).await;
-    before.stop().await;
+
+    // What others do shows with the next picture of the cloud, a minute later at most.
     world.cloud.lock().as_someone_else(|vpc| {
         let ours = vpc.groups().find(|(_, group)| group.owner.is_some());
         let (id, rules) = ours.map(|(id, group)| (id.clone(), group.rules.clone())).expect("one");
         let ids = rules.values().map(|entry| entry.id.clone()).collect();
         vpc.revoke(&id, moat_core::policy::Direction::Ingress, &ids).expect("others may");
     });
-    let controller = world.controller_of("one", configuration, ports, None);
-    let mut prometheus = Prometheus::scraping(address).await;
     prometheus
         .answers(&["MoatDrift", "MoatRuleQuotaNearlyUsed", "MoatGroupQuotaNearlyUsed", "Findings"])
         .await;
@@ -158,7 +157,12 @@ async fn every_query_of_the_dashboard_and_of_every_alert_has_an_answer() {
     world.cloud.lock().inject(refuse(Call::RevokeSecurityGroupIngress, usize::MAX, refused));
     world.apply(&policy(&[80, 90])).await;
     prometheus
-        .answers(&["MoatCloudDiffers", "MoatPolicyStalled", "MoatThrottled", "MoatRevocationPending"])
+        .answers(&[
+            "MoatCloudDiffers",
+            "MoatPolicyStalled",
+            "MoatThrottled",
+            "MoatRevocationPending",
+        ])
         .await;
     world.cloud.lock().heal();
 

@@ -3,32 +3,16 @@
 use std::net::SocketAddr;
 
 use moat_controller::{Log, Ports};
+use moat_k8s::configuration::Configuration;
 use moat_test_cluster::until;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
+use crate::http::{self, port};
 use crate::world::World;
-
-/// A port, and its address.
-async fn port() -> (Option<TcpListener>, SocketAddr) {
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = port.local_addr().expect("an address");
-    (Some(port), address)
-}
 
 /// The status and the body of an answer.
 async fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.expect("somebody listens");
-    let length = body.len();
-    let request =
-        format!("{method} {path} HTTP/1.0\r\nHost: moat\r\nContent-Length: {length}\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await.expect("it is taken");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    http::ask(address, method, path, body).await.expect("an answer")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +23,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     let (serve, first) = port().await;
     let (level, log_address) = port().await;
     let ports = Ports { serve, log: level, ..Ports::default() };
-    let _leader = world.controller_with("one", ports, Some(log));
+    let _leader = world.controller_of("one", Configuration::default(), ports, Some(log));
     let sees = async |address, line: &str| {
         let (status, text) = ask(address, "GET", "/metrics", "").await;
         assert_eq!(status, 200);
@@ -68,7 +52,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     // Both share the VPC in memory, which tells of its requests to who came last.
     let (serve, second) = port().await;
     let ports = Ports { serve, ..Ports::default() };
-    let _follower = world.controller_with("two", ports, None);
+    let _follower = world.controller_of("two", Configuration::default(), ports, None);
     for address in [first, second] {
         until("it is ready", async || {
             (ask(address, "GET", "/readyz", "").await == (200, "ok\n".to_owned())).then_some(())

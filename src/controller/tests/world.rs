@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use kube::Client;
 use moat_controller::{Log, Options, Ports, Reread};
 use moat_core::inventory::Inventory;
 use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::account::Asked;
 
 /// A VPC in memory that a test looks at while a controller keeps it.
 #[derive(Clone)]
@@ -55,6 +58,10 @@ impl Provider for Shared {
 /// Everything that a test needs.
 pub(crate) struct World {
     objects: Objects,
+    /// The client of controllers, which may do what deploy/ grants.
+    account: Client,
+    /// What they ask for.
+    pub(crate) asked: Asked,
     pub(crate) cloud: Shared,
     pub(crate) plane: ControlPlane,
     /// What is written in the configuration, or what is wrong with it.
@@ -79,15 +86,28 @@ impl Deref for World {
 impl World {
     /// A control plane of its own, with Moat's kinds, and nodes.
     pub(crate) async fn new() -> Self {
+        let world = Self::bare().await;
+        world.install().await;
+        world
+    }
+
+    /// The same without Moat's kinds.
+    pub(crate) async fn bare() -> Self {
         let plane = ControlPlane::start();
         let nodes = plane.nodes(&["--no-ec2"], &BTreeMap::new());
         let objects = Objects::of(&plane).await;
-        for crd in moat_k8s::crd::crds() {
-            objects.apply(&serde_json::to_value(crd).expect("JSON")).await;
-        }
-        let configuration = Arc::new(Mutex::new(Ok(Configuration::default())));
+        let asked = Asked::default();
+        let account = asked.client(&plane, &objects).await;
         let cloud = Shared(Arc::new(Mutex::new(Sim::new(moat_sim::Config::default()))));
-        Self { objects, cloud, _nodes: nodes, plane, configuration }
+        let configuration = Arc::new(Mutex::new(Ok(Configuration::default())));
+        Self { objects, account, asked, cloud, _nodes: nodes, plane, configuration }
+    }
+
+    /// Installs Moat's kinds.
+    pub(crate) async fn install(&self) {
+        for crd in moat_k8s::crd::crds() {
+            self.apply(&serde_json::to_value(crd).expect("JSON")).await;
+        }
     }
 
     /// A controller, as long as its value lives: dropped, it ends as by SIGKILL.
@@ -111,7 +131,7 @@ impl World {
         let reread = Some(Reread(Box::new(reread)));
         let options = Options { configuration, reread, identity, ports, log };
         let stopped = async { drop(stopped.await) };
-        let run = moat_controller::run(self.client.clone(), self.cloud.clone(), options, stopped);
+        let run = moat_controller::run(self.account.clone(), self.cloud.clone(), options, stopped);
         Controller { task: tokio::spawn(run), stop: Some(stop) }
     }
 

@@ -1,0 +1,103 @@
+//! The grants of deploy/: every test here runs with them alone, and none of them is without use.
+
+use moat_test_cluster::until;
+use serde_json::{Value, json};
+
+use crate::account::granted;
+use crate::world::World;
+
+/// The kind of ClusterNetworkPolicy, taking any spec.
+fn cluster_network_policies() -> Value {
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "clusternetworkpolicies.policy.networking.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/network-policy-api/pull/30"},
+        },
+        "spec": {
+            "group": "policy.networking.k8s.io",
+            "scope": "Cluster",
+            "names": {"kind": "ClusterNetworkPolicy", "plural": "clusternetworkpolicies", "singular": "clusternetworkpolicy"},
+            "versions": [{
+                "name": "v1alpha2", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
+            }],
+        },
+    })
+}
+
+fn policy(version: &str, kind: &str, namespace: Option<&str>, spec: &Value) -> Value {
+    let mut metadata = json!({"name": "one"});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_is_what_is_asked_for() {
+    // Kinds that need not be there are looked for before they are.
+    let world = World::bare().await;
+    let first = world.controller("first");
+    let looked = |plural: &str| {
+        let asked = world.asked.beside(&granted());
+        asked.iter().any(|(_, resource, verb, name)| {
+            resource == "customresourcedefinitions"
+                && verb == "get"
+                && name.as_ref().is_some_and(|name| name.starts_with(plural))
+        })
+    };
+    for plural in ["clusternetworkpolicies", "vpcnetworkpolicies", "clustervpcnetworkpolicies"] {
+        until(plural, async || looked(plural).then_some(())).await;
+    }
+    first.stop().await;
+    world.install().await;
+    world.apply(&cluster_network_policies()).await;
+    world.pods("shop", &["web"]).await;
+    let _second = world.controller("second");
+
+    let subject =
+        json!({"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}});
+    let cluster = json!({"tier": "Admin", "priority": 5, "subject": subject, "ingress": []});
+    let sctp =
+        json!({"podSelector": {}, "ingress": [{"ports": [{"protocol": "SCTP", "port": 9}]}]});
+    let closed = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
+    let policies = [
+        policy("networking.k8s.io/v1", "NetworkPolicy", Some("shop"), &sctp),
+        policy("moat.dev/v1alpha1", "VpcNetworkPolicy", Some("shop"), &closed),
+        policy("moat.dev/v1alpha1", "ClusterVpcNetworkPolicy", None, &cluster),
+        policy("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", None, &cluster),
+    ];
+    for one in &policies {
+        world.apply(one).await;
+    }
+    let told = |asked: &str| {
+        let right = |(group, resource, verb, _): &(String, String, String, Option<String>)| {
+            format!("{verb} {resource}.{group}") == asked
+        };
+        world.asked.beside(&granted()).iter().any(right)
+    };
+    // What is found again after it was mended is the same event once more.
+    for spec in [&sctp, &closed, &sctp] {
+        world.apply(&policy("networking.k8s.io/v1", "NetworkPolicy", Some("shop"), spec)).await;
+        let found = spec == &sctp;
+        let says = |status: &Value| (status["findings"][0]["reason"] == "SctpPort") == found;
+        world.said("shop", "netpol-one", says).await;
+    }
+    for asked in [
+        "patch events.events.k8s.io",
+        "patch clusternetworkpolicies/status.policy.networking.k8s.io",
+    ] {
+        until(asked, async || told(asked).then_some(())).await;
+    }
+    for one in &policies {
+        world.delete(one).await;
+    }
+    for asked in ["delete policyenforcements.moat.dev", "delete clusterpolicyenforcements.moat.dev"]
+    {
+        until(asked, async || told(asked).then_some(())).await;
+    }
+    assert_eq!(world.asked.beside(&granted()), granted());
+}
