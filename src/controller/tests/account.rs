@@ -117,7 +117,12 @@ fn rights(request: &Request<Body>) -> Vec<Right> {
         Some(part) => format!("{resource}/{part}"),
         None => resource.to_owned(),
     };
-    let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    // Whoever lists by name needs the right for that name alone.
+    let query = request.uri().query().unwrap_or_default();
+    let by_name =
+        |word: &str| Some(word.strip_prefix("fieldSelector=metadata.name%3D")?.to_owned());
+    let selected = query.split('&').find_map(by_name);
+    let watches = query.contains("watch=true");
     let kind = request.headers().get("content-type").and_then(|kind| kind.to_str().ok());
     let applies = kind.is_some_and(|kind| kind.contains("apply-patch"));
     let verbs: &[&str] = match *request.method() {
@@ -132,7 +137,8 @@ fn rights(request: &Request<Body>) -> Vec<Right> {
         Method::DELETE => &["delete"],
         _ => panic!("{request:?}"),
     };
+    let about = name.clone().or(selected);
     let right =
-        |verb: &&str| (group.to_owned(), resource.clone(), (*verb).to_owned(), name.clone());
+        |verb: &&str| (group.to_owned(), resource.clone(), (*verb).to_owned(), about.clone());
     verbs.iter().map(right).collect()
 }

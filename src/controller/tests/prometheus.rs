@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use moat_controller::Ports;
+use moat_core::policy::Direction;
 use moat_core::provider::ProviderError;
 use moat_k8s::configuration::Configuration;
 use moat_sim::{Call, Fault, Injection};
@@ -132,8 +133,9 @@ async fn every_query_of_the_dashboard_and_of_every_alert_has_an_answer() {
     world.cloud.lock().as_someone_else(|vpc| {
         let ours = vpc.groups().find(|(_, group)| group.owner.is_some());
         let (id, rules) = ours.map(|(id, group)| (id.clone(), group.rules.clone())).expect("one");
-        let ids = rules.values().map(|entry| entry.id.clone()).collect();
-        vpc.revoke(&id, moat_core::policy::Direction::Ingress, &ids).expect("others may");
+        let ingress = rules.iter().filter(|(rule, _)| rule.direction == Direction::Ingress);
+        let ids = ingress.map(|(_, entry)| entry.id.clone()).collect();
+        vpc.revoke(&id, Direction::Ingress, &ids).expect("others may");
     });
     prometheus
         .answers(&["MoatDrift", "MoatRuleQuotaNearlyUsed", "MoatGroupQuotaNearlyUsed", "Findings"])
