@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::world::World;
 
 /// Lets the API server call a port of this machine.
-async fn call(world: &World, port: u16) {
+pub(crate) async fn call(world: &World, port: u16) {
     for mut object in moat_k8s::deploy::webhook() {
         if object["kind"] == "Service" {
             continue;
@@ -38,7 +38,8 @@ async fn call(world: &World, port: u16) {
     }
 }
 
-async fn webhook(terms: Terms) -> (Ports, u16) {
+/// A port for it, and its number.
+pub(crate) async fn webhook(terms: Terms) -> (Ports, u16) {
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let number = port.local_addr().expect("an address").port();
     (Ports { admission: Some(Webhook { port, terms }), ..Ports::default() }, number)
@@ -101,7 +102,7 @@ fn of_moat(name: &str, spec: &Value) -> Value {
 }
 
 /// The kind of the network policy API, as far as names go: its fields are not checked.
-fn definition() -> Value {
+pub(crate) fn definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

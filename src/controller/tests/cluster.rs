@@ -13,6 +13,5 @@ mod enforcement;
 mod grants;
 mod http;
 mod leading;
-mod prometheus;
 mod serving;
 mod world;

@@ -1,32 +1,12 @@
 //! The grants of deploy/: every test here runs with them alone, and none of them is without use.
 
+use moat_controller::Terms;
 use moat_test_cluster::until;
 use serde_json::{Value, json};
 
 use crate::account::granted;
+use crate::admission::{call, definition, webhook};
 use crate::world::World;
-
-/// The kind of ClusterNetworkPolicy, taking any spec.
-fn cluster_network_policies() -> Value {
-    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "clusternetworkpolicies.policy.networking.k8s.io",
-            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/network-policy-api/pull/30"},
-        },
-        "spec": {
-            "group": "policy.networking.k8s.io",
-            "scope": "Cluster",
-            "names": {"kind": "ClusterNetworkPolicy", "plural": "clusternetworkpolicies", "singular": "clusternetworkpolicy"},
-            "versions": [{
-                "name": "v1alpha2", "served": true, "storage": true, "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
-            }],
-        },
-    })
-}
 
 fn policy(version: &str, kind: &str, namespace: Option<&str>, spec: &Value) -> Value {
     let mut metadata = json!({"name": "one"});
@@ -54,9 +34,11 @@ async fn what_is_granted_is_what_is_asked_for() {
     }
     first.stop().await;
     world.install().await;
-    world.apply(&cluster_network_policies()).await;
+    world.apply(&definition()).await;
     world.pods("shop", &["web"]).await;
-    let _second = world.controller("second");
+    let (ports, port) = webhook(Terms::default()).await;
+    call(&world, port).await;
+    let _second = world.controller_with("second", ports, None);
 
     let subject =
         json!({"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "web"}}}});
@@ -87,6 +69,8 @@ async fn what_is_granted_is_what_is_asked_for() {
         world.said("shop", "netpol-one", says).await;
     }
     for asked in [
+        "update secrets.",
+        "patch validatingwebhookconfigurations.admissionregistration.k8s.io",
         "patch events.events.k8s.io",
         "patch clusternetworkpolicies/status.policy.networking.k8s.io",
     ] {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use moat_controller::{Log, Ports};
-use moat_k8s::configuration::Configuration;
 use moat_test_cluster::until;
 use serde_json::json;
 
@@ -23,7 +22,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     let (serve, first) = port().await;
     let (level, log_address) = port().await;
     let ports = Ports { serve, log: level, ..Ports::default() };
-    let _leader = world.controller_of("one", Configuration::default(), ports, Some(log));
+    let _leader = world.controller_with("one", ports, Some(log));
     let sees = async |address, line: &str| {
         let (status, text) = ask(address, "GET", "/metrics", "").await;
         assert_eq!(status, 200);
@@ -52,7 +51,7 @@ async fn leader_and_follower_are_ready_and_only_one_tells_what_it_enforces() {
     // Both share the VPC in memory, which tells of its requests to who came last.
     let (serve, second) = port().await;
     let ports = Ports { serve, ..Ports::default() };
-    let _follower = world.controller_of("two", Configuration::default(), ports, None);
+    let _follower = world.controller_with("two", ports, None);
     for address in [first, second] {
         until("it is ready", async || {
             (ask(address, "GET", "/readyz", "").await == (200, "ok\n".to_owned())).then_some(())
