@@ -21,6 +21,8 @@ pub(crate) struct Index {
     policies: BTreeMap<ObjectRef, Arc<Known>>,
     /// What was not understood of objects that are no policies.
     findings: BTreeMap<ObjectRef, Vec<Finding>>,
+    /// The pods that Moat is to let go of.
+    released: BTreeSet<(Word, Word)>,
     /// The objects of each kind that were told.
     objects: BTreeMap<Watched, BTreeSet<ObjectRef>>,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Inventory,
     /// What was not understood of objects that are no policies.
     pub(crate) findings: Vec<Finding>,
+    /// The pods that Moat is to let go of, by namespace and name.
+    pub(crate) released: BTreeSet<(Word, Word)>,
 }
 
 impl Default for Index {
@@ -72,6 +76,7 @@ impl Default for Index {
             parts: Parts::default(),
             policies: BTreeMap::new(),
             findings: BTreeMap::new(),
+            released: BTreeSet::new(),
             objects: BTreeMap::new(),
         }
     }
@@ -123,10 +128,10 @@ impl Index {
         let named = policies.iter().filter_map(|policy| policy.object.namespace.clone());
         let inventory = self.parts.clone().inventory(named.collect());
         let findings = self.findings.values().flatten().cloned().collect();
-        Snapshot { policies, inventory, findings }
+        Snapshot { policies, inventory, findings, released: self.released.clone() }
     }
 
-    fn put(&mut self, watched: Watched, Seen { read, uid, generation }: Seen) -> bool {
+    fn put(&mut self, watched: Watched, Seen { read, uid, generation, is_released }: Seen) -> bool {
         let object = read.object;
         self.objects.entry(watched).or_default().insert(object.clone());
         match read.content {
@@ -137,7 +142,12 @@ impl Index {
                 changed
             }
             Content::Part(part) => {
-                let changed = self.parts.put(key(&object), part);
+                let of_release = if is_released {
+                    self.released.insert(key(&object))
+                } else {
+                    self.released.remove(&key(&object))
+                };
+                let changed = self.parts.put(key(&object), part) || of_release;
                 if read.findings.is_empty() {
                     self.findings.remove(&object).is_some() || changed
                 } else {
@@ -162,7 +172,11 @@ impl Index {
         match watched {
             Watched::Namespaces => drop(self.parts.namespaces.remove(&name)),
             Watched::Nodes => drop(self.parts.nodes.remove(&name)),
-            Watched::Pods => drop(self.parts.pods.remove(&(namespace, name))),
+            Watched::Pods => {
+                let pod = (namespace, name);
+                self.released.remove(&pod);
+                self.parts.pods.remove(&pod);
+            }
             Watched::Services => drop(self.parts.services.remove(&(namespace, name))),
             Watched::NetworkPolicies
             | Watched::ClusterNetworkPolicies
@@ -234,7 +248,7 @@ mod tests {
     fn seen(object: &Value) -> Seen {
         let read = moat_k8s::read_object(object).expect("it is read");
         let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
-        Seen { read, uid: object["metadata"]["uid"].to_string(), generation }
+        Seen { read, uid: object["metadata"]["uid"].to_string(), generation, is_released: false }
     }
 
     fn pod(name: &str, app: &str, address: &str) -> Value {
@@ -268,7 +282,7 @@ mod tests {
     }
 
     fn parts(index: &Index) -> (Vec<Policy>, Inventory, Vec<Finding>) {
-        let Snapshot { policies, inventory, findings } = index.snapshot();
+        let Snapshot { policies, inventory, findings, .. } = index.snapshot();
         (policies, inventory, findings)
     }
 

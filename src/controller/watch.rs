@@ -53,7 +53,12 @@ pub(crate) struct Seen {
     pub(crate) uid: String,
     /// The generation of its spec.
     pub(crate) generation: i64,
+    /// Whether somebody asks that Moat let go of it: a pod.
+    pub(crate) is_released: bool,
 }
+
+/// The annotation of a pod by which its interface gets back the groups that it wore before Moat, while it is `true`.
+const RELEASE: &str = "moat.dev/release";
 
 /// Objects in one page of a list.
 const PAGE: u32 = 500;
@@ -212,6 +217,9 @@ impl Watch {
         object.metadata.managed_fields = None;
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let generation = object.metadata.generation.unwrap_or_default();
+        let annotations = object.metadata.annotations.as_ref();
+        let says = annotations.and_then(|annotations| annotations.get(RELEASE));
+        let is_released = says.is_some_and(|value| value == "true");
         // Items of a list do not say their kind.
         let resource = self.watched.resource();
         object.types = Some(kube::core::TypeMeta {
@@ -219,7 +227,7 @@ impl Watch {
             kind: resource.kind,
         });
         let read = moat_k8s::read_object(&serde_json::to_value(object).ok()?)?;
-        Some(Seen { read, uid, generation })
+        Some(Seen { read, uid, generation, is_released })
     }
 
     /// What an error answer means.

@@ -1,6 +1,6 @@
 //! The one who changes the cloud: compile, plan, carry out stage by stage, read back, tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use moat_core::drift;
 use moat_core::drive::{self, Ending, Outcome};
 use moat_core::finding::Finding;
 use moat_core::firewall::Naming;
+use moat_core::inventory::{Attachment, Inventory};
 use moat_core::placement;
 use moat_core::plan::{self, Plan};
-use moat_core::policy::ObjectRef;
+use moat_core::policy::{self, ObjectRef};
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::configuration::{Configuration, Mode};
 use tokio::sync::watch;
@@ -229,6 +230,7 @@ impl<P: Provider + Send> Worker<P> {
         let scope = placement::scope(&inventory);
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
+        let_go(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
         let settings = self.decision.configuration.settings(capabilities.quotas);
         let policies = self.decision.configuration.in_force(snapshot.policies, &inventory);
@@ -398,6 +400,20 @@ impl<P: Provider + Send> Worker<P> {
 /// Ends when a word is given, or nobody is left to give it.
 async fn told_to(word: &mut watch::Receiver<bool>) {
     drop(word.wait_for(|given| *given).await);
+}
+
+/// Takes the interfaces of released pods for such that cannot be changed: nothing is desired of them, so they get back what they
+/// wore before, and policies say that the pods are not filtered.
+fn let_go(inventory: &mut Inventory, released: &BTreeSet<(policy::Word, policy::Word)>) {
+    for pod in &inventory.pods {
+        if released.contains(&(pod.namespace.clone(), pod.name.clone()))
+            && let Some(interface) = pod.interface.as_ref()
+            && let Some(interface) = inventory.interfaces.get_mut(interface)
+            && interface.attachment == Attachment::Exclusive
+        {
+            interface.attachment = Attachment::Fixed;
+        }
+    }
 }
 
 /// What the cloud refused, and why.

@@ -98,3 +98,40 @@ async fn what_the_cloud_cannot_say_is_told_and_taken_back_when_it_is_mended() {
     let mended = world.said("lab", "netpol-web", |status| is(status, "Exact", "True")).await;
     assert_eq!(mended["findingsTotal"], json!(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_released_pod_wears_what_it_wore_before_until_it_is_taken_back() {
+    let world = World::new().await;
+    let _controller = world.controller("one");
+    world.pods("shop", &["web"]).await;
+    let annotated = |value: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": "shop",
+                "name": "web",
+                "labels": {"app": "web"},
+                "annotations": {"moat.dev/release": value},
+            },
+            "spec": {"containers": [{"name": "main", "image": "none"}]},
+        })
+    };
+    world.apply(&policy("shop", "TCP", 8080)).await;
+    world.said("shop", "netpol-web", |status| is(status, "Exact", "True")).await;
+    assert!(!rules(&world).is_empty());
+
+    world.apply(&annotated("true")).await;
+    until("its groups are gone", async || rules(&world).is_empty().then_some(())).await;
+    let status = world.said("shop", "netpol-web", |status| is(status, "Exact", "False")).await;
+    let row = &status["findings"][0];
+    assert_eq!(
+        (&row["reason"], &row["effect"]),
+        (&json!("FixedInterface"), &json!("NotEnforced")),
+        "{row:#}"
+    );
+
+    world.apply(&annotated("false")).await;
+    world.said("shop", "netpol-web", |status| is(status, "Exact", "True")).await;
+    assert!(!rules(&world).is_empty());
+}

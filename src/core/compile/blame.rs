@@ -201,7 +201,8 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
         ),
         (
             Reason::FixedInterface,
-            "the groups of the pods' interfaces cannot be changed, and what the policy denies passes",
+            "the groups of the pods' interfaces cannot be changed, or are not to be, as the annotation `moat.dev/release` of a pod \
+             says, and what the policy denies passes",
         ),
         (Reason::NoInterface, "the cloud has no interface for the pods, so nothing filters them"),
         (
