@@ -217,6 +217,12 @@ impl Live {
         (live, take)
     }
 
+    /// One that nothing is told.
+    #[cfg(test)]
+    pub(crate) fn of(index: Index) -> Self {
+        Self { index: Arc::new(RwLock::new(index)), changes: watch::channel(()).1 }
+    }
+
     /// The index as it is. Nothing is taken meanwhile: look briefly.
     pub(crate) fn look(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)

@@ -180,3 +180,63 @@ fn name(object: &mut Value) {
         metadata.insert("name".to_owned(), name.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Index;
+    use crate::watch::{News, Told};
+
+    fn desk(index: Index) -> Desk {
+        Desk::new(Arc::default(), Live::of(index), watch::channel(None).1)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_know_the_whole_cluster_says_so_and_nothing_else() {
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"namespace": "shop", "name": "web"},
+            "spec": {"podSelector": {}},
+        });
+        let mut index = Index::default();
+        let mut said = Vec::new();
+        let tell = |index: &mut Index, watched, news| index.take(Told { watched, news });
+        for watched in Watched::ALL {
+            tell(&mut index, watched, News::NotInstalled);
+            said.push(desk(index.clone()).warnings(policy.clone()).await.join(" "));
+        }
+        let last = said.pop().unwrap();
+        assert!(last.starts_with("moat: spec.podSelector: it selects no pod"), "{last}");
+        for (place, said) in said.iter().enumerate() {
+            let missing: Vec<_> =
+                Watched::ALL.iter().skip(place + 1).map(|watched| watched.plural()).collect();
+            assert!(said.starts_with("moat: not checked: "), "{said}");
+            let said = said.replace("… ", "").replace("moat: ", "");
+            assert!(said.contains(&missing.join(", ")), "{said}");
+        }
+        tell(&mut index, Watched::Pods, News::Broken("refused".to_owned()));
+        let said = desk(index).warnings(policy).await.join(" ");
+        assert!(said.starts_with("moat: not checked: Moat does not know the pods of"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn who_has_no_time_says_so() {
+        let mut index = Index::default();
+        for watched in Watched::ALL {
+            index.take(Told { watched, news: News::NotInstalled });
+        }
+        let desk = desk(index);
+        let all = desk.room.clone().acquire_many_owned(2).await;
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"namespace": "shop", "name": "web"},
+        });
+        tokio::time::pause();
+        let said = desk.warnings(policy).await;
+        assert_eq!(said.len(), 1);
+        assert!(said.join("").starts_with("moat: not checked: it would have taken more than 3 s"));
+        drop(all);
+    }
+}

@@ -71,7 +71,7 @@ async fn warnings(world: &World, method: Method, object: &Value) -> Vec<String> 
     let texts = all.map(|header| String::from_utf8_lossy(header.as_bytes()).into_owned());
     // 299 - "text", RFC 7234.
     let texts = texts.map(|it| it.trim_start_matches("299 - ").trim_matches('"').to_owned());
-    texts.filter(|text| text.starts_with("moat: ")).collect()
+    texts.filter(|text| text.contains("moat")).collect()
 }
 
 fn network_policy(name: &str, app: &str, spec: &Value) -> Value {
@@ -401,4 +401,116 @@ async fn two_replicas_change_their_certificate_together_and_no_call_fails() {
         (all.count() <= 2 && !now.contains(former)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_without_the_webhook_warns_of_what_it_can_tell() {
+    let world = World::new().await;
+    world.apply(&definition()).await;
+    world.pods("shop", &[]).await;
+    for object in moat_k8s::deploy::admission_policies() {
+        world.apply(&object).await;
+    }
+    let of_core = |spec: &Value| {
+        cluster_policy("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "a", spec)
+    };
+    let of_vpc = |spec: Value| {
+        let mut object = network_policy("a", "web", &spec);
+        object["apiVersion"] = json!("moat.dev/v1alpha1");
+        object["kind"] = json!("VpcNetworkPolicy");
+        object
+    };
+    let port = |protocol: &str, port: Value| json!([{"protocol": protocol, "port": port}]);
+    let block = json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}]);
+    let pods = json!([{"podSelector": {}}]);
+    let (named, sctp) = (
+        json!([{"destinationNamedPort": "web"}]),
+        json!([{"sctp": {"destinationPort": {"number": 9}}}]),
+    );
+    let ingress = |action: &str, protocols: Value| {
+        json!({
+            "priority": 1,
+            "ingress": [{"action": action, "from": [{"namespaces": {}}], "protocols": protocols}],
+        })
+    };
+    let egress = |to: Value, protocols: &Value| json!({"priority": 1, "egress": [{"action": "Accept", "to": [to], "protocols": protocols}]});
+    let icmp = |kind: &str, message: Value| json!([{kind: message}]);
+    let cases: Vec<(Value, &[&str])> = vec![
+        (
+            network_policy("a", "web", &json!({"ingress": [{"ports": port("SCTP", json!(9))}]})),
+            &["SctpPort"],
+        ),
+        (
+            network_policy("a", "web", &json!({"egress": [{"ports": port("SCTP", json!(9))}]})),
+            &["SctpPort"],
+        ),
+        (network_policy("a", "web", &json!({"ingress": [{"ports": [{"protocol": "SCTP"}]}]})), &[]),
+        (
+            network_policy(
+                "a",
+                "web",
+                &json!({"egress": [{"to": block, "ports": port("TCP", json!("web"))}]}),
+            ),
+            &["NamedPortOfAddress"],
+        ),
+        (
+            network_policy("a", "web", &json!({"egress": [{"ports": port("TCP", json!("web"))}]})),
+            &["NamedPortOfAddress"],
+        ),
+        (
+            network_policy(
+                "a",
+                "web",
+                &json!({"egress": [{"to": pods, "ports": port("TCP", json!("web"))}]}),
+            ),
+            &[],
+        ),
+        (
+            network_policy(
+                "a",
+                "web",
+                &json!({"egress": [{"to": block, "ports": port("TCP", json!(80))}]}),
+            ),
+            &[],
+        ),
+        (of_vpc(json!({"ingress": [{"protocols": sctp}]})), &["SctpPort"]),
+        (of_vpc(json!({"egress": [{"to": block, "protocols": named}]})), &["NamedPortOfAddress"]),
+        (of_vpc(json!({"egress": [{"to": pods, "protocols": named}]})), &[]),
+        (
+            of_core(&egress(json!({"domainNames": ["a.example"]}), &sctp)),
+            &["SctpPort", "UnsupportedField"],
+        ),
+        (of_core(&egress(json!({"networks": ["10.0.0.0/8"]}), &named)), &["NamedPortOfAddress"]),
+        (of_core(&egress(json!({"namespaces": {}}), &named)), &[]),
+        (of_moat("a", &egress(json!({"nodes": {}}), &named)), &["NamedPortOfAddress"]),
+        (of_moat("a", &ingress("Deny", icmp("icmp", json!({"type": 3})))), &["PathMtu"]),
+        (
+            of_moat("a", &ingress("Deny", icmp("icmpv6", json!({"type": "packet-too-big"})))),
+            &["PathMtu"],
+        ),
+        (of_moat("a", &ingress("Deny", icmp("icmp", json!({"type": 3, "code": 1})))), &[]),
+        (of_moat("a", &ingress("Deny", icmp("icmp", json!({"type": 8})))), &[]),
+        (of_moat("a", &ingress("Accept", icmp("icmp", json!({})))), &[]),
+    ];
+    // The API server takes each of them into use in its own time.
+    for (object, expected) in cases.iter().filter(|(_, expected)| !expected.is_empty()) {
+        until("it is in use", async || {
+            let said = warnings(&world, Method::POST, object).await;
+            (said.len() == expected.len()).then_some(())
+        })
+        .await;
+    }
+    let mut wrong = Vec::new();
+    for (object, expected) in &cases {
+        let said = warnings(&world, Method::POST, object).await;
+        let fits = said.len() == expected.len()
+            && said
+                .iter()
+                .zip(*expected)
+                .all(|(said, reason)| said.contains(&format!(": {reason}: ")));
+        if !fits {
+            wrong.push((object, said));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
