@@ -4,17 +4,18 @@
 //! Prints counts, ratios, memory and time, and the time of the proof of equality apart; asserts nothing about time, but fails
 //! where policies and groups are not equal or rules are too many. `--quotas` compiles under an account's quotas. `--whole`, with one
 //! shape, tells the peak of memory above the input, too. `--only edits [--rounds N]` times single events in a compiler that is kept
-//! alive, at the size of B1 or of `--shape NAME`.
+//! alive, at the size of B1 or of `--shape NAME`. `--only admission` times what it takes to tell of one policy what will become of
+//! it.
 
 use std::process::ExitCode;
 
 use moat_core::settings::Quotas;
 use moat_tests::arguments::Arguments;
 use moat_tests::figures::{counts, measure, prove, small_edit};
-use moat_tests::latency::latencies;
+use moat_tests::latency::{latencies, opinions};
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
-const USAGE: &str = "shapes [--only SHAPE|edits] [--shape SHAPE] [--rounds N] [--scale PERCENT] [--quotas] [--whole]";
+const USAGE: &str = "shapes [--only SHAPE|edits|admission] [--shape SHAPE] [--rounds N] [--scale PERCENT] [--quotas] [--whole]";
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process(USAGE);
@@ -33,6 +34,13 @@ fn main() -> ExitCode {
         let rounds = usize::try_from(arguments.number("--rounds", 300)).unwrap_or(300);
         println!("single events at the size of {name}");
         print!("{}", latencies(cluster, rounds));
+        return ExitCode::SUCCESS;
+    }
+    if only == "admission" {
+        for shape in &SHAPES {
+            let cluster = (shape.make)((shape.full * scale).div_ceil(100));
+            print!("{}: {}", shape.name, opinions(cluster, 20));
+        }
         return ExitCode::SUCCESS;
     }
     for shape in SHAPES.iter().filter(|shape| shape.name.contains(only)) {

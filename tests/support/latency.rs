@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moat_core::compile::{Compiler, Event, Extent};
+use moat_core::compile::{Compiler, Event, Extent, Inputs};
 use moat_core::inventory::{Interface, InterfaceId, Node, Pod};
 use moat_core::net::Transport;
 use moat_core::policy::{
@@ -71,6 +71,27 @@ pub fn latencies(cluster: Cluster, rounds: usize) -> String {
         text += &format!("{kind:<40} {row}\n");
     }
     text
+}
+
+/// What it takes to tell of single policies what will become of them, and of the whole cluster.
+#[must_use]
+pub fn opinions(cluster: Cluster, rounds: usize) -> String {
+    let Cluster { policies, inventory, settings } = cluster;
+    let inputs = Inputs { policies, inventory, settings };
+    let (mut random, mut row) = (Random::new(1), Row::default());
+    for _ in 0..rounds {
+        let policy = random.pick(&inputs.policies);
+        let start = Instant::now();
+        let part = inputs.narrowed(&policy.object);
+        let _ = part.compile();
+        row.times.push(start.elapsed());
+        row.whole += usize::from(part.inventory.pods.len() == inputs.inventory.pods.len());
+    }
+    let start = Instant::now();
+    let _ = inputs.compile();
+    let whole = start.elapsed().as_secs_f64();
+    let (pods, policies) = (inputs.inventory.pods.len(), inputs.policies.len());
+    format!("one policy of {policies}, {pods} pods             {row}\nall of them: {whole:.3} s\n")
 }
 
 impl Bench {

@@ -32,7 +32,7 @@ const LARGEST: usize = 4 * 1_024 * 1_024;
 /// How long a question may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(2);
 
-/// How long an opinion may take; the API server waits for [5 s](../../../../deploy/admission/webhook.yaml) in all.
+/// How long an opinion may take; the API server waits for 5 s in all (deploy/admission/webhook.yaml).
 const BUDGET: Duration = Duration::from_secs(3);
 
 /// Opinions at a time: each takes a processor.
