@@ -188,7 +188,8 @@ mod tests {
     use crate::watch::{News, Told};
 
     fn desk(index: Index) -> Desk {
-        Desk::new(Arc::default(), Live::of(index), watch::channel(None).1)
+        let decision = Decision { configuration: Arc::default(), refused: None };
+        Desk::new(watch::channel(decision).1, Live::of(index), watch::channel(None).1)
     }
 
     #[tokio::test]
