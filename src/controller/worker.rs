@@ -11,9 +11,9 @@ use moat_core::finding::Finding;
 use moat_core::firewall::Naming;
 use moat_core::inventory::{Attachment, Inventory};
 use moat_core::placement;
-use moat_core::plan::{self, Plan};
+use moat_core::plan::{self, Plan, Stage};
 use moat_core::policy::{self, ObjectRef};
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step, Touched};
 use moat_k8s::configuration::{Configuration, Mode};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
@@ -103,11 +103,19 @@ pub(crate) struct Worker<P> {
 struct Picture {
     observed: Arc<Observed>,
     scope: Scope,
+    /// When it was taken as a whole. Parts of it may be newer.
     taken: Instant,
 }
 
 /// How long a picture counts while nothing changes: what others do to the cloud shows no later.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// So long news wait for the end of a plan that was begun. While the cluster keeps changing, its later stages would never
+/// come otherwise.
+const PERSISTENCE: Duration = Duration::from_secs(5);
+
+/// So many steps at most are taken before it is looked for news: EC2 allows five a second.
+const PORTION: usize = 25;
 
 /// The longest that a worker is idle without a turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -260,6 +268,7 @@ impl<P: Provider + Send> Worker<P> {
         let (done, remaining, holdup) = match hindrance {
             Some(holdup) => (Vec::new(), plan, Some(holdup)),
             None => {
+                let plan = Plan { stages: portions(plan.stages), ..plan };
                 let (began, mut stages) = (Instant::now(), plan.stages.clone());
                 let (remaining, holdup) = self.carry_out(plan, &scope).await;
                 if !stages.is_empty() {
@@ -288,24 +297,38 @@ impl<P: Provider + Send> Worker<P> {
         })
     }
 
-    /// The picture, read anew if it is old or does not show what is asked for.
+    /// The picture, read anew if it is old; new interfaces that it does not show are read by themselves.
     async fn picture(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
-        if let Some(picture) = &self.picture
-            && picture.taken.elapsed() < FRESH
-            && picture.scope.interfaces.is_superset(&scope.interfaces)
-            && picture.scope.addresses.is_superset(&scope.addresses)
-        {
-            return Ok(Arc::clone(&picture.observed));
-        }
         let began = Instant::now();
-        let observed = Arc::new(drive::observe(&mut self.cloud, scope).await?);
+        let known = self.picture.as_ref().filter(|picture| {
+            picture.taken.elapsed() < FRESH && picture.scope.addresses.is_superset(&scope.addresses)
+        });
+        let observed = match known {
+            Some(Picture { observed, scope: shown, .. }) => {
+                let interfaces = &scope.interfaces - &shown.interfaces;
+                if interfaces.is_empty() {
+                    return Ok(Arc::clone(observed));
+                }
+                let touched = Touched { interfaces, ..Touched::default() };
+                drive::observe_again(&mut self.cloud, scope, &touched).await?
+            }
+            None => {
+                let observed = drive::observe(&mut self.cloud, scope).await?;
+                self.picture = None;
+                observed
+            }
+        };
         self.links.telemetry.took(Phase::Observe, began.elapsed());
-        self.keep(Arc::clone(&observed), scope);
-        Ok(observed)
+        Ok(self.keep(observed, scope))
     }
 
-    fn keep(&mut self, observed: Arc<Observed>, scope: &Scope) {
-        self.picture = Some(Picture { observed, scope: scope.clone(), taken: Instant::now() });
+    /// Keeps a picture: a whole one where there was none, else the last one with parts of it read anew.
+    fn keep(&mut self, observed: Observed, scope: &Scope) -> Arc<Observed> {
+        let observed = Arc::new(observed);
+        let taken = self.picture.as_ref().map_or_else(Instant::now, |picture| picture.taken);
+        let (scope, shown) = (scope.clone(), Arc::clone(&observed));
+        self.picture = Some(Picture { observed: shown, scope, taken });
+        observed
     }
 
     /// What keeps a plan from being carried out at all.
@@ -323,11 +346,13 @@ impl<P: Provider + Send> Worker<P> {
         }
     }
 
-    /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages. What remains of it, and why.
+    /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages, but not at once. What
+    /// remains of it, and why.
     async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>) {
         let cluster = self.decision.configuration.cluster.to_string();
         self.records.planned(self.compiler.desired(), &plan);
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
+        let began = Instant::now();
         while let Some(stage) = stages.next() {
             let work = drive::stage(&mut self.cloud, &stage, scope);
             let outcome = self.links.tenure.keep(work).await;
@@ -343,10 +368,10 @@ impl<P: Provider + Send> Worker<P> {
                 Some(Ending::Unread(error)) => (false, Holdup::Unread(error.to_string())),
             };
             match outcome.and_then(|outcome| outcome.observed) {
-                Some(observed) => self.keep(Arc::new(observed), scope),
+                Some(observed) => drop(self.keep(observed, scope)),
                 None => self.picture = None,
             }
-            if is_done && !self.is_called() {
+            if is_done && !self.is_called(began.elapsed()) {
                 continue;
             }
             plan.stages = (!is_done).then_some(stage).into_iter().chain(stages).collect();
@@ -355,12 +380,12 @@ impl<P: Provider + Send> Worker<P> {
         (plan, None)
     }
 
-    /// Whether news, or a word, wait to be heard.
-    fn is_called(&self) -> bool {
+    /// Whether something waits to be heard that a plan of this age is given up for.
+    fn is_called(&self, age: Duration) -> bool {
         let Links { index, word, decision, stop, .. } = &self.links;
         let is_news = |changed: Result<bool, _>| changed.unwrap_or_default();
         let spoken = is_news(word.has_changed()) || is_news(decision.has_changed());
-        index.has_news() || spoken || *stop.borrow()
+        (age >= PERSISTENCE && index.has_news()) || spoken || *stop.borrow()
     }
 
     /// Says that what is known of the cluster may be old, once something was said at all.
@@ -395,6 +420,15 @@ impl<P: Provider + Send> Worker<P> {
         let doubled = 1_u64.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u64::MAX);
         Duration::from_secs(doubled).min(LONGEST)
     }
+}
+
+/// The same stages, the long ones in portions: any subset of a stage's steps keeps to the band.
+fn portions(stages: Vec<Stage>) -> Vec<Stage> {
+    let parts = |Stage { purpose, steps }: Stage| {
+        let parts: Vec<_> = steps.chunks(PORTION).map(<[Step]>::to_vec).collect();
+        parts.into_iter().map(move |steps| Stage { purpose, steps })
+    };
+    stages.into_iter().flat_map(parts).collect()
 }
 
 /// Ends when a word is given, or nobody is left to give it.
