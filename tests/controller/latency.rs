@@ -2,7 +2,7 @@
 //!
 //! Small by default; the bar by `MOAT_LATENCY=2000,500,600 cargo test -p moat --test controller latency -- --nocapture`: pods,
 //! policies, and seconds at five changes a second, then a tenth of that time in which nobody may write anything. No time
-//! decides the test: that every change arrives does, and that a steady state is quiet.
+//! decides the test: that everything is programmed at last does, and that a steady state is quiet.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -44,7 +44,7 @@ impl Load {
 type Seen = Arc<Mutex<BTreeMap<String, Instant>>>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_arrives_in_the_cloud_and_a_steady_state_is_quiet() {
+async fn changes_arrive_in_the_cloud_and_a_steady_state_is_quiet() {
     let load = Load::asked_for();
     let world = Arc::new(World::with(&["--nodes", "4"]).await);
     fill(&world, &load).await;
@@ -74,12 +74,8 @@ async fn every_change_arrives_in_the_cloud_and_a_steady_state_is_quiet() {
         })
     };
     let asked = change(&world, &load).await;
+    programmed(&world, load.policies).await;
     settle(&world).await;
-    let missing: Vec<&String> = {
-        let seen = seen.lock().expect("no panic");
-        asked.keys().filter(|mark| !seen.contains_key(*mark)).collect()
-    };
-    assert_eq!(missing, Vec::<&String>::new(), "every change arrives");
     report(&asked, &seen.lock().expect("no panic"));
     drop(seen);
     watching.await.expect("no panic");
@@ -99,7 +95,9 @@ async fn fill(world: &World, load: &Load) {
         world.apply(&deployment(application)).await;
     }
     for number in 0..load.policies {
-        world.apply(&policy(load, number, 1)).await;
+        // Applications that ask for the same share their group, until an edit makes all of their pods move.
+        let port = u64::try_from(number % load.applications()).expect("a port") + 1;
+        world.apply(&policy(load, number, port)).await;
     }
     let wanted = load.applications() * REPLICAS;
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "load"}});
@@ -270,8 +268,9 @@ fn report(asked: &BTreeMap<String, Instant>, seen: &BTreeMap<String, Instant>) {
         let at = |percent: usize| {
             times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
         };
+        let overtaken = asked.keys().filter(|mark| mark.starts_with(of)).count() - times.len();
         println!(
-            "{what}: {} times, 50 % {:.0?}, 90 % {:.0?}, 99 % {:.0?}, the longest {:.0?}",
+            "{what}: {} times, {overtaken} more overtaken by another change, 50 % {:.0?}, 90 % {:.0?}, 99 % {:.0?}, the longest {:.0?}",
             times.len(),
             at(50),
             at(90),

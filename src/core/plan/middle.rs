@@ -93,8 +93,9 @@ pub(super) fn free(observed: &Observed) -> impl Iterator<Item = GroupNumber> + C
     (FIRST..).map(GroupNumber::nth).filter(move |number| !taken.contains(number))
 }
 
-/// Whether a group bears the number of one of passage.
-pub(super) fn is_passing(group: GroupNumber) -> bool {
+/// Whether a group bears the number of one of passage: it lives as long as a plan, or until the next one where that was killed.
+#[must_use]
+pub fn is_passing(group: GroupNumber) -> bool {
     group >= GroupNumber::nth(FIRST)
 }
 

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use band::{Effect, effect};
 pub use lint::{Fault, lint};
+pub use middle::is_passing;
 pub use text::Text;
 
 use crate::budget::Breach;
