@@ -19,6 +19,7 @@ mod log;
 mod reason;
 mod records;
 mod reload;
+mod round;
 mod serve;
 mod status;
 mod telemetry;

@@ -1,68 +1,29 @@
 //! The one who changes the cloud: compile, plan, carry out stage by stage, read back, tell.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use moat_core::compile::{Compiler, Event, Inputs};
+use moat_core::compile::{Compiler, Event};
 use moat_core::drift;
 use moat_core::drive::{self, Ending, Outcome};
-use moat_core::finding::Finding;
 use moat_core::firewall::Naming;
-use moat_core::inventory::{Attachment, Inventory};
 use moat_core::placement;
-use moat_core::plan::{self, Plan, Stage};
-use moat_core::policy::{self, ObjectRef};
-use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Step, Touched};
+use moat_core::plan::{self, Plan};
+use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Touched};
 use moat_k8s::configuration::{Configuration, Mode};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
-use crate::consent::{Gate, HeldChange, Word};
-use crate::index::{Known, Live, Standing};
+use crate::consent::{Gate, Word};
+use crate::index::{Live, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
 use crate::records::Records;
 use crate::reload::Decision;
+use crate::round::{Holdup, Round};
 use crate::telemetry::{Done, Phase, Telemetry};
-
-/// What came of a round, for those who report it; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Round {
-    /// What the operator decided.
-    pub(crate) decision: Decision,
-    /// The policies as they were seen.
-    pub(crate) policies: Arc<BTreeMap<ObjectRef, Arc<Known>>>,
-    /// What was compiled: its findings are left to who reports them.
-    pub(crate) inputs: Arc<Inputs>,
-    /// What was not understood of other objects, and what someone else did in groups of ours.
-    pub(crate) findings: Arc<[Finding]>,
-    /// What the last picture lacks.
-    pub(crate) remaining: Arc<Plan>,
-    /// Why the rest is not done, if it is not.
-    pub(crate) holdup: Option<Holdup>,
-}
-
-/// Why a plan is not carried out to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holdup {
-    /// It is under way: the next round goes on.
-    Pending,
-    /// The configuration says `mode: Observe`.
-    Observing,
-    /// The MoatInstallation says to pause.
-    Paused,
-    /// It changes so many groups that it waits for a word.
-    ChangeHeld(HeldChange),
-    /// The cloud refused a step.
-    Refused(String),
-    /// The cloud was not read.
-    Unread(String),
-    /// What is known of the cluster may be old.
-    Stale(String),
-}
 
 /// What ties a worker to the others.
 #[derive(Debug)]
@@ -238,7 +199,7 @@ impl<P: Provider + Send> Worker<P> {
         let scope = placement::scope(&inventory);
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
-        let_go(&mut inventory, &snapshot.released);
+        placement::release(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
         let settings = self.decision.configuration.settings(capabilities.quotas);
         let policies = self.decision.configuration.in_force(snapshot.policies, &inventory);
@@ -268,7 +229,7 @@ impl<P: Provider + Send> Worker<P> {
         let (done, remaining, holdup) = match hindrance {
             Some(holdup) => (Vec::new(), plan, Some(holdup)),
             None => {
-                let plan = Plan { stages: portions(plan.stages), ..plan };
+                let plan = Plan { stages: drive::portions(plan.stages, PORTION), ..plan };
                 let (began, mut stages) = (Instant::now(), plan.stages.clone());
                 let (remaining, holdup) = self.carry_out(plan, &scope).await;
                 if !stages.is_empty() {
@@ -303,32 +264,22 @@ impl<P: Provider + Send> Worker<P> {
         let known = self.picture.as_ref().filter(|picture| {
             picture.taken.elapsed() < FRESH && picture.scope.addresses.is_superset(&scope.addresses)
         });
-        let observed = match known {
-            Some(Picture { observed, scope: shown, .. }) => {
+        let (observed, taken) = match known {
+            Some(Picture { observed, scope: shown, taken }) => {
                 let interfaces = &scope.interfaces - &shown.interfaces;
                 if interfaces.is_empty() {
                     return Ok(Arc::clone(observed));
                 }
                 let touched = Touched { interfaces, ..Touched::default() };
-                drive::observe_again(&mut self.cloud, scope, &touched).await?
+                (drive::observe_again(&mut self.cloud, scope, &touched).await?, *taken)
             }
-            None => {
-                let observed = drive::observe(&mut self.cloud, scope).await?;
-                self.picture = None;
-                observed
-            }
+            None => (drive::observe(&mut self.cloud, scope).await?, Instant::now()),
         };
         self.links.telemetry.took(Phase::Observe, began.elapsed());
-        Ok(self.keep(observed, scope))
-    }
-
-    /// Keeps a picture: a whole one where there was none, else the last one with parts of it read anew.
-    fn keep(&mut self, observed: Observed, scope: &Scope) -> Arc<Observed> {
         let observed = Arc::new(observed);
-        let taken = self.picture.as_ref().map_or_else(Instant::now, |picture| picture.taken);
-        let (scope, shown) = (scope.clone(), Arc::clone(&observed));
-        self.picture = Some(Picture { observed: shown, scope, taken });
-        observed
+        let shown = Arc::clone(&observed);
+        self.picture = Some(Picture { observed: shown, scope: scope.clone(), taken });
+        Ok(observed)
     }
 
     /// What keeps a plan from being carried out at all.
@@ -349,6 +300,9 @@ impl<P: Provider + Send> Worker<P> {
     /// Carries out a plan stage by stage; news of the cluster lead to another plan between two stages, but not at once. What
     /// remains of it, and why.
     async fn carry_out(&mut self, mut plan: Plan, scope: &Scope) -> (Plan, Option<Holdup>) {
+        if plan.stages.is_empty() {
+            return (plan, None);
+        }
         let cluster = self.decision.configuration.cluster.to_string();
         self.records.planned(self.compiler.desired(), &plan);
         let mut stages = std::mem::take(&mut plan.stages).into_iter();
@@ -367,10 +321,10 @@ impl<P: Provider + Send> Worker<P> {
                 Some(Ending::Failed) => (false, Holdup::Refused(refusals(&outcome, &cluster))),
                 Some(Ending::Unread(error)) => (false, Holdup::Unread(error.to_string())),
             };
-            match outcome.and_then(|outcome| outcome.observed) {
-                Some(observed) => drop(self.keep(observed, scope)),
-                None => self.picture = None,
-            }
+            let observed = outcome.and_then(|outcome| outcome.observed).map(Arc::new);
+            self.picture = observed
+                .zip(self.picture.take())
+                .map(|(observed, before)| Picture { observed, ..before });
             if is_done && !self.is_called(began.elapsed()) {
                 continue;
             }
@@ -422,32 +376,9 @@ impl<P: Provider + Send> Worker<P> {
     }
 }
 
-/// The same stages, the long ones in portions: any subset of a stage's steps keeps to the band.
-fn portions(stages: Vec<Stage>) -> Vec<Stage> {
-    let parts = |Stage { purpose, steps }: Stage| {
-        let parts: Vec<_> = steps.chunks(PORTION).map(<[Step]>::to_vec).collect();
-        parts.into_iter().map(move |steps| Stage { purpose, steps })
-    };
-    stages.into_iter().flat_map(parts).collect()
-}
-
 /// Ends when a word is given, or nobody is left to give it.
 async fn told_to(word: &mut watch::Receiver<bool>) {
     drop(word.wait_for(|given| *given).await);
-}
-
-/// Takes the interfaces of released pods for such that cannot be changed: nothing is desired of them, so they get back what they
-/// wore before, and policies say that the pods are not filtered.
-fn let_go(inventory: &mut Inventory, released: &BTreeSet<(policy::Word, policy::Word)>) {
-    for pod in &inventory.pods {
-        if released.contains(&(pod.namespace.clone(), pod.name.clone()))
-            && let Some(interface) = pod.interface.as_ref()
-            && let Some(interface) = inventory.interfaces.get_mut(interface)
-            && interface.attachment == Attachment::Exclusive
-        {
-            interface.attachment = Attachment::Fixed;
-        }
-    }
 }
 
 /// What the cloud refused, and why.

@@ -95,6 +95,17 @@ pub async fn stage<'plan, P: Provider>(
     Outcome { attempts, observed, ending }
 }
 
+/// The same stages, none with more steps than `most`: who looks for news between two stages need not wait for long ones. The band
+/// holds, as it does after any subset of a stage's steps.
+#[must_use]
+pub fn portions(stages: Vec<Stage>, most: usize) -> Vec<Stage> {
+    let parts = |Stage { purpose, steps }: Stage| {
+        let parts: Vec<_> = steps.chunks(most.max(1)).map(<[Step]>::to_vec).collect();
+        parts.into_iter().map(move |steps| Stage { purpose, steps })
+    };
+    stages.into_iter().flat_map(parts).collect()
+}
+
 /// A picture, read with patience.
 ///
 /// # Errors
@@ -247,5 +258,27 @@ impl Patience {
         provider.wait(wait).await;
         self.left = self.left.saturating_sub(wait);
         self.next = self.next.saturating_mul(2).min(Self::LONGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firewall::GroupNumber;
+
+    #[test]
+    fn long_stages_are_parted_and_every_step_keeps_its_place() {
+        let stage = |purpose, steps: std::ops::Range<usize>| Stage {
+            purpose,
+            steps: steps.map(|it| Step::CreateGroup(GroupNumber::nth(it))).collect(),
+        };
+        let parted = portions(vec![stage(Purpose::Create, 0..5), stage(Purpose::Wear, 5..7)], 2);
+        let expected = [
+            stage(Purpose::Create, 0..2),
+            stage(Purpose::Create, 2..4),
+            stage(Purpose::Create, 4..5),
+            stage(Purpose::Wear, 5..7),
+        ];
+        assert_eq!(parted, expected);
     }
 }

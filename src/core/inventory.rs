@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::firewall::{ForeignGroupId, Rule};
 use crate::net::{AddressSet, Family, Prefix, Transport};
-use crate::policy::{Labels, Word};
+use crate::policy::{Labels, PodSelector, Word};
 
 /// Everything a compile looks at besides policies and settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +105,13 @@ pub enum Attachment {
     Shared,
 }
 
+/// The pods that policies see, by namespace: what looks for those of many selectors looks into few namespaces.
+#[derive(Clone, Debug)]
+pub struct ByNamespace<'a> {
+    inventory: &'a Inventory,
+    pods: BTreeMap<&'a Word, Vec<(PodIndex, &'a Pod)>>,
+}
+
 impl Pod {
     /// Its address of a family.
     #[must_use]
@@ -131,6 +138,16 @@ impl Inventory {
         indexed.filter(|(_, pod)| !pod.host_network).map(|(index, pod)| (PodIndex(index), pod))
     }
 
+    /// The same, by namespace.
+    #[must_use]
+    pub fn by_namespace(&self) -> ByNamespace<'_> {
+        let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (index, pod) in self.pods_of_policies() {
+            pods.entry(&pod.namespace).or_default().push((index, pod));
+        }
+        ByNamespace { inventory: self, pods }
+    }
+
     /// The interface that carries a pod.
     #[must_use]
     pub fn interface(&self, pod: &Pod) -> Option<&Interface> {
@@ -148,5 +165,24 @@ impl Inventory {
     pub fn node_addresses(&self, mut condition: impl FnMut(&Node) -> bool) -> AddressSet {
         let nodes = self.nodes.iter().filter(|node| condition(node));
         nodes.flat_map(|node| node.addresses.iter().copied().map(Prefix::host)).collect()
+    }
+}
+
+impl<'a> ByNamespace<'a> {
+    /// All of them, with their places.
+    pub fn all(&self) -> impl Iterator<Item = (PodIndex, &'a Pod)> + '_ {
+        self.pods.values().flatten().copied()
+    }
+
+    /// Those that a selector is about.
+    pub fn selected<'s>(
+        &'s self,
+        selector: &'s PodSelector,
+    ) -> impl Iterator<Item = (PodIndex, &'a Pod)> + 's {
+        let namespaces = self.pods.iter().filter(|(name, _)| {
+            selector.namespaces.matches(name, &self.inventory.namespace_labels(name))
+        });
+        let pods = namespaces.flat_map(|(_, pods)| pods).copied();
+        pods.filter(|(_, pod)| selector.pods.matches(&pod.labels))
     }
 }

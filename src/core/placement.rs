@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::{ForeignGroupId, GroupKey, Rule};
 use crate::inventory::{Attachment, InterfaceId, Inventory, Pod};
-use crate::policy::{Kind, ObjectRef};
+use crate::policy::{Kind, ObjectRef, Word};
 use crate::provider::{Observed, Scope};
 
 /// What a picture is to show of these pods: their interfaces, and the bearers of the addresses of those whose interface nobody
@@ -111,6 +111,20 @@ pub fn place(inventory: &mut Inventory, observed: &Observed) {
             attachment == Some(Attachment::Shared) || named.insert((*id).clone())
         };
         pod.interface = bearer.filter(is_free).cloned();
+    }
+}
+
+/// Takes the interfaces of released pods, by namespace and name, for such that cannot be changed: nothing is desired of them, so
+/// they get back what they wore before, and policies say that the pods are not filtered.
+pub fn release(inventory: &mut Inventory, released: &BTreeSet<(Word, Word)>) {
+    for pod in &inventory.pods {
+        if released.contains(&(pod.namespace.clone(), pod.name.clone()))
+            && let Some(interface) = pod.interface.as_ref()
+            && let Some(interface) = inventory.interfaces.get_mut(interface)
+            && interface.attachment == Attachment::Exclusive
+        {
+            interface.attachment = Attachment::Fixed;
+        }
     }
 }
 

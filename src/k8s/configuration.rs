@@ -18,7 +18,7 @@ mod values;
 
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use thiserror::Error;
 
@@ -100,7 +100,7 @@ pub struct Configuration {
 }
 
 /// Whether plans are carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Plan and report; change nothing.
     Observe,

@@ -1,17 +1,8 @@
-//! What a cluster needs so that whoever applies a policy is warned: the webhook's objects, and what an API server can tell by
-//! itself where the webhook is not wanted. `deploy/admission` holds what is made here.
+//! What an API server can tell by itself of a policy, where the webhook is not wanted: `deploy/admission/policies.yaml` holds what
+//! is made here.
 
 use moat_core::finding::Reason;
 use serde_json::{Value, json};
-
-/// What the objects are called, as [`crate::configuration::Admission`] does by default.
-const NAME: &str = "moat-admission";
-
-/// The namespace of the controller.
-const NAMESPACE: &str = "moat";
-
-/// The port that the Service leads to, as the example configuration has it.
-const PORT: u16 = 9443;
 
 /// The kinds of policies: group, version, plural.
 const KINDS: [(&str, &str, &str); 4] = [
@@ -20,42 +11,6 @@ const KINDS: [(&str, &str, &str); 4] = [
     ("moat.dev", "v1alpha1", "vpcnetworkpolicies"),
     ("moat.dev", "v1alpha1", "clustervpcnetworkpolicies"),
 ];
-
-/// The webhook: how the API server reaches it, and the empty Secret that the controller keeps its certificate in. The API server
-/// goes on without an answer, and after 5 s.
-#[must_use]
-pub fn webhook() -> Vec<Value> {
-    let metadata = json!({"name": NAME, "namespace": NAMESPACE});
-    vec![
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"}),
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {
-                "selector": {"app.kubernetes.io/name": "moat"},
-                "ports": [{"name": "admission", "port": 443, "targetPort": PORT}],
-            },
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": NAME},
-            "webhooks": [{
-                "name": "admission.moat.dev",
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {
-                    "service": {"name": NAME, "namespace": NAMESPACE, "path": "/admission"},
-                },
-                "rules": KINDS.map(|(group, version, plural)| rule(group, version, plural)),
-                "failurePolicy": "Ignore",
-                "matchPolicy": "Equivalent",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-            }],
-        }),
-    ]
-}
 
 /// One ValidatingAdmissionPolicy with its binding for each kind of policy: the warnings that need nothing but the policy.
 #[must_use]
@@ -181,21 +136,17 @@ mod tests {
     /// `MOAT_UPDATE=1 cargo test -p moat-k8s deploy` writes the files that this compares.
     #[test]
     fn the_committed_objects_are_what_is_made_here() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/admission");
-        for (file, objects) in
-            [("webhook.yaml", webhook()), ("policies.yaml", admission_policies())]
-        {
-            let texts: Vec<String> = objects
-                .iter()
-                .map(|object| serde_saphyr::to_string(object).expect("it serialises"))
-                .collect();
-            let (path, text) = (folder.join(file), texts.join("---\n"));
-            if std::env::var_os("MOAT_UPDATE").is_some() {
-                std::fs::create_dir_all(&folder).expect("a folder");
-                std::fs::write(&path, &text).expect("writable");
-            }
-            let committed = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(committed == text, "{} is stale: run with MOAT_UPDATE=1", path.display());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let path = root.join("deploy/admission/policies.yaml");
+        let texts: Vec<String> = admission_policies()
+            .iter()
+            .map(|object| serde_saphyr::to_string(object).expect("it serialises"))
+            .collect();
+        let text = texts.join("---\n");
+        if std::env::var_os("MOAT_UPDATE").is_some() {
+            std::fs::write(&path, &text).expect("writable");
         }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "{} is stale: run with MOAT_UPDATE=1", path.display());
     }
 }

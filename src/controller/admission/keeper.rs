@@ -85,7 +85,7 @@ impl Keeper {
         let Self { name, host, terms, .. } = self;
         let failed = |verb: &str, error: &kube::Error| {
             format!(
-                "Secret `{name}` cannot be {verb}: {error}: look at deploy/admission/webhook.yaml"
+                "Secret `{name}` cannot be {verb}: {error}: `admission` of the chart makes it, and lets it be"
             )
         };
         loop {
@@ -111,7 +111,7 @@ impl Keeper {
         let name = &self.name;
         let failed = |verb: &str, error: &kube::Error| {
             format!(
-                "ValidatingWebhookConfiguration `{name}` cannot be {verb}: {error}: look at deploy/admission/webhook.yaml"
+                "ValidatingWebhookConfiguration `{name}` cannot be {verb}: {error}: `admission` of the chart makes it, and lets it be"
             )
         };
         let configuration =

@@ -25,7 +25,7 @@ use keeper::Keeper;
 
 use crate::index::Live;
 use crate::reload::Decision;
-use crate::worker::Round;
+use crate::round::Round;
 
 /// An open port for the API server's questions.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use moat_core::compile::Inputs;
 use moat_core::finding::{Finding, Reason};
 use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
 use moat_core::placement;
-use moat_core::policy::{Namespaces, ObjectRef, Policy, Subject};
+use moat_core::policy::{ObjectRef, Policy, Subject};
 use moat_core::settings::Quotas;
 use moat_k8s::configuration::Configuration;
 use moat_k8s::{Content, Read};
@@ -71,17 +71,7 @@ fn of(object: &ObjectRef, finding: &Finding) -> Option<String> {
 
 fn selects_nothing(policy: &Policy, inventory: &Inventory) -> bool {
     let Subject::Pods(selector) = &policy.subject else { return false };
-    let named = match &selector.namespaces {
-        Namespaces::Named(name) => Some(name),
-        Namespaces::Matching(_) => None,
-    };
-    let mut pods = inventory.pods_of_policies();
-    !pods.any(|(_, pod)| {
-        named.is_none_or(|name| *name == pod.namespace) && {
-            let labels = inventory.namespace_labels(&pod.namespace);
-            selector.matches(&pod.namespace, &labels, &pod.labels)
-        }
-    })
+    inventory.by_namespace().selected(selector).next().is_none()
 }
 
 /// Puts the pods where they were last seen.

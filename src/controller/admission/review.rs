@@ -21,7 +21,7 @@ use super::{lines, opinion};
 use crate::index::Live;
 use crate::kinds::Watched;
 use crate::reload::Decision;
-use crate::worker::Round;
+use crate::round::Round;
 
 /// Where the API server asks.
 const PATH: &str = "/admission";
@@ -32,7 +32,7 @@ const LARGEST: usize = 4 * 1_024 * 1_024;
 /// How long a question may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(2);
 
-/// How long an opinion may take; the API server waits for 5 s in all (deploy/admission/webhook.yaml).
+/// How long an opinion may take; the API server waits for 5 s in all (`timeoutSeconds`, deploy/chart/templates/admission.yaml).
 const BUDGET: Duration = Duration::from_secs(3);
 
 /// Opinions at a time: each takes a processor.

@@ -12,10 +12,11 @@ use moat_k8s::crd::{
     HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse, SettingsInForce,
     SupportedFeatures,
 };
+use serde::Serialize;
 
 use super::report::{self, Said, Undone};
 use crate::reason::Reason;
-use crate::worker::{Holdup, Round};
+use crate::round::{Holdup, Round};
 
 /// Namespaces that are named at most.
 const MOST: usize = 20;
@@ -103,12 +104,18 @@ fn programmed(round: &Round) -> (&'static str, Said) {
 fn settings(configuration: &Configuration) -> SettingsInForce {
     let Configuration { mode, icmp, node_traffic, on_quota, max_change, .. } = configuration;
     SettingsInForce {
-        mode: format!("{mode:?}"),
-        icmp: format!("{icmp:?}"),
-        node_traffic: format!("{node_traffic:?}"),
-        on_quota: format!("{on_quota:?}"),
+        mode: word(mode),
+        icmp: word(icmp),
+        node_traffic: word(node_traffic),
+        on_quota: word(on_quota),
         max_change: max_change.to_string(),
     }
+}
+
+/// A choice as the configuration spells it.
+fn word(choice: &impl Serialize) -> String {
+    let spelt = serde_json::to_value(choice).unwrap_or_default();
+    spelt.as_str().unwrap_or_default().to_owned()
 }
 
 fn quotas(round: &Round, desired: &Desired) -> QuotasInUse {

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use moat_core::compile::Desired;
 use moat_core::finding::{Effect, Finding};
 use moat_core::firewall::{GroupKey, GroupNumber};
-use moat_core::inventory::{InterfaceId, Inventory};
+use moat_core::inventory::{ByNamespace, InterfaceId, Inventory, PodIndex};
 use moat_core::plan::Plan;
-use moat_core::policy::{Labels, ObjectRef, PodSelector, Policy, Subject, Word};
-use moat_core::provider::Step;
+use moat_core::policy::{ObjectRef, PodSelector, Policy, Subject};
+use moat_core::provider::Touched;
 use moat_k8s::crd::{FindingRow, PAUSED, Summary};
 
 use crate::index::Known;
 use crate::reason::Reason;
-use crate::worker::{Holdup, Round};
+use crate::round::{Holdup, Round};
 
 /// What becomes of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,9 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
         found.entry(&finding.object).or_default().push(finding);
     }
     let sizes = sizes(desired);
-    let touched = Touched::of(round);
-    let mut subjects = Pods::new(&round.inputs.inventory);
+    let lacking = Lacking::of(round);
+    let pods = round.inputs.inventory.by_namespace();
+    let mut subjects = Subjects { pods, selected: BTreeMap::new() };
     let verdicts = round.policies.iter().map(|(object, known)| {
         let compiled = found.get(object).into_iter().flatten().copied();
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
@@ -76,7 +77,7 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
             verdict(
                 known,
                 &findings,
-                touched.programmed(&pods, &findings, round),
+                lacking.programmed(&pods, &findings, round),
                 summary,
                 &round.inputs.inventory,
             ),
@@ -135,58 +136,31 @@ fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
     served.into_iter().map(|(policy, (groups, rules))| (policy, (groups.len(), rules))).collect()
 }
 
-/// The pods of each subject, by their places in the inventory: policies share subjects, and subjects namespaces.
-struct Pods<'a> {
-    inventory: &'a Inventory,
-    namespaces: BTreeMap<&'a Word, Vec<(usize, &'a Labels)>>,
-    selected: BTreeMap<&'a PodSelector, Rc<[usize]>>,
+/// The pods of each subject, which policies share.
+struct Subjects<'a> {
+    pods: ByNamespace<'a>,
+    selected: BTreeMap<&'a PodSelector, Rc<[PodIndex]>>,
 }
 
-impl<'a> Pods<'a> {
-    fn new(inventory: &'a Inventory) -> Self {
-        let mut namespaces: BTreeMap<&Word, Vec<(usize, &Labels)>> = BTreeMap::new();
-        for (index, pod) in inventory.pods_of_policies() {
-            namespaces.entry(&pod.namespace).or_default().push((index.0, &*pod.labels));
-        }
-        Self { inventory, namespaces, selected: BTreeMap::new() }
-    }
-
-    fn of(&mut self, policy: &'a Policy) -> Rc<[usize]> {
+impl<'a> Subjects<'a> {
+    fn of(&mut self, policy: &'a Policy) -> Rc<[PodIndex]> {
         let Subject::Pods(selector) = &policy.subject else { return Rc::default() };
-        if let Some(selected) = self.selected.get(selector) {
-            return Rc::clone(selected);
-        }
-        let pods = self.namespaces.iter().filter(|(namespace, _)| {
-            selector.namespaces.matches(namespace, &self.inventory.namespace_labels(namespace))
-        });
-        let pods = pods.flat_map(|(_, pods)| pods);
-        let selected = pods.filter(|(_, labels)| selector.pods.matches(labels));
-        let selected: Rc<[usize]> = selected.map(|(index, _)| *index).collect();
-        self.selected.insert(selector, Rc::clone(&selected));
-        selected
+        let pods = &self.pods;
+        let select = || pods.selected(selector).map(|(index, _)| index).collect();
+        Rc::clone(self.selected.entry(selector).or_insert_with(select))
     }
 }
 
 /// The pods whose groups the cloud does not hold as desired.
-struct Touched {
-    underway: BTreeSet<usize>,
-    held: BTreeSet<usize>,
+struct Lacking {
+    underway: BTreeSet<PodIndex>,
+    held: BTreeSet<PodIndex>,
 }
 
-impl Touched {
+impl Lacking {
     fn of(round: &Round) -> Self {
-        let Plan { stages, target, held, .. } = &*round.remaining;
-        let mut groups = BTreeSet::new();
-        let mut interfaces = BTreeSet::new();
-        for step in stages.iter().flat_map(|stage| &stage.steps) {
-            match step {
-                Step::CreateGroup(group)
-                | Step::Authorize { group, .. }
-                | Step::Revoke { group, .. }
-                | Step::DeleteGroup(group) => drop(groups.insert(*group)),
-                Step::SetGroups { interface, .. } => drop(interfaces.insert(interface.clone())),
-            }
-        }
+        let Plan { target, held, .. } = &*round.remaining;
+        let Touched { groups, interfaces } = Touched::by(round.remaining.steps());
         let carried = |groups: &BTreeSet<GroupNumber>, interfaces: &BTreeSet<InterfaceId>| {
             if groups.is_empty() && interfaces.is_empty() {
                 return BTreeSet::new();
@@ -201,7 +175,7 @@ impl Touched {
             };
             let pods = round.inputs.inventory.pods.iter().enumerate();
             let touched = pods.filter(|(_, pod)| pod.interface.as_ref().is_some_and(touches));
-            touched.map(|(index, _)| index).collect()
+            touched.map(|(index, _)| PodIndex(index)).collect()
         };
         Self {
             underway: carried(&groups, &interfaces),
@@ -212,7 +186,7 @@ impl Touched {
     /// Whether the cloud holds what a policy says of these pods.
     fn programmed(
         &self,
-        pods: &[usize],
+        pods: &[PodIndex],
         findings: &[&Finding],
         round: &Round,
     ) -> Result<(), Undone> {

@@ -29,8 +29,8 @@ use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
 use crate::reason::Reason;
+use crate::round::Round;
 use crate::telemetry::Telemetry;
-use crate::worker::Round;
 
 /// Writes the status of each policy.
 pub(crate) struct Writer {

@@ -3,7 +3,6 @@
 use std::fmt::Result;
 use std::sync::Arc;
 
-use moat_core::finding::Effect;
 use moat_core::firewall::Naming;
 use moat_k8s::configuration::Mode;
 use prometheus_client::collector::Collector;
@@ -55,7 +54,7 @@ fn led(seen: &Seen, encoder: &mut DescriptorEncoder<'_>) -> Result {
         oldest.fold(0.0, f64::max),
     )?;
     let findings = seen.findings.iter().map(|((reason, effect), count)| {
-        ([("reason", reason.as_str()), ("effect", word(*effect))], number(*count))
+        ([("reason", reason.as_str()), ("effect", effect.as_str())], number(*count))
     });
     many(encoder, "findings", "Findings, by reason and effect", findings)?;
     let policies = seen.policies.iter().map(|((condition, status, reason), count)| {
@@ -100,14 +99,6 @@ fn led(seen: &Seen, encoder: &mut DescriptorEncoder<'_>) -> Result {
     )?;
     one(encoder, "groups", "Groups of Moat's", number(left.groups))?;
     one(encoder, "group_quota", "Groups that Moat may have", number(left.quotas.groups))
-}
-
-const fn word(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Narrower => "Narrower",
-        Effect::NotEnforced => "NotEnforced",
-        Effect::Ignored => "Ignored",
-    }
 }
 
 fn number(count: usize) -> u64 {

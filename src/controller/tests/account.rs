@@ -27,12 +27,16 @@ const HERE: &str = "default";
 
 /// The objects of the manifests that make and limit the account.
 pub(crate) fn manifests() -> Vec<Value> {
+    of_kinds(["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"])
+}
+
+/// The manifests' objects of some kinds, one of each, in the namespace of a test.
+pub(crate) fn of_kinds<const COUNT: usize>(kinds: [&str; COUNT]) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/manifests/moat.yaml");
     let text = std::fs::read_to_string(path).expect("committed");
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
-    let kinds = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
     objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kinds.contains(&kind)));
-    assert_eq!(objects.len(), kinds.len());
+    assert_eq!(objects.len(), COUNT);
     for object in &mut objects {
         for pointer in ["/metadata/namespace", "/subjects/0/namespace"] {
             if let Some(namespace) = object.pointer_mut(pointer) {

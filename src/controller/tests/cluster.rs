@@ -8,6 +8,7 @@
 
 mod account;
 mod admission;
+mod certificates;
 mod consent;
 mod enforcement;
 mod grants;

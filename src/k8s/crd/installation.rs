@@ -1,5 +1,7 @@
 //! MoatInstallation: what one installation does and can do.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -142,88 +144,39 @@ pub struct SupportedFeatures {
     pub features: Vec<String>,
 }
 
-/// What the policies of a kind may say and have enforced exactly, in alphabetical order.
-const FEATURES: [(&str, &[&str]); 4] = [
-    (
-        "ClusterNetworkPolicy",
-        &[
-            "AcceptDenyPass",
-            "AdminTier",
-            "BaselineTier",
-            "DestinationNamedPort",
-            "EgressNetworks",
-            "EgressNodes",
-            "Namespaces",
-            "PodSelector",
-            "TcpPort",
-            "TcpPortRange",
-            "UdpPort",
-            "UdpPortRange",
-        ],
-    ),
-    (
-        "ClusterVpcNetworkPolicy",
-        &[
-            "AcceptDenyPass",
-            "AdminTier",
-            "BaselineTier",
-            "DestinationNamedPort",
-            "EgressNetworks",
-            "EgressNodes",
-            "IcmpTypeCode",
-            "Icmpv6TypeCode",
-            "IngressNetworks",
-            "Namespaces",
-            "PodSelector",
-            "TcpPort",
-            "TcpPortRange",
-            "UdpPort",
-            "UdpPortRange",
-        ],
-    ),
-    (
-        "NetworkPolicy",
-        &[
-            "Egress",
-            "EndPort",
-            "Ingress",
-            "IpBlock",
-            "IpBlockExcept",
-            "NamedPort",
-            "NamespaceSelector",
-            "PodSelector",
-            "TcpPort",
-            "UdpPort",
-        ],
-    ),
-    (
-        "VpcNetworkPolicy",
-        &[
-            "DestinationNamedPort",
-            "Egress",
-            "IcmpTypeCode",
-            "Icmpv6TypeCode",
-            "Ingress",
-            "IpBlock",
-            "IpBlockExcept",
-            "NamespaceSelector",
-            "PodSelector",
-            "TcpPort",
-            "TcpPortRange",
-            "UdpPort",
-            "UdpPortRange",
-        ],
-    ),
+/// What every kind may say and have enforced exactly.
+const EVERY: &[&str] = &["PodSelector", "TcpPort", "UdpPort"];
+
+/// What NetworkPolicy and the kind in its manner may say besides.
+const NAMESPACED: &[&str] = &["Egress", "Ingress", "IpBlock", "IpBlockExcept", "NamespaceSelector"];
+
+/// What ClusterNetworkPolicy and the kind in its manner may say besides.
+const CLUSTER_WIDE: &[&str] =
+    &["AcceptDenyPass", "AdminTier", "BaselineTier", "EgressNetworks", "EgressNodes", "Namespaces"];
+
+/// What the kinds with `protocols` may say besides (API of ClusterNetworkPolicy v1alpha2).
+const PROTOCOLS: &[&str] = &["DestinationNamedPort", "TcpPortRange", "UdpPortRange"];
+
+/// What Moat's own kinds add.
+const OWN: &[&str] = &["IcmpTypeCode", "Icmpv6TypeCode"];
+
+/// The features of each kind.
+const FEATURES: [(&str, &[&[&str]]); 4] = [
+    ("ClusterNetworkPolicy", &[EVERY, CLUSTER_WIDE, PROTOCOLS]),
+    ("ClusterVpcNetworkPolicy", &[EVERY, CLUSTER_WIDE, PROTOCOLS, OWN, &["IngressNetworks"]]),
+    ("NetworkPolicy", &[EVERY, NAMESPACED, &["EndPort", "NamedPort"]]),
+    ("VpcNetworkPolicy", &[EVERY, NAMESPACED, PROTOCOLS, OWN]),
 ];
 
 impl SupportedFeatures {
-    /// What this version supports, by kind.
+    /// What this version supports, by kind, in alphabetical order.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let of = |(kind, features): &(&str, &[&str])| Self {
-            kind: (*kind).to_owned(),
-            features: features.iter().map(ToString::to_string).collect(),
+        let of = |(kind, features): (&str, &[&[&str]])| {
+            let features: BTreeSet<&str> = features.iter().copied().flatten().copied().collect();
+            let features = features.into_iter().map(str::to_owned).collect();
+            Self { kind: kind.to_owned(), features }
         };
-        FEATURES.iter().map(of).collect()
+        FEATURES.into_iter().map(of).collect()
     }
 }
