@@ -186,3 +186,42 @@ impl<'a> ByNamespace<'a> {
         pods.filter(|(_, pod)| selector.pods.matches(&pod.labels))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Namespaces, Selector};
+
+    #[test]
+    fn the_pods_of_a_selector_are_those_of_its_namespaces_that_it_matches() {
+        let labels = |key: &str| Arc::new(Labels([(key.into(), "yes".into())].into()));
+        let pod = |namespace: &str, label: &str, host_network| Pod {
+            namespace: namespace.into(),
+            name: label.into(),
+            uid: "".into(),
+            labels: labels(label),
+            addresses: Vec::new(),
+            node: None,
+            ports: [].into(),
+            probes: [].into(),
+            host_network,
+            interface: None,
+        };
+        let pods = [("a", "web"), ("a", "db"), ("b", "web"), ("c", "web")];
+        let mut pods: Vec<Pod> = pods.map(|(namespace, label)| pod(namespace, label, false)).into();
+        pods.push(pod("a", "web", true));
+        let namespaces =
+            [("a", "red"), ("b", "red")].map(|(name, label)| (name.into(), labels(label)));
+        let inventory = Inventory { pods, namespaces: namespaces.into(), ..Inventory::default() };
+        let exists = |key: &str| Selector::label(key, "yes");
+        let places = |namespaces, pods| -> Vec<usize> {
+            let selector = PodSelector { namespaces, pods };
+            inventory.by_namespace().selected(&selector).map(|(place, _)| place.0).collect()
+        };
+        let named = |name: &str| Namespaces::Named(name.into());
+        assert_eq!(places(named("a"), exists("web")), [0]);
+        assert_eq!(places(Namespaces::Matching(exists("red")), exists("web")), [0, 2]);
+        assert_eq!(places(Namespaces::Matching(Selector::everything()), exists("web")), [0, 2, 3]);
+        assert_eq!(places(named("c"), exists("db")), [0; 0]);
+    }
+}

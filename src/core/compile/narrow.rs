@@ -7,13 +7,17 @@ use super::Inputs;
 use super::concession::Concessions;
 use super::meaning::Meaning;
 use super::shared::Pools;
+use crate::firewall::{self, ForeignGroupId};
 use crate::inventory::{ByNamespace, Inventory, Pod, PodIndex};
+use crate::net::{AddressSet, Family};
 use crate::policy::{Direction, ObjectRef, Peer, Peers, PodSelector, Policy, Subject, Tier};
 
 impl Inputs {
     /// The part on which the findings of one policy depend: the pods that it selects, every policy about these, the pods that
-    /// those name, and who else claims their addresses. It compiles to the same findings of that policy, but for the pods
-    /// in their flows, and for what others use up of the quotas.
+    /// those name or whose addresses they name, those that groups of others let in, and who else claims an address of any of
+    /// them. It compiles to the same findings of that policy, but for the pods in their flows, and for what others use up of
+    /// the quotas. Two things are left out. Where many bear the addresses or the groups, a few stand for all: a loss that only
+    /// another one of them meets is missed. And the policies about peers: what they alone close is told as passing.
     #[must_use]
     pub fn narrowed(&self, object: &ObjectRef) -> Self {
         let Self { policies, inventory, settings } = self;
@@ -21,15 +25,20 @@ impl Inputs {
         let sight = Sight { inventory, pods: inventory.by_namespace() };
         let policy = policies.iter().find(|policy| policy.object == *object);
         let subjects = policy.map(|policy| sight.subjects(policy)).unwrap_or_default();
-        let concerned =
-            |other: &&Policy| other.object == *object || sight.selects_one_of(other, &subjects);
-        let about: Vec<Policy> = policies.iter().filter(concerned).cloned().collect();
-        let mut kept = subjects;
-        kept.extend(about.iter().flat_map(|policy| sight.peers(policy)));
+        let about = |places: &BTreeSet<PodIndex>| -> Vec<Policy> {
+            let concerned =
+                |other: &&Policy| other.object == *object || sight.selects_one_of(other, places);
+            policies.iter().filter(concerned).cloned().collect()
+        };
+        let mut kept = subjects.clone();
+        kept.extend(about(&subjects).iter().flat_map(|policy| sight.peers(policy)));
+        let neighbours = sight.neighbours(&kept);
+        let policies = about(&(&subjects | &neighbours));
+        kept.extend(neighbours);
         kept.extend(sight.claimants(&kept));
         let pods = kept.iter().filter_map(|place| inventory.pod(*place).cloned());
         let part = Inventory { pods: pods.collect(), ..inventory.clone() };
-        let part = Self { policies: about, inventory: part, settings };
+        let part = Self { policies, inventory: part, settings };
         if part.carves() {
             // Whoever is let in by a prefix that no longer holds him is named instead.
             return Self { inventory: inventory.clone(), ..part };
@@ -49,6 +58,9 @@ impl Inputs {
         meaning.grants.iter().any(|grant| !grant.carved.is_empty())
     }
 }
+
+/// Whether a flow is lost, some pods tell as well as all; beside a pod itself, and one of another family.
+const FEW: usize = 3;
 
 /// What one policy sees of the others' pods, as places in the inventory.
 struct Sight<'a> {
@@ -89,14 +101,45 @@ impl Sight<'_> {
                 Peers::Anyone => {}
                 Peers::AnyOf(peers) => {
                     for peer in peers {
-                        if let Peer::Pods(selector) = peer {
-                            places.extend(self.selected(selector));
+                        match peer {
+                            Peer::Pods(selector) => places.extend(self.selected(selector)),
+                            Peer::Addresses(set) => places.extend(self.bearers(set)),
+                            Peer::Nodes(_) => {}
                         }
                     }
                 }
             }
         }
         places
+    }
+
+    /// Pods with groups of others that these pods' groups of others name: those may pass where Moat changes nothing.
+    fn neighbours(&self, places: &BTreeSet<PodIndex>) -> BTreeSet<PodIndex> {
+        let prior = |pod: &Pod| self.inventory.interface(pod).map(|interface| &interface.prior);
+        let kept = places.iter().filter_map(|place| self.inventory.pod(*place));
+        let groups: BTreeSet<&ForeignGroupId> = kept.filter_map(prior).flatten().collect();
+        let rules = groups.into_iter().filter_map(|group| self.inventory.foreign.get(group));
+        let named: BTreeSet<&ForeignGroupId> = rules
+            .flatten()
+            .filter_map(|rule| match &rule.peer {
+                firewall::Peer::Group(key) => key.foreign(),
+                firewall::Peer::Prefix(_) => None,
+            })
+            .collect();
+        let wearers = named.into_iter().flat_map(|group| {
+            let wears = move |pod: &Pod| prior(pod).is_some_and(|prior| prior.contains(group));
+            self.pods.all().filter(move |(_, pod)| wears(pod)).take(FEW)
+        });
+        wearers.map(|(place, _)| place).collect()
+    }
+
+    /// Pods that bear addresses of a set: where pods alone can bear them, whether some do decides whether anything is lost.
+    fn bearers(&self, set: &AddressSet) -> impl Iterator<Item = PodIndex> {
+        Family::BOTH.into_iter().flat_map(move |family| {
+            let bears = move |pod: &Pod| pod.address(family).is_some_and(|it| set.contains(it));
+            let pods = self.pods.all().filter(move |(_, pod)| bears(pod));
+            pods.map(|(place, _)| place).take(FEW)
+        })
     }
 
     /// The other pods that claim an address of these.
