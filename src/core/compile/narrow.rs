@@ -1,6 +1,6 @@
 //! The part of a cluster on which the findings of one policy depend.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Inputs;
@@ -22,7 +22,7 @@ impl Inputs {
     pub fn narrowed(&self, object: &ObjectRef) -> Self {
         let Self { policies, inventory, settings } = self;
         let settings = settings.clone();
-        let sight = Sight { inventory, pods: inventory.by_namespace() };
+        let sight = Sight::new(inventory);
         let policy = policies.iter().find(|policy| policy.object == *object);
         let subjects = policy.map(|policy| sight.subjects(policy)).unwrap_or_default();
         let about = |places: &BTreeSet<PodIndex>| -> Vec<Policy> {
@@ -66,9 +66,21 @@ const FEW: usize = 3;
 struct Sight<'a> {
     inventory: &'a Inventory,
     pods: ByNamespace<'a>,
+    /// Whoever claims each address.
+    claims: BTreeMap<IpAddr, Vec<PodIndex>>,
 }
 
-impl Sight<'_> {
+impl<'a> Sight<'a> {
+    fn new(inventory: &'a Inventory) -> Self {
+        let mut claims: BTreeMap<IpAddr, Vec<PodIndex>> = BTreeMap::new();
+        for (place, pod) in inventory.pods.iter().enumerate() {
+            for address in &pod.addresses {
+                claims.entry(*address).or_default().push(PodIndex(place));
+            }
+        }
+        Self { inventory, pods: inventory.by_namespace(), claims }
+    }
+
     fn subjects(&self, policy: &Policy) -> BTreeSet<PodIndex> {
         match &policy.subject {
             Subject::Nobody => BTreeSet::new(),
@@ -134,21 +146,22 @@ impl Sight<'_> {
     }
 
     /// Pods that bear addresses of a set: where pods alone can bear them, whether some do decides whether anything is lost.
-    fn bearers(&self, set: &AddressSet) -> impl Iterator<Item = PodIndex> {
-        Family::BOTH.into_iter().flat_map(move |family| {
-            let bears = move |pod: &Pod| pod.address(family).is_some_and(|it| set.contains(it));
-            let pods = self.pods.all().filter(move |(_, pod)| bears(pod));
-            pods.map(|(place, _)| place).take(FEW)
-        })
+    fn bearers(&self, set: &AddressSet) -> Vec<PodIndex> {
+        let prefixes = set.prefixes();
+        let of_family = |family| {
+            let prefixes = prefixes.iter().filter(move |prefix| prefix.family() == family);
+            let claims = prefixes.flat_map(|it| self.claims.range(it.first()..=it.last()));
+            let pods = claims.flat_map(|(_, pods)| pods).copied();
+            let seen = |it: &PodIndex| self.inventory.pod(*it).is_some_and(|pod| !pod.host_network);
+            pods.filter(seen).take(FEW)
+        };
+        Family::BOTH.into_iter().flat_map(of_family).collect()
     }
 
     /// The other pods that claim an address of these.
     fn claimants(&self, places: &BTreeSet<PodIndex>) -> Vec<PodIndex> {
         let kept = places.iter().filter_map(|place| self.inventory.pod(*place));
-        let addresses: BTreeSet<IpAddr> =
-            kept.flat_map(|pod| pod.addresses.iter().copied()).collect();
-        let claims = |pod: &Pod| pod.addresses.iter().any(|address| addresses.contains(address));
-        let pods = self.inventory.pods.iter().enumerate();
-        pods.filter(|(_, pod)| claims(pod)).map(|(place, _)| PodIndex(place)).collect()
+        let addresses = kept.flat_map(|pod| &pod.addresses);
+        addresses.filter_map(|address| self.claims.get(address)).flatten().copied().collect()
     }
 }
