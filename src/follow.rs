@@ -15,11 +15,11 @@ pub(crate) fn follow(start: Start) -> Result<(), String> {
     runtime.block_on(serve(start))
 }
 
-async fn serve(Start { configuration, reread, context, cloud }: Start) -> Result<(), String> {
+async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<(), String> {
     let log =
         Log::start(&configuration.log.level.0).map_err(|why| format!("`log.level`: {why}"))?;
     let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
-    let client = moat_controller::connect(context).await?;
+    let client = moat_controller::connect(crate::cluster::named(access)).await?;
     let reread = reread.map(Reread);
     let options = Options { configuration, reread, identity: identity(), ports, log: Some(log) };
     match cloud {

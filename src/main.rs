@@ -3,6 +3,8 @@
 #[cfg(feature = "aws")]
 mod account;
 #[cfg(feature = "controller")]
+mod cluster;
+#[cfg(feature = "controller")]
 mod follow;
 
 use std::io::{self, BufWriter, IsTerminal};
@@ -13,7 +15,11 @@ use moat_cli::{Io, Terminal};
 #[cfg(feature = "aws")]
 use account::connect;
 #[cfg(feature = "controller")]
+use cluster::reach;
+#[cfg(feature = "controller")]
 use follow::follow;
+#[cfg(not(feature = "controller"))]
+use moat_cli::clusterless as reach;
 #[cfg(not(feature = "controller"))]
 use moat_cli::unfollowable as follow;
 #[cfg(not(feature = "aws"))]
@@ -35,6 +41,7 @@ fn main() -> ExitCode {
         stderr: &mut stderr,
         terminal,
         connect: &connect,
+        reach: &reach,
         follow: &follow,
     };
     moat_cli::run(std::env::args_os(), &mut io).into()

@@ -30,6 +30,14 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Compare two sets of policies by the flows they let through
     Diff(Diff),
+    /// Show what of a cluster's pods is enforced and what is not, and why
+    Status(Status),
+    /// Give a pod the groups back that it wore before Moat, and keep it so
+    Release(Release),
+    /// Let a controller change nothing until `resume`
+    Pause(Pause),
+    /// Let a controller that pauses go on
+    Resume(Pause),
     /// Follow a cluster, and keep the cloud as its policies say
     Controller(Controller),
     /// Print the custom resource definitions
@@ -60,15 +68,20 @@ impl Command {
                 paths.extend(arguments.iter().skip(ends).map(Path::new));
                 paths.extend(flows.as_deref().into_iter().chain(input.cloud.config.as_deref()));
             }
-            Self::Diff(Diff { old, new, with, config, .. }) => {
-                paths.extend([old, new].into_iter().chain(with).map(PathBuf::as_path));
+            Self::Diff(Diff { sides, with, config, .. }) => {
+                paths.extend(sides.iter().chain(with).map(PathBuf::as_path));
                 paths.extend(config.as_deref());
             }
             Self::Uninstall(Uninstall { cloud, .. })
             | Self::Controller(Controller { cloud, .. }) => {
                 paths.extend(cloud.config.as_deref());
             }
-            Self::Crds | Self::Completions { .. } => {}
+            Self::Status(_)
+            | Self::Release(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Crds
+            | Self::Completions { .. } => {}
         }
         paths
     }
@@ -79,9 +92,33 @@ impl Command {
 pub(crate) struct Input {
     #[command(flatten)]
     pub(crate) cloud: Cloud,
+    #[command(flatten)]
+    pub(crate) live: Live,
     /// Put one pod where a policy's selector finds none
     #[arg(long)]
     pub(crate) assume_pods: bool,
+}
+
+/// A cluster beside manifests.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// The cluster of this context of the kubeconfig, too; what paths hold takes the place of its objects of the same names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig, with its current context where none is named; instead of those of KUBECONFIG, or of `~/.kube/config`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// A cluster that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The context of the kubeconfig; default: the current one, or in a pod its service account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig; instead of those of KUBECONFIG, or of `~/.kube/config`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// Which cloud, and whose groups in it.
@@ -116,7 +153,7 @@ pub(crate) enum Provider {
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Plan {
     /// Kubernetes objects: files, folders (with all below them), or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["context", "kubeconfig"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -130,9 +167,19 @@ pub(crate) struct Plan {
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) plan: Plan,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// What has to be known before an account is changed.
+#[derive(Debug, Args)]
+pub(crate) struct Consent {
     /// Do not ask before an account is changed
     #[arg(long)]
     pub(crate) yes: bool,
+    /// No controller keeps these groups: do not look in a cluster whether one does, before an account is changed
+    #[arg(long)]
+    pub(crate) no_controller: bool,
 }
 
 #[derive(Debug, Args)]
@@ -140,9 +187,10 @@ pub(crate) struct Apply {
 pub(crate) struct Uninstall {
     #[command(flatten)]
     pub(crate) cloud: Cloud,
-    /// Do not ask before an account is changed
-    #[arg(long)]
-    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) live: Live,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -152,9 +200,50 @@ pub(crate) struct Uninstall {
 pub(crate) struct Controller {
     #[command(flatten)]
     pub(crate) cloud: Cloud,
-    /// The context of the kubeconfig; default: the current one, or in a pod its service account
-    #[arg(long, value_name = "NAME")]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 every pod that a policy selects is enforced, 2 some are not, or nobody leads, 1 not done"
+)]
+pub(crate) struct Status {
+    /// The namespace; default: all
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = StatusOutput::Table)]
+    pub(crate) output: StatusOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusOutput {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The pod
+    #[arg(value_name = "NAMESPACE/POD")]
+    pub(crate) pod: String,
+    /// Take it back
+    #[arg(long)]
+    pub(crate) undo: bool,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    /// The MoatInstallation: the `cluster` of its configuration
+    #[arg(value_name = "INSTALLATION", default_value = "default")]
+    pub(crate) installation: String,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,7 +256,7 @@ pub(crate) enum Output {
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Check {
     /// Kubernetes objects: files, folders (with all below them), or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["context", "kubeconfig"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -189,7 +278,8 @@ pub(crate) enum CheckOutput {
 #[derive(Debug, Args)]
 #[command(
     after_help = EXIT_CODES,
-    override_usage = "moat explain [OPTIONS] FROM TO SERVICE PATH...\n       moat explain [OPTIONS] --flows FILE --output json PATH..."
+    override_usage = "moat explain [OPTIONS] FROM TO SERVICE PATH...\n       moat explain [OPTIONS] --flows FILE --output json PATH...\n       \
+                      moat explain [OPTIONS] --context NAME FROM TO SERVICE [PATH...]"
 )]
 pub(crate) struct Explain {
     /// FROM TO SERVICE, then paths; with --flows every argument is a path.
@@ -212,12 +302,18 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 the same flows, 2 different ones, 1 not done")]
+#[command(
+    after_help = "Exit codes: 0 the same flows, 2 different ones, 1 not done",
+    override_usage = "moat diff [OPTIONS] OLD NEW\n       moat diff [OPTIONS] --context NAME NEW"
+)]
 pub(crate) struct Diff {
-    /// The policies as they were: a file, a folder, or `-` for standard input
-    pub(crate) old: PathBuf,
-    /// The policies as they are to be: a file, a folder, or `-` for standard input
-    pub(crate) new: PathBuf,
+    /// The policies as they were, and as they are to be: a file, a folder, or `-` for standard input, each.
+    ///
+    /// With `--context` or `--kubeconfig`, OLD is the cluster, and NEW is the cluster with these policies.
+    #[arg(required = true, num_args = 1..=2, value_name = "OLD NEW")]
+    pub(crate) sides: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) live: Live,
     /// Workloads and namespaces that neither holds: files, folders, or `-`
     #[arg(long, value_name = "PATH")]
     pub(crate) with: Vec<PathBuf>,

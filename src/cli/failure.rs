@@ -76,6 +76,9 @@ pub(crate) enum Failure {
     /// A flow cannot be made from what was typed.
     #[error("{0}")]
     Flow(String),
+    /// The cluster cannot be read or written.
+    #[error("{0}")]
+    Cluster(String),
     /// The account cannot be reached.
     #[error("cannot reach the cloud: {0}")]
     Unreached(String),

@@ -13,12 +13,14 @@ mod embedded;
 mod expect;
 mod failure;
 mod json;
+mod live;
 mod names;
 mod oracle;
 mod quotas;
 mod sarif;
 mod session;
 mod sources;
+mod status;
 mod text;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ use args::{Arguments, Command};
 pub use cloud::{Account, Connect, Target, unreachable};
 pub use commands::controller::{Follow, Kept, Reread, Start, unfollowable};
 use failure::Failure;
+pub use live::{Access, Cluster, Reach, clusterless};
 
 /// Everything a command touches besides files.
 pub struct Io<'a> {
@@ -45,6 +48,8 @@ pub struct Io<'a> {
     pub terminal: Terminal,
     /// How the cloud of `--provider aws` is reached.
     pub connect: &'a Connect<'a>,
+    /// How a cluster is reached.
+    pub reach: &'a Reach<'a>,
     /// How a controller is run.
     pub follow: &'a Follow<'a>,
 }
@@ -115,6 +120,10 @@ fn dispatch(command: Command, io: &mut Io<'_>) -> Result<Exit, Failure> {
         Command::Check(check) => commands::check::run(&check, io),
         Command::Explain(explain) => commands::explain::run(&explain, io),
         Command::Diff(diff) => commands::diff::run(&diff, io),
+        Command::Status(status) => commands::status::run(&status, io),
+        Command::Release(release) => commands::word::release(&release, io),
+        Command::Pause(pause) => commands::word::pause(&pause, true, io),
+        Command::Resume(pause) => commands::word::pause(&pause, false, io),
         Command::Controller(controller) => commands::controller::run(&controller, io),
         Command::Crds => commands::crds(io),
         Command::Completions { shell } => commands::completions(shell, io),

@@ -167,9 +167,7 @@ impl<'a> Names<'a> {
         let near = nearest(text, self.pods.keys().chain(self.workloads.keys()));
         if near.is_empty() {
             let total = self.pods.len();
-            return format!(
-                "there is no {what} `{text}` among the {total} pods that the paths hold"
-            );
+            return format!("there is no {what} `{text}` among the {total} pods that were read");
         }
         let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
         format!("there is no {what} `{text}`; did you mean {}?", near.join(" or "))

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use moat_core::compile::{self, Desired};
 use moat_core::drift;
 use moat_core::drive::Ending;
-use moat_core::finding::{Finding, Location};
+use moat_core::finding::{Finding, Location, Reason};
 use moat_core::firewall::Naming;
 use moat_core::inventory::Inventory;
+use moat_core::placement;
 use moat_core::plan::{self, Plan, Stage};
 use moat_core::policy::{ObjectRef, Policy};
 use moat_core::provider::Observed;
@@ -21,6 +22,7 @@ use crate::args::{self, Input};
 use crate::cloud::Cloud;
 use crate::failure::Failure;
 use crate::json::Writer;
+use crate::live::{self, Cluster};
 use crate::sources::Lines;
 use crate::{Io, quotas, sources, text};
 
@@ -38,6 +40,10 @@ pub(crate) struct Session {
     places: Places,
     cluster: String,
     cloud: Cloud,
+    /// The cluster that was read beside the manifests.
+    live: Option<Box<dyn Cluster>>,
+    /// Whether anything was read that should be in the cloud.
+    has_input: bool,
     /// The picture that the pods' places were read from, until it is asked for.
     picture: Option<Observed>,
 }
@@ -51,11 +57,11 @@ pub(crate) struct Applied {
 }
 
 impl Session {
-    /// Reads the paths and the configuration, and gives every pod its place in the cloud. `others` are files that the
-    /// command reads for itself.
+    /// Reads the paths, the configuration, and the cluster if one is named, and gives every pod its place in the cloud. `others`
+    /// are files that the command reads for itself.
     pub(crate) fn open(
         paths: &[PathBuf],
-        Input { cloud: named, assume_pods }: &Input,
+        Input { cloud: named, live, assume_pods }: &Input,
         others: &[PathBuf],
         io: &mut Io<'_>,
     ) -> Result<Self, Failure> {
@@ -68,15 +74,24 @@ impl Session {
         let sources = sources::read(paths, &others, io.stdin)?;
         let bytes: usize = sources.iter().map(|source| source.bytes.len()).sum();
         progress(io, bytes > LONG_INPUT, || format!("reading {} KiB of manifests", bytes >> 10))?;
+        let mut live = live.reach(io)?;
+        let there = live::there(live.as_mut(), io)?;
         let options = Options { assume_pods: *assume_pods };
         let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
-        let mut read = moat_k8s::read(&sources, &options);
+        let mut read = moat_k8s::read_onto(there.objects, &sources, &options);
+        live::note_absent(&there.absent, &read.policies, io)?;
         let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
         let place = cloud.place(&mut read.inventory)?;
         for mut finding in place.findings {
             let path = if finding.path.is_empty() { "metadata.name" } else { &*finding.path };
             finding.location = read.places.locate(&finding.object, path);
             read.findings.push(finding);
+        }
+        placement::release(&mut read.inventory, &read.released);
+        if live.is_some() {
+            // In a cluster that lives, pods begin and end: nobody has to do anything about it.
+            let passes = |it: &Finding| it.reason == Reason::NotRunning && it.location.is_none();
+            read.findings.retain(|finding| !passes(finding));
         }
         let picture = place.picture.as_ref();
         read.findings
@@ -99,12 +114,19 @@ impl Session {
             configuration,
             cluster,
             cloud,
+            live,
+            has_input: true,
             picture: place.picture,
         })
     }
 
     /// The cloud alone: nothing is read that should be in it.
-    pub(crate) fn without_manifests(named: &args::Cloud, io: &mut Io<'_>) -> Result<Self, Failure> {
+    pub(crate) fn without_objects(
+        named: &args::Cloud,
+        live: &args::Live,
+        io: &mut Io<'_>,
+    ) -> Result<Self, Failure> {
+        let live = live.reach(io)?;
         let configuration = configuration(named.config.as_deref(), io.stdin)?;
         let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
         let cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
@@ -113,6 +135,8 @@ impl Session {
             configuration,
             cluster,
             cloud,
+            live,
+            has_input: false,
             sources: Vec::new(),
             policies: Vec::new(),
             inventory: Inventory::default(),
@@ -183,6 +207,29 @@ impl Session {
             Mode::Observe => Err(Failure::NotApplied(
                 "the configuration says `mode: Observe`; use `moat plan`, or set `Enforce`"
                     .to_owned(),
+            )),
+        }
+    }
+
+    /// Whether nobody else keeps the same groups in an account: two would undo each other's work.
+    pub(crate) fn is_alone(&mut self) -> Result<(), Failure> {
+        let (cluster, Some(vpc)) = (&self.cluster, self.cloud.vpc()) else { return Ok(()) };
+        let refused = |why: String| Err(Failure::NotApplied(why));
+        let Some(live) = &mut self.live else {
+            return refused(format!(
+                "whether a controller keeps the groups of `{cluster}` in {vpc} is not known: give the cluster's `--context`, so \
+                 that its lease is looked at, or `--no-controller` where there is none"
+            ));
+        };
+        match live.leader(cluster) {
+            Ok(None) => Ok(()),
+            Ok(Some(leader)) => refused(format!(
+                "the controller `{leader}` keeps the groups of `{cluster}` in {vpc}, and would undo this: let it do the work, or \
+                 stop it first, as `kubectl scale deployment moat --replicas=0` in its namespace does"
+            )),
+            Err(why) => refused(format!(
+                "whether a controller keeps the groups of `{cluster}` in {vpc} is not known: {why}; or give `--no-controller` \
+                 where there is none"
             )),
         }
     }
@@ -259,6 +306,11 @@ impl Session {
             }
         }
         Err(Failure::NotApplied(last))
+    }
+
+    /// Whether anything was read that should be in the cloud.
+    pub(crate) const fn has_input(&self) -> bool {
+        self.has_input
     }
 
     /// Keeps the cloud, if there is a file for it.

@@ -12,7 +12,7 @@ use moat_core::firewall::{GroupKey, GroupNumber, State};
 use moat_core::plan::{Plan, is_passing};
 use moat_core::provider::{Observed, Step};
 use moat_k8s::configuration::Percentage;
-use moat_k8s::crd::{APPROVED_CHANGE, MoatInstallation, PAUSED};
+use moat_k8s::crd::{APPROVED_CHANGE, MoatInstallation};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -73,10 +73,7 @@ pub(crate) async fn listen(client: Client, name: String, say: watch::Sender<Opti
 impl Word {
     fn of(object: &MoatInstallation) -> Self {
         let says = |key| object.metadata.annotations.as_ref()?.get(key).cloned();
-        Self {
-            is_paused: says(PAUSED).is_some_and(|value| value == "true"),
-            approved: says(APPROVED_CHANGE),
-        }
+        Self { is_paused: object.is_paused(), approved: says(APPROVED_CHANGE) }
     }
 }
 

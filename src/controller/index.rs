@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use moat_core::finding::Finding;
 use moat_core::inventory::Inventory;
 use moat_core::policy::{ObjectRef, Policy, Word};
-use moat_k8s::{Content, Parts};
+use moat_k8s::{Content, Parts, Read};
 use tokio::sync::{mpsc, watch};
 
 use crate::kinds::Watched;
 use crate::telemetry::Telemetry;
-use crate::watch::{News, Seen, Told};
+use crate::watch::{News, Told};
 
 /// Everything that was told, as far as it still holds.
 #[derive(Clone, Debug)]
@@ -88,13 +88,13 @@ impl Index {
         let before = self.watches.get(&watched).cloned().unwrap_or_default();
         let (changed, complete, broken) = match news {
             News::Listed(all) => {
-                let there = all.iter().map(|seen| seen.read.object.clone()).collect();
+                let there = all.iter().map(|read| read.object.clone()).collect();
                 let gone = self.keep(watched, &there);
-                let put = all.into_iter().map(|seen| self.put(watched, seen));
+                let put = all.into_iter().map(|read| self.put(watched, read));
                 (put.fold(gone, |one, other| one | other), true, None)
             }
-            News::Changed(seen) => (self.put(watched, *seen), before.complete, None),
-            News::Gone(seen) => (self.remove(watched, &seen.read.object), before.complete, None),
+            News::Changed(read) => (self.put(watched, *read), before.complete, None),
+            News::Gone(read) => (self.remove(watched, &read.object), before.complete, None),
             News::NotInstalled => (self.keep(watched, &BTreeSet::new()), true, None),
             News::Alive => (false, before.complete, None),
             News::Broken(message) => (false, before.complete, Some(message)),
@@ -131,8 +131,8 @@ impl Index {
         Snapshot { policies, inventory, findings, released: self.released.clone() }
     }
 
-    fn put(&mut self, watched: Watched, Seen { read, uid, generation, is_released }: Seen) -> bool {
-        let object = read.object;
+    fn put(&mut self, watched: Watched, read: Read) -> bool {
+        let Read { object, uid, generation, is_released, .. } = read;
         self.objects.entry(watched).or_default().insert(object.clone());
         match read.content {
             Content::Policy(policy) => {
@@ -251,10 +251,8 @@ mod tests {
     use super::*;
 
     /// What a watch sees of an object.
-    fn seen(object: &Value) -> Seen {
-        let read = moat_k8s::read_object(object).expect("it is read");
-        let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
-        Seen { read, uid: object["metadata"]["uid"].to_string(), generation, is_released: false }
+    fn seen(object: &Value) -> Read {
+        moat_k8s::read_object(object).expect("it is read")
     }
 
     fn pod(name: &str, app: &str, address: &str) -> Value {

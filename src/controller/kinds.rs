@@ -11,8 +11,6 @@ pub(crate) struct Definition {
     kind: &'static str,
     /// Its plural, as resources of the API are called.
     pub(crate) plural: &'static str,
-    /// How people abbreviate it.
-    pub(crate) short_name: &'static str,
     /// What the core calls it, if it is a kind of policy.
     pub(crate) policy: Option<Kind>,
     /// Whether somebody has to install it.
@@ -51,14 +49,14 @@ impl Watched {
     /// What it is called, and what it is to us.
     pub(crate) const fn definition(self) -> Definition {
         match self {
-            Self::Namespaces => CORE.named("Namespace", "namespaces", "ns"),
-            Self::Nodes => CORE.named("Node", "nodes", "no"),
-            Self::Pods => CORE.named("Pod", "pods", "po"),
-            Self::Services => CORE.named("Service", "services", "svc"),
+            Self::Namespaces => CORE.named("Namespace", "namespaces"),
+            Self::Nodes => CORE.named("Node", "nodes"),
+            Self::Pods => CORE.named("Pod", "pods"),
+            Self::Services => CORE.named("Service", "services"),
             Self::NetworkPolicies => Definition {
                 group: "networking.k8s.io",
                 policy: Some(Kind::NetworkPolicy),
-                ..CORE.named("NetworkPolicy", "networkpolicies", "netpol")
+                ..CORE.named("NetworkPolicy", "networkpolicies")
             },
             Self::ClusterNetworkPolicies => Definition {
                 group: "policy.networking.k8s.io",
@@ -66,15 +64,15 @@ impl Watched {
                 policy: Some(Kind::ClusterNetworkPolicy),
                 is_custom: true,
                 condition_prefix: Some("moat.dev/"),
-                ..CORE.named("ClusterNetworkPolicy", "clusternetworkpolicies", "cnp")
+                ..CORE.named("ClusterNetworkPolicy", "clusternetworkpolicies")
             },
             Self::VpcNetworkPolicies => Definition {
                 policy: Some(Kind::VpcNetworkPolicy),
-                ..OURS.named("VpcNetworkPolicy", "vpcnetworkpolicies", "vnp")
+                ..OURS.named("VpcNetworkPolicy", "vpcnetworkpolicies")
             },
             Self::ClusterVpcNetworkPolicies => Definition {
                 policy: Some(Kind::ClusterVpcNetworkPolicy),
-                ..OURS.named("ClusterVpcNetworkPolicy", "clustervpcnetworkpolicies", "cvnp")
+                ..OURS.named("ClusterVpcNetworkPolicy", "clustervpcnetworkpolicies")
             },
         }
     }
@@ -88,6 +86,17 @@ impl Watched {
     pub(crate) fn crd(self) -> Option<String> {
         let Definition { group, plural, is_custom, .. } = self.definition();
         is_custom.then(|| format!("{plural}.{group}"))
+    }
+
+    /// Whether its objects are in namespaces.
+    pub(crate) const fn is_namespaced(self) -> bool {
+        match self {
+            Self::Pods | Self::Services | Self::NetworkPolicies | Self::VpcNetworkPolicies => true,
+            Self::Namespaces
+            | Self::Nodes
+            | Self::ClusterNetworkPolicies
+            | Self::ClusterVpcNetworkPolicies => false,
+        }
     }
 
     /// The resource of the API.
@@ -108,7 +117,6 @@ const CORE: Definition = Definition {
     version: "v1",
     kind: "",
     plural: "",
-    short_name: "",
     policy: None,
     is_custom: false,
     condition_prefix: None,
@@ -124,12 +132,7 @@ const OURS: Definition = Definition {
 };
 
 impl Definition {
-    const fn named(
-        self,
-        kind: &'static str,
-        plural: &'static str,
-        short_name: &'static str,
-    ) -> Self {
-        Self { kind, plural, short_name, ..self }
+    const fn named(self, kind: &'static str, plural: &'static str) -> Self {
+        Self { kind, plural, ..self }
     }
 }

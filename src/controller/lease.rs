@@ -40,11 +40,22 @@ struct Seen {
     since: Instant,
 }
 
-/// How long others leave a lease alone after its last change.
+/// How long others leave our lease alone after its last change.
 const DURATION: Duration = Duration::from_secs(15);
 
 /// How long a holder counts on a lease after it last began to renew it with success.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The lease of an installation.
+pub(crate) fn name(installation: &str) -> String {
+    format!("moat-{installation}")
+}
+
+/// How long others leave a lease alone after its last change.
+pub(crate) fn duration(spec: &LeaseSpec) -> Duration {
+    let seconds = spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok());
+    seconds.map_or(DURATION, Duration::from_secs)
+}
 
 /// The time between two tries.
 const RETRY: Duration = Duration::from_secs(2);
@@ -152,11 +163,9 @@ impl Seen {
 
     /// Whether it is ours, nobody's, or too long unchanged.
     fn may_be_taken(&self, me: &str, now: Instant) -> bool {
-        let seconds = self.spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok());
-        let duration = seconds.map_or(DURATION, Duration::from_secs);
         self.is_held_by(me)
             || self.spec.holder_identity.as_deref().unwrap_or_default().is_empty()
-            || self.since + duration <= now
+            || self.since + duration(&self.spec) <= now
     }
 }
 

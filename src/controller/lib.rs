@@ -16,6 +16,7 @@ mod index;
 mod kinds;
 mod lease;
 mod log;
+mod look;
 mod reason;
 mod records;
 mod reload;
@@ -31,9 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admission::{Terms, Webhook};
-pub use connect::connect;
+pub use connect::{Access, connect};
 pub use kube::Client;
 pub use log::Log;
+pub use look::Cluster;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
 pub use reload::Reread;
@@ -86,7 +88,7 @@ pub async fn run<P: Provider + Send + 'static>(
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
     let (stopping, stopped) = latest::channel(false);
-    let lease = format!("moat-{}", configuration.cluster);
+    let lease = lease::name(&configuration.cluster.to_string());
     let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity.clone());
     let telemetry = Arc::new(Telemetry::new(&configuration, tenure.clone()));
     cloud.meter(telemetry.meter());

@@ -31,11 +31,11 @@ pub(crate) struct Told {
 #[derive(Debug)]
 pub(crate) enum News {
     /// All objects there are.
-    Listed(Vec<Seen>),
+    Listed(Vec<Read>),
     /// One that is new or changed.
-    Changed(Box<Seen>),
+    Changed(Box<Read>),
     /// One that is gone.
-    Gone(Box<Seen>),
+    Gone(Box<Read>),
     /// The kind is not installed.
     NotInstalled,
     /// The watch goes on after a silence.
@@ -44,24 +44,8 @@ pub(crate) enum News {
     Broken(String),
 }
 
-/// An object as it was seen, read; what is not needed of it is dropped.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    /// What it says.
-    pub(crate) read: Read,
-    /// Its unique id.
-    pub(crate) uid: String,
-    /// The generation of its spec.
-    pub(crate) generation: i64,
-    /// Whether somebody asks that Moat let go of it: a pod.
-    pub(crate) is_released: bool,
-}
-
-/// The annotation of a pod by which its interface gets back the groups that it wore before Moat, while it is `true`.
-const RELEASE: &str = "moat.dev/release";
-
 /// Objects in one page of a list.
-const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 
 /// An API server sends a bookmark about every minute: who hears nothing for longer hears nobody.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -146,7 +130,7 @@ impl Watch {
                 Ok(Err(error)) => return Err((None, self.refused(error).await)),
                 Err(_) => return Err((None, End::Failed("listing takes too long".to_owned()))),
             };
-            all.extend(list.items.into_iter().filter_map(|object| self.seen(object)));
+            all.extend(list.items.into_iter().filter_map(|object| read(self.watched, object)));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page.continue_token = Some(token),
                 None => {
@@ -186,7 +170,7 @@ impl Watch {
                     return Err((Some(version), End::Failed(silence)));
                 }
             };
-            let news: fn(Box<Seen>) -> News = match &event {
+            let news: fn(Box<Read>) -> News = match &event {
                 WatchEvent::Deleted(_) => News::Gone,
                 WatchEvent::Added(_)
                 | WatchEvent::Modified(_)
@@ -198,7 +182,7 @@ impl Watch {
                 | WatchEvent::Modified(object)
                 | WatchEvent::Deleted(object) => {
                     version = object.metadata.resource_version.clone().unwrap_or(version);
-                    if let Some(seen) = self.seen(object) {
+                    if let Some(seen) = read(self.watched, object) {
                         self.say(news(Box::new(seen))).await.map_err(|end| (None, end))?;
                     }
                 }
@@ -211,23 +195,6 @@ impl Watch {
                 }
             }
         }
-    }
-
-    fn seen(&self, mut object: DynamicObject) -> Option<Seen> {
-        object.metadata.managed_fields = None;
-        let uid = object.metadata.uid.clone().unwrap_or_default();
-        let generation = object.metadata.generation.unwrap_or_default();
-        let annotations = object.metadata.annotations.as_ref();
-        let says = annotations.and_then(|annotations| annotations.get(RELEASE));
-        let is_released = says.is_some_and(|value| value == "true");
-        // Items of a list do not say their kind.
-        let resource = self.watched.resource();
-        object.types = Some(kube::core::TypeMeta {
-            api_version: resource.api_version.clone(),
-            kind: resource.kind,
-        });
-        let read = moat_k8s::read_object(&serde_json::to_value(object).ok()?)?;
-        Some(Seen { read, uid, generation, is_released })
     }
 
     /// What an error answer means.
@@ -247,7 +214,17 @@ impl Watch {
     }
 }
 
+/// An object of a kind, read; what is not needed of it is dropped.
+pub(crate) fn read(watched: Watched, mut object: DynamicObject) -> Option<Read> {
+    object.metadata.managed_fields = None;
+    // Items of a list do not say their kind.
+    let resource = watched.resource();
+    object.types =
+        Some(kube::core::TypeMeta { api_version: resource.api_version, kind: resource.kind });
+    moat_k8s::read_object(&serde_json::to_value(object).ok()?)
+}
+
 /// 404 Not Found.
-const NOT_FOUND: u16 = 404;
+pub(crate) const NOT_FOUND: u16 = 404;
 /// 410 Gone: the resource version is too old.
-const GONE: u16 = 410;
+pub(crate) const GONE: u16 = 410;

@@ -10,6 +10,7 @@ pub mod crd;
 pub mod deploy;
 mod documents;
 mod inventory;
+mod live;
 mod objects;
 mod places;
 mod policy;
@@ -17,14 +18,16 @@ mod reader;
 mod selector;
 mod unread;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moat_core::finding::Finding;
 use moat_core::inventory::Inventory;
-use moat_core::policy::{ObjectRef, Policy};
+use moat_core::policy::{ObjectRef, Policy, Word};
 use serde_json::Value;
 
 pub use inventory::{Part, Parts, WorkloadRef, Workloads};
+pub use live::{Installation, Published, Said, There};
 pub use places::Places;
 
 /// One file, or standard input under the name `-`.
@@ -53,6 +56,8 @@ pub struct Cluster {
     pub inventory: Inventory,
     /// The pods of each workload.
     pub workloads: Workloads,
+    /// The pods that Moat is to let go of ([`crd::RELEASE`]), by namespace and name.
+    pub released: BTreeSet<(Word, Word)>,
     /// What was not understood, in the order of the files.
     pub findings: Vec<Finding>,
     /// Where every object stands.
@@ -62,7 +67,14 @@ pub struct Cluster {
 /// Reads files. The same files in the same order always give the same cluster.
 #[must_use]
 pub fn read(sources: &[Source], options: &Options) -> Cluster {
-    objects::read(sources, options)
+    objects::read(Vec::new(), sources, options)
+}
+
+/// Reads files onto a cluster that is there: what they hold takes the place of its objects of the same names. What is found
+/// of the cluster's own objects stands in no file.
+#[must_use]
+pub fn read_onto(there: Vec<Read>, sources: &[Source], options: &Options) -> Cluster {
+    objects::read(there, sources, options)
 }
 
 /// One object, as a watch delivers it, read.
@@ -70,6 +82,14 @@ pub fn read(sources: &[Source], options: &Options) -> Cluster {
 pub struct Read {
     /// The object.
     pub object: ObjectRef,
+    /// Its unique id.
+    pub uid: String,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// The workloads that it belongs to, the nearest first: a pod.
+    pub owners: Vec<WorkloadRef>,
+    /// Whether somebody asks that Moat let go of it ([`crd::RELEASE`]): a pod.
+    pub is_released: bool,
     /// What it says.
     pub content: Content,
     /// What was not understood.

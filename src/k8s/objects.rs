@@ -9,7 +9,7 @@ use moat_core::policy::{Kind, ObjectRef, Policy};
 use serde_json::Value;
 
 use crate::documents::{self, Unreadable};
-use crate::inventory::{Builder, InventoryKind};
+use crate::inventory::{Builder, InventoryKind, is_released, owners};
 use crate::places::{Place, Places};
 use crate::policy::Dialect;
 use crate::reader::{Node, Reader};
@@ -35,8 +35,8 @@ struct Identity<'a> {
     namespace: Option<String>,
 }
 
-/// Reads files.
-pub(crate) fn read(sources: &[Source], options: &Options) -> Cluster {
+/// Reads files onto what is there.
+pub(crate) fn read(there: Vec<Read>, sources: &[Source], options: &Options) -> Cluster {
     let mut cluster = ClusterReader {
         reader: Reader::new(),
         policies: Vec::new(),
@@ -47,6 +47,9 @@ pub(crate) fn read(sources: &[Source], options: &Options) -> Cluster {
     };
     for source in sources {
         cluster.source(source);
+    }
+    for read in there {
+        cluster.there(read);
     }
     cluster.finish(options)
 }
@@ -69,7 +72,22 @@ pub(crate) fn read_object(object: &Value) -> Option<Read> {
         reader.conclude(start, Effect::Ignored, "it is left out");
         Content::Part(part)
     };
-    Some(Read { object: reader.object, content, findings: reader.findings })
+    let is_pod = reader.object.kind == Kind::Pod;
+    let (object, findings) = (reader.object, reader.findings);
+    Some(Read {
+        uid: root.at(["metadata", "uid"]).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        generation: root.at(["metadata", "generation"]).and_then(Value::as_i64).unwrap_or_default(),
+        owners: object
+            .namespace
+            .iter()
+            .filter(|_| is_pod)
+            .flat_map(|it| owners(&root, it))
+            .collect(),
+        is_released: is_pod && is_released(&root),
+        object,
+        content,
+        findings,
+    })
 }
 
 impl<'a> Identity<'a> {
@@ -154,6 +172,18 @@ impl ClusterReader {
         }
     }
 
+    /// Takes an object that is there, unless a file holds one of its kind and name.
+    fn there(&mut self, Read { object, owners, is_released, content, findings, .. }: Read) {
+        if self.seen.contains(&(object.kind.as_str().into(), object.clone())) {
+            return;
+        }
+        self.reader.findings.extend(findings);
+        match content {
+            Content::Policy(policy) => self.policies.push(*policy),
+            Content::Part(part) => self.builder.there(object, part, owners, is_released),
+        }
+    }
+
     /// Makes this the object being read, unless one of its kind, namespace and name was read before.
     fn is_first(&mut self, kind: &str, object: ObjectRef, place: &Place, root: &Node<'_>) -> bool {
         self.reader.object = object.clone();
@@ -188,6 +218,7 @@ impl ClusterReader {
         self.policies.sort_by(|one, other| one.rank().cmp(&other.rank()));
         let namespaces = self.policies.iter().filter_map(|policy| policy.object.namespace.clone());
         let namespaces: BTreeSet<_> = namespaces.collect();
+        let released = self.builder.released();
         let (mut inventory, workloads) = self.builder.finish(&mut self.places, namespaces);
         for mut finding in placement::disputed(&inventory) {
             finding.location = self.places.locate(&finding.object, &finding.path);
@@ -197,7 +228,8 @@ impl ClusterReader {
             assume::pods(&self.policies, &mut inventory);
         }
         let findings = self.reader.findings;
-        Cluster { policies: self.policies, inventory, workloads, findings, places: self.places }
+        let (policies, places) = (self.policies, self.places);
+        Cluster { policies, inventory, workloads, released, findings, places }
     }
 }
 

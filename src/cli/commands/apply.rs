@@ -5,7 +5,7 @@ use std::io::Read;
 use moat_core::compile::Desired;
 use moat_core::plan::Plan;
 
-use crate::args::{Apply, Output, Uninstall};
+use crate::args::{Apply, Consent, Output, Uninstall};
 use crate::commands::print_json;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -17,26 +17,29 @@ pub(crate) fn run(arguments: &Apply, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let plan = &arguments.plan;
     let mut session = Session::open(&plan.paths, &plan.input, &[], io)?;
     let desired = session.compile(io)?;
-    carry_out(&mut session, &desired, plan.output, arguments.yes, io)
+    carry_out(&mut session, &desired, plan.output, &arguments.consent, io)
 }
 
 /// `moat uninstall`: every interface gets back what it wore, and no group of ours is left.
 pub(crate) fn uninstall(arguments: &Uninstall, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let mut session = Session::without_manifests(&arguments.cloud, io)?;
-    carry_out(&mut session, &Desired::default(), arguments.output, arguments.yes, io)
+    let mut session = Session::without_objects(&arguments.cloud, &arguments.live, io)?;
+    carry_out(&mut session, &Desired::default(), arguments.output, &arguments.consent, io)
 }
 
 fn carry_out(
     session: &mut Session,
     desired: &Desired,
     output: Output,
-    yes: bool,
+    Consent { yes, no_controller }: &Consent,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     session.may_apply()?;
+    if !no_controller {
+        session.is_alone()?;
+    }
     let findings = session.all_findings(desired);
     let observed = session.observe()?;
-    if let Some(place) = session.asks_before().filter(|_| !yes) {
+    if let Some(place) = session.asks_before().filter(|_| !*yes) {
         let plan = session.plan(desired, &observed);
         if output == Output::Json && !plan.stages.is_empty() {
             let message =
@@ -65,7 +68,7 @@ fn carry_out(
             let paint = Paint { on: io.terminal.colour };
             report.groups(&applied.stages, io)?;
             report.stages(&applied.stages, "done", io)?;
-            if !session.sources.is_empty() {
+            if session.has_input() {
                 report.summary(io)?;
             }
             report.read_back(&applied.observed, paint, io)?;

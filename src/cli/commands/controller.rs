@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::args::{self, Provider};
 use crate::cloud::{self, Target};
 use crate::failure::Failure;
+use crate::live::Access;
 use crate::session::configuration;
 use crate::sources;
 use crate::{Exit, Io, embedded};
@@ -17,8 +18,8 @@ pub struct Start {
     pub configuration: Configuration,
     /// Reads it again, unless it came from standard input.
     pub reread: Option<Box<Reread>>,
-    /// The context of the kubeconfig, if one is named.
-    pub context: Option<String>,
+    /// Which cluster.
+    pub access: Access,
     /// Where the groups are.
     pub cloud: Kept,
 }
@@ -47,7 +48,7 @@ pub fn unfollowable(_: Start) -> Result<(), String> {
 }
 
 pub(crate) fn run(command: &args::Controller, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let args::Controller { cloud: named, context } = command;
+    let args::Controller { cloud: named, cluster: live } = command;
     let (config, called) = (named.config.clone(), named.cluster.clone());
     let configuration = read(config.as_deref(), called.as_ref(), io.stdin)?;
     let cluster = configuration.cluster.to_string();
@@ -66,7 +67,7 @@ pub(crate) fn run(command: &args::Controller, io: &mut Io<'_>) -> Result<Exit, F
             read.map_err(|failure| failure.to_string())
         })
     });
-    let start = Start { configuration, reread, context: context.clone(), cloud };
+    let start = Start { configuration, reread, access: live.access(), cloud };
     (io.follow)(start).map_err(Failure::NotApplied)?;
     Ok(Exit::Clean)
 }
@@ -86,7 +87,7 @@ fn read(
 
 impl std::fmt::Debug for Start {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Start").field("context", &self.context).finish_non_exhaustive()
+        f.debug_struct("Start").field("access", &self.access).finish_non_exhaustive()
     }
 }
 

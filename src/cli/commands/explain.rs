@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Explain, io: &mut Io<'_>) -> Result<Exit, Failure>
     let [from, to, service, paths @ ..] = arguments.arguments.as_slice() else {
         return Err(usage());
     };
-    if paths.is_empty() {
+    if paths.is_empty() && !arguments.input.live.is_named() {
         return Err(usage());
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Explain, io: &mut Io<'_>) -> Result<Exit, Failure>
 
 fn usage() -> Failure {
     let message = "`explain` takes FROM TO SERVICE and then at least one path, such as `moat explain shop/web-0 \
-                   shop/database-0 tcp/5432 examples/shop`; with `--flows FILE` every argument is a path";
+                   shop/database-0 tcp/5432 examples/shop`, or `--context NAME`; with `--flows FILE` every argument is a path";
     Failure::Usage(message.to_owned())
 }
 

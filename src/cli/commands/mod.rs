@@ -6,6 +6,8 @@ pub(crate) mod controller;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod plan;
+pub(crate) mod status;
+pub(crate) mod word;
 
 use clap::CommandFactory;
 use clap_complete::Shell;

@@ -4,6 +4,7 @@
 
 mod convert;
 mod plan;
+mod status;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use plan::{Counts, DirectionForm, Group, Held, Plan, Rule, RuleForm, Stage, StepForm};
+pub(crate) use status::{Installation, PodStatus, Status};
 pub(crate) use writer::Writer;
 
 /// `moat check`.
@@ -266,5 +268,6 @@ pub(crate) fn schemas() -> BTreeMap<&'static str, schemars::Schema> {
         ("flow-verdict.v1.json", schemars::schema_for!(FlowVerdict)),
         ("flow-error.v1.json", schemars::schema_for!(FlowError)),
         ("diff.v1.json", schemars::schema_for!(Diff)),
+        ("status.v1.json", schemars::schema_for!(Status)),
     ])
 }

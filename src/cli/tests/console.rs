@@ -157,6 +157,7 @@ fn run_moat(words: &[String]) -> String {
             stderr: &mut stderr,
             terminal: Terminal::default(),
             connect: &moat_cli::unreachable,
+            reach: &moat_cli::clusterless,
             follow: &moat_cli::unfollowable,
         };
         moat_cli::run(words.iter().map(OsString::from), &mut io)

@@ -88,6 +88,7 @@ fn run(arguments: &[&str], input: &str) -> String {
         stderr: &mut stderr,
         terminal: Terminal::default(),
         connect: &moat_cli::unreachable,
+        reach: &moat_cli::clusterless,
         follow: &moat_cli::unfollowable,
     };
     let words = ["moat"].iter().chain(arguments).map(OsString::from);

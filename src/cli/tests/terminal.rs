@@ -17,6 +17,7 @@ fn run(arguments: &[&str], terminal: Terminal) -> (String, String) {
         stderr: &mut stderr,
         terminal,
         connect: &moat_cli::unreachable,
+        reach: &moat_cli::clusterless,
         follow: &moat_cli::unfollowable,
     };
     moat_cli::run(["moat"].iter().chain(arguments).map(OsString::from), &mut io);

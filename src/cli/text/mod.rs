@@ -93,6 +93,21 @@ pub(crate) fn lines_of(mut table: Table) -> String {
     rows.iter().map(row).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
+/// Lines in columns, under a header, as `kubectl` prints them.
+pub(crate) fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let header = header.map(str::to_owned);
+    let lines = || std::iter::once(&header).chain(rows);
+    let length = |cell: &String| cell.chars().count();
+    let widths: Vec<usize> = (0..N)
+        .map(|column| lines().filter_map(|line| line.get(column)).map(length).max().unwrap_or(0))
+        .collect();
+    let text = lines().map(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned() + "\n"
+    });
+    text.collect()
+}
+
 /// `1 rule`, `2 rules`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let mut digits = number.to_string();

@@ -22,6 +22,7 @@ pub(crate) fn status(
         findings: verdict.findings.clone(),
         findings_total: i32::try_from(verdict.total).unwrap_or(i32::MAX),
         summary: Some(verdict.summary),
+        unfiltered: verdict.unfiltered.clone(),
     }
 }
 

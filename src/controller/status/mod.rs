@@ -6,4 +6,4 @@ mod installation;
 mod report;
 mod write;
 
-pub(crate) use write::Writer;
+pub(crate) use write::{Writer, learn, resource};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use moat_core::compile::Desired;
-use moat_core::finding::{Effect, Finding};
+use moat_core::finding::{self, Effect, Finding};
 use moat_core::firewall::{GroupKey, GroupNumber};
-use moat_core::inventory::{ByNamespace, InterfaceId, Inventory, PodIndex};
+use moat_core::inventory::{Attachment, ByNamespace, InterfaceId, Inventory, Pod, PodIndex};
 use moat_core::plan::Plan;
 use moat_core::policy::{ObjectRef, PodSelector, Policy, Subject};
 use moat_core::provider::Touched;
-use moat_k8s::crd::{FindingRow, PAUSED, Summary};
+use moat_k8s::crd::{FindingRow, PAUSED, Summary, Unfiltered};
 
 use crate::index::Known;
 use crate::reason::Reason;
@@ -31,6 +31,8 @@ pub(crate) struct Verdict {
     pub(crate) total: usize,
     /// Sizes.
     pub(crate) summary: Summary,
+    /// The pods that the cloud does not filter.
+    pub(crate) unfiltered: Vec<Unfiltered>,
 }
 
 /// A reason with its text.
@@ -54,6 +56,9 @@ pub(crate) enum Undone {
 /// Rows of findings that a status holds at most.
 pub(crate) const ROWS: usize = 100;
 
+/// Pods that it names at most, for each reason why they are not filtered.
+const NAMES: usize = 100;
+
 /// What becomes of each policy. `desired` is what the inputs of the round compile to.
 pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, Verdict> {
     let mut found: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
@@ -63,25 +68,20 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
     let sizes = sizes(desired);
     let lacking = Lacking::of(round);
     let pods = round.inputs.inventory.by_namespace();
-    let mut subjects = Subjects { pods, selected: BTreeMap::new() };
+    let inventory = &round.inputs.inventory;
+    let mut subjects = Subjects { inventory, pods, selected: BTreeMap::new() };
     let verdicts = round.policies.iter().map(|(object, known)| {
         let compiled = found.get(object).into_iter().flatten().copied();
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
-        let pods = subjects.of(&known.policy);
+        let selected = subjects.of(&known.policy);
+        let pods = &selected.pods;
         let (groups, rules) = sizes.get(object).copied().unwrap_or_default();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let summary =
             Summary { pods: count(pods.len()), groups: count(groups), rules: count(rules) };
-        (
-            object.clone(),
-            verdict(
-                known,
-                &findings,
-                lacking.programmed(&pods, &findings, round),
-                summary,
-                &round.inputs.inventory,
-            ),
-        )
+        let programmed = lacking.programmed(pods, &findings, round);
+        let unfiltered = selected.unfiltered.clone();
+        (object.clone(), verdict(known, &findings, programmed, (summary, unfiltered), inventory))
     });
     verdicts.collect()
 }
@@ -90,7 +90,7 @@ fn verdict(
     known: &Known,
     findings: &[&Finding],
     programmed: Result<(), Undone>,
-    summary: Summary,
+    (summary, unfiltered): (Summary, Vec<Unfiltered>),
     inventory: &Inventory,
 ) -> Verdict {
     let changes = |finding: &&&Finding| finding.effect != Effect::Ignored;
@@ -105,6 +105,7 @@ fn verdict(
         total: rows.len(),
         findings: rows.into_iter().take(ROWS).map(|finding| row(finding, inventory)).collect(),
         summary,
+        unfiltered,
     }
 }
 
@@ -138,17 +139,56 @@ fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
 
 /// The pods of each subject, which policies share.
 struct Subjects<'a> {
+    inventory: &'a Inventory,
     pods: ByNamespace<'a>,
-    selected: BTreeMap<&'a PodSelector, Rc<[PodIndex]>>,
+    selected: BTreeMap<&'a PodSelector, Rc<Selected>>,
+}
+
+/// The pods of a subject.
+#[derive(Default)]
+struct Selected {
+    pods: Vec<PodIndex>,
+    unfiltered: Vec<Unfiltered>,
 }
 
 impl<'a> Subjects<'a> {
-    fn of(&mut self, policy: &'a Policy) -> Rc<[PodIndex]> {
+    fn of(&mut self, policy: &'a Policy) -> Rc<Selected> {
         let Subject::Pods(selector) = &policy.subject else { return Rc::default() };
-        let pods = &self.pods;
-        let select = || pods.selected(selector).map(|(index, _)| index).collect();
-        Rc::clone(self.selected.entry(selector).or_insert_with(select))
+        let Self { inventory, pods, selected } = self;
+        let select = || {
+            let pods: Vec<(PodIndex, &Pod)> = pods.selected(selector).collect();
+            let unfiltered = unfiltered(&pods, inventory);
+            Rc::new(Selected {
+                pods: pods.into_iter().map(|(index, _)| index).collect(),
+                unfiltered,
+            })
+        };
+        Rc::clone(selected.entry(selector).or_insert_with(select))
     }
+}
+
+/// Those of some pods that no group of ours filters, by reason.
+fn unfiltered(pods: &[(PodIndex, &Pod)], inventory: &Inventory) -> Vec<Unfiltered> {
+    let mut found: BTreeMap<finding::Reason, Vec<&Pod>> = BTreeMap::new();
+    for (_, pod) in pods {
+        let reason = match inventory.interface(pod).map(|interface| interface.attachment) {
+            Some(Attachment::Exclusive) => continue,
+            Some(Attachment::Shared) => finding::Reason::SharedInterface,
+            Some(Attachment::Fixed) => finding::Reason::FixedInterface,
+            None => finding::Reason::NoInterface,
+        };
+        found.entry(reason).or_default().push(pod);
+    }
+    let told = |(reason, pods): (finding::Reason, Vec<&Pod>)| Unfiltered {
+        reason: reason.to_string(),
+        pods: i32::try_from(pods.len()).unwrap_or(i32::MAX),
+        names: pods
+            .iter()
+            .take(NAMES)
+            .map(|pod| format!("{}/{}", pod.namespace, pod.name))
+            .collect(),
+    };
+    found.into_iter().map(told).collect()
 }
 
 /// The pods whose groups the cloud does not hold as desired.

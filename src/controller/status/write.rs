@@ -47,12 +47,12 @@ pub(crate) struct Writer {
 }
 
 /// What is there about a policy.
-struct Written {
+pub(crate) struct Written {
     /// The unique id of the policy.
-    owner: String,
+    pub(crate) owner: String,
     /// The name of the object.
     name: String,
-    status: EnforcementStatus,
+    pub(crate) status: EnforcementStatus,
 }
 
 /// Findings are compiled from scratch: they take one part of the time of a processor, and leave this many.
@@ -229,7 +229,7 @@ impl Writer {
         if !is_new && there == status {
             return Ok(());
         }
-        let name = name(watched, known);
+        let name = name(known);
         let api = self.enforcements(object);
         if is_new {
             let enforcement = enforcement(watched, object, &name, &known.uid);
@@ -262,7 +262,7 @@ impl Writer {
 }
 
 /// What an object says, and of which policy.
-fn learn(object: DynamicObject) -> Option<(ObjectRef, Written)> {
+pub(crate) fn learn(object: DynamicObject) -> Option<(ObjectRef, Written)> {
     let of = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
     let policy: PolicyReference = serde_json::from_value(of("/spec/policy")).ok()?;
     let status = serde_json::from_value(of("/status")).unwrap_or_default();
@@ -277,7 +277,8 @@ fn parameters() -> PatchParams {
     PatchParams::apply(MANAGER).force()
 }
 
-fn resource(is_namespaced: bool) -> ApiResource {
+/// The objects that say what becomes of policies.
+pub(crate) fn resource(is_namespaced: bool) -> ApiResource {
     if is_namespaced {
         ApiResource::erase::<PolicyEnforcement>(&())
     } else {
@@ -320,8 +321,9 @@ fn enforcement(watched: Watched, policy: &ObjectRef, name: &str, uid: &str) -> V
 }
 
 /// The name of the object about a policy: a NetworkPolicy and a VpcNetworkPolicy may share theirs.
-fn name(watched: Watched, known: &Known) -> String {
-    let name = format!("{}-{}", watched.definition().short_name, known.policy.object.name);
+fn name(known: &Known) -> String {
+    let ObjectRef { kind, name, .. } = &known.policy.object;
+    let name = format!("{}-{name}", kind.short_name());
     if name.len() <= LONGEST_NAME {
         return name;
     }

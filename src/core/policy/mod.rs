@@ -289,6 +289,24 @@ impl Kind {
             Self::Other => "Object",
         }
     }
+
+    /// The kind as `kubectl` abbreviates it; whole where it does not.
+    #[must_use]
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::NetworkPolicy => "netpol",
+            Self::ClusterNetworkPolicy => "cnp",
+            Self::VpcNetworkPolicy => "vnp",
+            Self::ClusterVpcNetworkPolicy => "cvnp",
+            Self::Pod => "po",
+            Self::Namespace => "ns",
+            Self::Node => "no",
+            Self::Service => "svc",
+            Self::Workload | Self::Vpc | Self::SecurityGroup | Self::File | Self::Other => {
+                self.as_str()
+            }
+        }
+    }
 }
 
 impl ObjectRef {

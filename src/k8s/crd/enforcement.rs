@@ -86,6 +86,23 @@ pub struct EnforcementStatus {
     /// What it comes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// The pods that it selects and that the cloud does not filter, by reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub unfiltered: Vec<Unfiltered>,
+}
+
+/// Pods that the cloud does not filter, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unfiltered {
+    /// `SharedInterface`, `FixedInterface` or `NoInterface`.
+    pub reason: String,
+    /// How many they are.
+    pub pods: i32,
+    /// Their names, as `namespace/name` in order: the first 100.
+    #[schemars(length(max = 100))]
+    pub names: Vec<String>,
 }
 
 /// One finding.

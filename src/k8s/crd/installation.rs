@@ -38,6 +38,15 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct MoatInstallationSpec {}
 
+impl MoatInstallation {
+    /// Whether somebody asks that it change nothing ([`PAUSED`]).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.and_then(|it| it.get(PAUSED)).is_some_and(|value| value == "true")
+    }
+}
+
 /// The annotation that keeps an installation from changing the cloud, while it is `true`.
 pub const PAUSED: &str = "moat.dev/paused";
 

@@ -24,13 +24,15 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 pub use cluster::{
     ClusterEgressPeer, ClusterEgressRule, ClusterIngressPeer, ClusterIngressRule,
     ClusterVpcNetworkPolicy, ClusterVpcNetworkPolicySpec, NamespacedPod, RuleAction, Subject, Tier,
 };
 pub use enforcement::{
     ClusterPolicyEnforcement, ClusterPolicyEnforcementSpec, EnforcementStatus, FindingRow,
-    PolicyEnforcement, PolicyEnforcementSpec, PolicyReference, Summary,
+    PolicyEnforcement, PolicyEnforcementSpec, PolicyReference, Summary, Unfiltered,
 };
 pub use installation::{
     APPROVED_CHANGE, HeldChange, InstallationStatus, MoatInstallation, MoatInstallationSpec,
@@ -40,6 +42,9 @@ pub use namespaced::{
     EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
 };
 pub use shared::{DestinationPort, Icmp, PolicyStatus, PortRange, Ports, Protocol};
+
+/// The annotation of a pod by which its interface gets back the groups that it wore before Moat, while it is `true`.
+pub const RELEASE: &str = "moat.dev/release";
 
 /// The definitions of every kind of Moat's.
 #[must_use]

@@ -3,6 +3,8 @@
 mod pod;
 mod workload;
 
+pub(crate) use workload::owners;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,8 +12,10 @@ use std::sync::Arc;
 use moat_core::finding::{Effect, Reason};
 use moat_core::inventory::{Inventory, Node as ClusterNode, Pod};
 use moat_core::net::{AddressSet, Prefix};
-use moat_core::policy::{Kind, Labels, Word};
+use moat_core::policy::{Kind, Labels, ObjectRef, Word};
+use serde_json::Value;
 
+use crate::crd::RELEASE;
 use crate::places::{Place, Places};
 use crate::reader::{Node, Reader};
 use workload::Workload;
@@ -92,6 +96,8 @@ pub struct Parts {
 pub(crate) struct Builder {
     parts: Parts,
     workloads: BTreeMap<WorkloadRef, Workload>,
+    /// The pods that Moat is to let go of.
+    released: BTreeSet<(Word, Word)>,
     /// The workload that a pod or a workload says it belongs to.
     pod_owners: BTreeMap<(Word, Word), WorkloadRef>,
     workload_owners: BTreeMap<WorkloadRef, WorkloadRef>,
@@ -114,6 +120,11 @@ pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 11] = {
         ("batch/v1", None, "CronJob", Workload(WorkloadKind::CronJob)),
     ]
 };
+
+/// Whether somebody asks that Moat let go of a pod.
+pub(crate) fn is_released(pod: &Node<'_>) -> bool {
+    pod.at(["metadata", "annotations", RELEASE]).and_then(Value::as_str) == Some("true")
+}
 
 /// The group of an API version; the core one has none.
 pub(crate) fn group(api_version: &str) -> &str {
@@ -169,14 +180,48 @@ impl Builder {
                 }
             }
             InventoryKind::Part(kind) => {
-                if let (PartKind::Pod, Some(owner)) = (kind, workload::owner(root, &namespace)) {
-                    self.pod_owners.insert((Word::clone(&namespace), Word::clone(&name)), owner);
-                }
                 let part = reader.part(kind, root);
-                let _ = self.parts.put((namespace, name), part);
+                let is_pod = kind == PartKind::Pod;
+                let owners = if is_pod { owners(root, &namespace) } else { Vec::new() };
+                self.put((namespace, name), part, owners, is_pod && is_released(root));
             }
         }
         reader.conclude(start, Effect::Ignored, "it is left out");
+    }
+
+    /// Adds an object that is there.
+    pub(crate) fn there(
+        &mut self,
+        object: ObjectRef,
+        part: Part,
+        owners: Vec<WorkloadRef>,
+        is_released: bool,
+    ) {
+        self.put(
+            (object.namespace.unwrap_or_else(|| "".into()), object.name),
+            part,
+            owners,
+            is_released,
+        );
+    }
+
+    fn put(&mut self, key: (Word, Word), part: Part, owners: Vec<WorkloadRef>, is_released: bool) {
+        let mut owners = owners.into_iter();
+        if let Some(owner) = owners.next() {
+            if let Some(above) = owners.next() {
+                self.workload_owners.entry(owner.clone()).or_insert(above);
+            }
+            self.pod_owners.insert(key.clone(), owner);
+        }
+        if is_released {
+            self.released.insert(key.clone());
+        }
+        let _ = self.parts.put(key, part);
+    }
+
+    /// The pods that Moat is to let go of.
+    pub(crate) fn released(&mut self) -> BTreeSet<(Word, Word)> {
+        std::mem::take(&mut self.released)
     }
 
     /// The inventory: workloads become pods, and every namespace that something names is there.

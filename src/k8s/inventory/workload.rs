@@ -57,6 +57,24 @@ impl WorkloadKind {
     }
 }
 
+/// The label by which a Deployment tells its ReplicaSets apart: each bears its name, and the label's value after a hyphen
+/// (`k8s.io/kubernetes/pkg/controller/deployment`).
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// The workloads that a pod belongs to, the nearest first, as far as the pod itself tells.
+pub(crate) fn owners(pod: &Node<'_>, namespace: &Word) -> Vec<WorkloadRef> {
+    let Some(owner) = owner(pod, namespace) else { return Vec::new() };
+    let hash = pod.at(["metadata", "labels", TEMPLATE_HASH]).and_then(Value::as_str);
+    let stem = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
+    let above = stem.filter(|_| *owner.kind == *WorkloadKind::ReplicaSet.word());
+    let above = above.map(|name| WorkloadRef {
+        namespace: Word::clone(namespace),
+        kind: WorkloadKind::Deployment.word().into(),
+        name: name.into(),
+    });
+    [owner].into_iter().chain(above).collect()
+}
+
 /// The workload that controls an object, by its owner references.
 pub(super) fn owner(root: &Node<'_>, namespace: &Word) -> Option<WorkloadRef> {
     let owners = root.at(["metadata", "ownerReferences"])?.as_array()?;
@@ -133,8 +151,11 @@ impl Builder {
             self.workloads.keys().map(|workload| (workload.clone(), BTreeSet::new())).collect();
         let owners: BTreeSet<WorkloadRef> =
             self.pod_owners.values().chain(self.workload_owners.values()).cloned().collect();
-        for ((_, pod), owner) in &self.pod_owners {
-            self.claim(&mut pods, owner, pod);
+        // One that has ended belongs to its workload, and is none of its pods any more.
+        for (key, owner) in
+            self.pod_owners.iter().filter(|(key, _)| self.parts.pods.contains_key(*key))
+        {
+            self.claim(&mut pods, owner, &key.1);
         }
         let workloads = std::mem::take(&mut self.workloads);
         let nodes: Vec<Word> = self.parts.nodes.keys().cloned().collect();

@@ -5,6 +5,7 @@ mod cases;
 mod corpora;
 mod documents;
 mod hostile;
+mod onto;
 mod schemas;
 mod show;
 mod traps;

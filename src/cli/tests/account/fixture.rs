@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::rc::Rc;
 
-use moat_cli::{Account, Exit, Io, Target, Terminal};
+use moat_cli::{Access, Account, Cluster, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
 use moat_core::firewall::{GroupKey, Peer, Rule, State};
 use moat_core::inventory::InterfaceId;
 use moat_core::plan::Plan;
 use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
-use moat_k8s::{Options, Source};
+use moat_k8s::{Options, Published, Source, There};
 use moat_sim::{Config, Sim, block_on};
 use tempfile::TempDir;
 
@@ -70,6 +70,34 @@ pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     /// What the last command reached.
     pub(crate) reached: RefCell<Option<Target>>,
+    /// Who leads in the cluster of every context, as far as that is known.
+    pub(crate) leader: RefCell<Result<Option<String>, String>>,
+}
+
+/// A cluster that tells who leads, and nothing else.
+struct Led(Result<Option<String>, String>);
+
+impl Cluster for Led {
+    fn there(&mut self) -> Result<There, String> {
+        Ok(There::default())
+    }
+
+    fn published(&mut self, _: Option<&str>) -> Result<Published, String> {
+        Ok(Published::default())
+    }
+
+    fn leader(&mut self, installation: &str) -> Result<Option<String>, String> {
+        assert_eq!(installation, "default");
+        self.0.clone()
+    }
+
+    fn release(&mut self, _: &str, _: &str, _: bool) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn pause(&mut self, _: &str, _: bool) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 impl Fixture {
@@ -82,7 +110,8 @@ impl Fixture {
         let mut sim = Sim::new(Config::default());
         sim.place(&mut read.inventory).unwrap();
         let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default(), Rc::default());
-        Self { vpc, folder, reached: RefCell::default() }
+        let leader = RefCell::new(Ok(None));
+        Self { vpc, folder, reached: RefCell::default(), leader }
     }
 
     /// Someone deletes an interface.
@@ -104,12 +133,23 @@ impl Fixture {
         rule
     }
 
+    /// Runs a command where there is no controller.
     pub(crate) fn run(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
+        let changes = matches!(arguments.first(), Some(&("apply" | "uninstall")));
+        let alone: &[&str] = if changes { &["--no-controller"] } else { &[] };
+        self.run_beside(&[arguments, alone].concat(), answer)
+    }
+
+    /// Runs a command where there may be one.
+    pub(crate) fn run_beside(&self, arguments: &[&str], answer: &str) -> (Exit, String) {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let connect = |target: &Target| -> Result<Box<dyn Account>, String> {
             assert_eq!((&*target.cluster, &*target.vpc), ("default", "vpc-0a1"));
             *self.reached.borrow_mut() = Some(target.clone());
             Ok(Box::new(self.vpc.clone()))
+        };
+        let reach = |_: &Access| -> Result<Box<dyn Cluster>, String> {
+            Ok(Box::new(Led(self.leader.borrow().clone())))
         };
         let exit = {
             let mut io = Io {
@@ -118,6 +158,7 @@ impl Fixture {
                 stderr: &mut stderr,
                 terminal: Terminal::default(),
                 connect: &connect,
+                reach: &reach,
                 follow: &moat_cli::unfollowable,
             };
             let folder = self.folder.path().display().to_string();

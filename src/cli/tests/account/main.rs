@@ -301,6 +301,34 @@ fn uninstalling_gives_back_what_was_found_even_when_the_manifests_are_gone() {
 }
 
 #[test]
+fn an_account_is_left_alone_while_a_controller_keeps_it_or_may_keep_it() {
+    let fixture = Fixture::new();
+    let found = held(&fixture);
+    let run = |command: &[&str], leader: Result<Option<&str>, &str>| {
+        *fixture.leader.borrow_mut() =
+            leader.map(|it| it.map(str::to_owned)).map_err(str::to_owned);
+        fixture.run_beside(&[command, &["--yes", "--context", "production"]].concat(), "")
+    };
+    for command in [&["apply", "FOLDER"][..], &["uninstall"]] {
+        let keeps = "the controller `moat-7` keeps the groups of `default` in vpc-0a1";
+        let unknown = "is not known: no rights; or give `--no-controller`";
+        for (leader, said) in [(Ok(Some("moat-7")), keeps), (Err("no rights"), unknown)] {
+            let (exit, text) = run(command, leader);
+            assert!(exit == Exit::Failed && text.contains(said), "{text}");
+        }
+        let (exit, text) = fixture.run_beside(&[command, &["--yes"]].concat(), "");
+        assert!(exit == Exit::Failed && text.contains("give the cluster's `--context`"), "{text}");
+    }
+    assert_eq!(held(&fixture), found, "nothing is changed");
+    let (exit, text) = run(&["apply", "FOLDER"], Ok(None));
+    assert_ne!(exit, Exit::Failed, "{text}");
+    assert_ne!(held(&fixture), found);
+    let (exit, text) = run(&["uninstall", "--no-controller"], Ok(Some("moat-7")));
+    assert_eq!(exit, Exit::Clean, "{text}");
+    assert_eq!(held(&fixture), found);
+}
+
+#[test]
 fn a_program_without_the_account_says_so() {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut io = Io {
@@ -309,6 +337,7 @@ fn a_program_without_the_account_says_so() {
         stderr: &mut stderr,
         terminal: Terminal::default(),
         connect: &moat_cli::unreachable,
+        reach: &moat_cli::clusterless,
         follow: &moat_cli::unfollowable,
     };
     let words = ["moat", "uninstall", "--provider", "aws", "--vpc-id", "vpc-0a1"];
