@@ -45,12 +45,6 @@ pub fn queries(rate: &str) -> Vec<(String, String)> {
     queries.collect()
 }
 
-/// The name and the expression of each alert.
-#[must_use]
-pub fn alerts() -> Vec<(String, String)> {
-    rules::ALERTS.iter().map(|alert| (alert.name.to_owned(), alert.expr.to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;

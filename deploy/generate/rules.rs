@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 /// One alert.
-pub(crate) struct Alert {
-    pub(crate) name: &'static str,
-    pub(crate) expr: &'static str,
+struct Alert {
+    name: &'static str,
+    expr: &'static str,
     /// How long it holds before it fires.
     lasts: &'static str,
     severity: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Alert {
 const RUNBOOK: &str = "https://moat.dev/docs/alerts#";
 
 /// Every alert (`docs/alerts.md` says what to do).
-pub(crate) const ALERTS: [Alert; 9] = [
+const ALERTS: [Alert; 9] = [
     Alert {
         name: "MoatCloudDiffers",
         expr: "min(moat_programmed_equals_intent) == 0 and on () max(moat_enforcing) == 1",

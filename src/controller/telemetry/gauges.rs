@@ -61,13 +61,15 @@ fn led(seen: &Seen, encoder: &mut DescriptorEncoder<'_>) -> Result {
         ([("condition", &**condition), ("status", status), ("reason", reason)], number(*count))
     });
     many(encoder, "policies", "Policies, by each condition of theirs", policies)?;
+    if let Some(equal) = seen.equal {
+        one(
+            encoder,
+            "programmed_equals_intent",
+            "Whether the cloud was read back and is as the policies ask for",
+            u64::from(equal),
+        )?;
+    }
     let Some(left) = &seen.left else { return Ok(()) };
-    one(
-        encoder,
-        "programmed_equals_intent",
-        "Whether the cloud was read back and is as the policies ask for",
-        u64::from(left.equal),
-    )?;
     let rules = left.rules.iter().map(|((group, direction, family), count)| {
         let group = group.named(&seen.cluster).to_string();
         let (direction, family) = (direction.to_string(), family.to_string());

@@ -80,6 +80,8 @@ struct Seen {
     /// Revocations that close something, since when each is due.
     revokes: BTreeMap<(GroupNumber, Rule), Instant>,
     held: Held,
+    /// Whether the cloud was read back and is as desired; none before anybody tried.
+    equal: Option<bool>,
     /// What the last round left; none before the first.
     left: Option<Left>,
     findings: BTreeMap<(Reason, Effect), usize>,
@@ -99,7 +101,6 @@ struct Change {
 /// What a round left.
 #[derive(Debug)]
 struct Left {
-    equal: bool,
     rules: BTreeMap<(GroupNumber, Direction, Family), usize>,
     groups: usize,
     counts: Counts,
@@ -144,6 +145,7 @@ impl Telemetry {
             next: None,
             revokes: BTreeMap::new(),
             held: Held::default(),
+            equal: None,
             left: None,
             findings: BTreeMap::new(),
             policies: BTreeMap::new(),
@@ -209,6 +211,7 @@ impl Telemetry {
         seen.next = waits.map(|_| Change::at_once());
         seen.revokes.clear();
         seen.held = Held::default();
+        seen.equal = None;
         seen.left = None;
     }
 
@@ -268,14 +271,13 @@ impl Telemetry {
             (None, None) => BTreeMap::new(),
         };
         let groups = rules.keys().map(|(group, ..)| *group).collect::<BTreeSet<_>>().len();
-        seen.left = Some(Left { equal, rules, groups, counts: done.counts, quotas: done.quotas });
+        seen.equal = Some(equal);
+        seen.left = Some(Left { rules, groups, counts: done.counts, quotas: done.quotas });
     }
 
     /// Nobody can tell whether the cloud is as desired.
     pub(crate) fn unknown(&self) {
-        if let Some(left) = &mut self.seen().left {
-            left.equal = false;
-        }
+        self.seen().equal = Some(false);
     }
 
     /// What is found, and what policies say of themselves.

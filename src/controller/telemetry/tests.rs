@@ -94,6 +94,9 @@ async fn a_revocation_is_pending_from_the_plan_that_asks_for_it_until_it_is_done
     assert_eq!(oldest(), Some(0.0));
     assert_eq!(value(&telemetry, "moat_programmed_equals_intent"), Some(1.0));
     assert_eq!(value(&telemetry, "moat_ec2_minimum_calls_total"), Some(1.0));
+    // Whoever comes to lead has not looked yet, and may not be able to.
+    telemetry.lease_changed();
+    assert_eq!(value(&telemetry, "moat_programmed_equals_intent"), None);
     telemetry.unknown();
     assert_eq!(value(&telemetry, "moat_programmed_equals_intent"), Some(0.0));
 }

@@ -14,5 +14,6 @@ mod enforcement;
 mod grants;
 mod http;
 mod leading;
+mod prometheus;
 mod serving;
 mod world;
