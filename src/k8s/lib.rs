@@ -17,6 +17,7 @@ mod policy;
 mod reader;
 mod selector;
 mod unread;
+pub mod unsupported;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
