@@ -6,6 +6,7 @@ use std::time::Duration;
 use moat_core::compile::{Compiler, Event};
 use moat_core::drift;
 use moat_core::drive::{self, Ending, Outcome};
+use moat_core::finding::Finding;
 use moat_core::firewall::Naming;
 use moat_core::placement;
 use moat_core::plan::{self, Plan};
@@ -54,6 +55,8 @@ pub(crate) struct Worker<P> {
     compiler: Compiler,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
+    /// What others did and is put right, for as long as the picture: one round may be over before anybody looked.
+    repaired: Vec<Finding>,
     gate: Gate,
     /// Rounds in a row that did not come to their end.
     failures: u32,
@@ -95,6 +98,7 @@ impl<P: Provider + Send> Worker<P> {
             compiler: Compiler::default(),
             capabilities: None,
             picture: None,
+            repaired: Vec::new(),
             gate: Gate::default(),
             failures: 0,
         }
@@ -224,7 +228,9 @@ impl<P: Provider + Send> Worker<P> {
         findings.extend(drift::taken(&observed, cluster));
         let repaired = drift::repaired(&observed, &plan.stages, &inputs.inventory, cluster);
         let repairs = repaired.len();
-        findings.extend(repaired);
+        self.repaired.retain(|known| !repaired.contains(known));
+        self.repaired.extend(repaired);
+        findings.extend(self.repaired.iter().cloned());
         let hindrance = self.hindrance(&plan, &observed);
         let (done, remaining, holdup) = match hindrance {
             Some(holdup) => (Vec::new(), plan, Some(holdup)),
@@ -273,7 +279,10 @@ impl<P: Provider + Send> Worker<P> {
                 let touched = Touched { interfaces, ..Touched::default() };
                 (drive::observe_again(&mut self.cloud, scope, &touched).await?, *taken)
             }
-            None => (drive::observe(&mut self.cloud, scope).await?, Instant::now()),
+            None => {
+                self.repaired.clear();
+                (drive::observe(&mut self.cloud, scope).await?, Instant::now())
+            }
         };
         self.links.telemetry.took(Phase::Observe, began.elapsed());
         let observed = Arc::new(observed);

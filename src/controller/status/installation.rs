@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use moat_core::compile::Desired;
+use moat_core::finding::{Effect, Finding};
 use moat_core::firewall::GroupNumber;
 use moat_core::plan::Held;
-use moat_core::policy::Word;
+use moat_core::policy::{Kind, Word};
 use moat_k8s::configuration::Configuration;
 use moat_k8s::crd::{
-    HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse, SettingsInForce,
-    SupportedFeatures,
+    CloudFinding, HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse,
+    SettingsInForce, SupportedFeatures,
 };
 use serde::Serialize;
 
@@ -43,20 +44,45 @@ pub(crate) fn status(
         )
         | None => None,
     };
+    let found = found(round, desired);
     InstallationStatus {
-        conditions: conditions(round, before, now).into(),
+        conditions: conditions(round, &found, before, now).into(),
         leader: leader.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: Some(settings(&round.decision.configuration)),
         quotas: Some(quotas(round, desired)),
         namespaces: namespaces(desired),
         held_change,
+        findings: found.into_iter().take(report::ROWS).map(row).collect(),
         supported_features: SupportedFeatures::all(),
     }
 }
 
-/// `Configured` and `Programmed`.
-fn conditions(round: &Round, before: &[Condition], now: &Time) -> [Condition; 2] {
+/// What is found of the cloud, what changes flows first.
+fn found<'a>(round: &'a Round, desired: &'a Desired) -> Vec<&'a Finding> {
+    let found = round.findings.iter().chain(&desired.findings);
+    let of_cloud = |it: &&Finding| matches!(it.object.kind, Kind::SecurityGroup | Kind::Vpc);
+    let mut found: Vec<&Finding> = found.filter(of_cloud).collect();
+    found.sort_by_key(|finding| (finding.effect == Effect::Ignored, &finding.object));
+    found
+}
+
+fn row(finding: &Finding) -> CloudFinding {
+    CloudFinding {
+        object: finding.object.to_string(),
+        reason: finding.reason.to_string(),
+        effect: finding.effect.as_str().to_owned(),
+        message: finding.message.to_string(),
+    }
+}
+
+/// `Configured`, `Programmed` and `Exact`.
+fn conditions(
+    round: &Round,
+    found: &[&Finding],
+    before: &[Condition],
+    now: &Time,
+) -> [Condition; 3] {
     let configured = match &round.decision.refused {
         None => {
             let message = "the configuration is in force as it is written".to_owned();
@@ -67,8 +93,10 @@ fn conditions(round: &Round, before: &[Condition], now: &Time) -> [Condition; 2]
             ("False", Said { reason: Reason::InvalidConfiguration, message })
         }
     };
-    let both = [("Configured", configured), ("Programmed", programmed(round))];
-    both.map(|(kind, (status, said))| {
+    let programmed = programmed(round);
+    let exact = exact(found, &programmed);
+    let all = [("Configured", configured), ("Programmed", programmed), ("Exact", exact)];
+    all.map(|(kind, (status, said))| {
         let same = before.iter().find(|one| one.type_ == kind && one.status == status);
         Condition {
             type_: kind.to_owned(),
@@ -99,6 +127,24 @@ fn programmed(round: &Round) -> (&'static str, Said) {
         },
     };
     (status, said)
+}
+
+/// Whether others leave alone what policies say.
+fn exact(found: &[&Finding], programmed: &(&'static str, Said)) -> (&'static str, Said) {
+    let mut changing = found
+        .iter()
+        .filter(|finding| finding.effect != Effect::Ignored && !finding.reason.is_standing());
+    match (changing.next(), programmed) {
+        (Some(finding), _) => {
+            let message = format!("{}: {}", finding.object, finding.message);
+            ("False", Said { reason: Reason::Found(finding.reason), message })
+        }
+        (None, ("True", _)) => {
+            let message = "nobody else opens or closes anything in the groups of Moat".to_owned();
+            ("True", Said { reason: Reason::Exact, message })
+        }
+        (None, (_, why)) => ("Unknown", why.clone()),
+    }
 }
 
 fn settings(configuration: &Configuration) -> SettingsInForce {

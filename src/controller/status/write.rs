@@ -1,6 +1,7 @@
 //! Writes statuses: what changed, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -11,7 +12,8 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use moat_core::compile::Desired;
 use moat_core::finding::{Effect, Finding};
-use moat_core::policy::{ObjectRef, Word};
+use moat_core::inventory::Inventory;
+use moat_core::policy::{Kind, ObjectRef, Word};
 use moat_k8s::crd::{
     ClusterPolicyEnforcement, EnforcementStatus, InstallationStatus, MoatInstallation,
     PolicyEnforcement, PolicyReference,
@@ -20,10 +22,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::conditions;
-use super::events::Events;
+use super::events::{self, Events};
 use super::installation;
 use super::report::{self, Verdict};
 use crate::index::Known;
@@ -90,12 +92,12 @@ impl Writer {
                 let began = Instant::now();
                 let desired = block_in_place(|| round.inputs.compile());
                 let took = began.elapsed();
-                self.say(&round, &desired);
                 self.forget(&round).await;
                 self.write(&round, &desired).await;
                 if let Err(error) = self.publish(&round, &desired).await {
                     warn!(%error, "the MoatInstallation was not written");
                 }
+                self.say(&round, &desired).await;
                 self.count(&round, &desired);
                 // What is told in the meantime is told at once, by the latest word.
                 sleep(took.saturating_mul(SHARE)).await;
@@ -113,17 +115,63 @@ impl Writer {
         Ok(())
     }
 
-    /// Says in the log what the cloud does otherwise because of objects that have no status, once.
-    fn say(&mut self, round: &Round, desired: &Desired) {
+    /// Says once what is found of objects that are no policies: in the log, and by events.
+    async fn say(&mut self, round: &Round, desired: &Desired) {
         let told_here = |finding: &&Finding| {
-            finding.effect != Effect::Ignored && !round.policies.contains_key(&finding.object)
+            let is_told = finding.effect != Effect::Ignored || events::is_news(finding.reason);
+            is_told && !round.policies.contains_key(&finding.object)
         };
         let found = round.findings.iter().chain(&desired.findings).filter(told_here);
-        let found: BTreeSet<String> = found
-            .map(|finding| format!("{} {}: {}", finding.reason, finding.object, finding.message))
-            .collect();
-        found.difference(&self.said).for_each(|finding| warn!("{finding}"));
-        self.said = found;
+        let found: BTreeMap<String, &Finding> =
+            found.map(|it| (said_of(&it.reason, &it.object, &it.message), it)).collect();
+        let new: Vec<_> = found.iter().filter(|(text, _)| !self.said.contains(*text)).collect();
+        for (text, finding) in &new {
+            if finding.effect == Effect::Ignored {
+                info!("{text}");
+            } else {
+                warn!("{text}");
+            }
+        }
+        let news = new.iter().filter(|(_, finding)| events::is_news(finding.reason));
+        for (_, finding) in news.take(events::MOST) {
+            let Some(regarding) = self.regarding(round, &finding.object) else { continue };
+            if let Err(error) = self.events.found(&regarding, finding).await {
+                warn!(object = %finding.object, %error, "there is no event of it");
+            }
+        }
+        self.said = found.into_keys().collect();
+    }
+
+    /// Whom an event about an object is about: the MoatInstallation for what is not in the cluster.
+    fn regarding(&self, round: &Round, object: &ObjectRef) -> Option<ObjectReference> {
+        let watched = match object.kind {
+            Kind::SecurityGroup | Kind::Vpc => return Some(self.own_reference(round)),
+            Kind::Pod => Watched::Pods,
+            Kind::Namespace => Watched::Namespaces,
+            Kind::Node => Watched::Nodes,
+            Kind::Service => Watched::Services,
+            Kind::NetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::VpcNetworkPolicy
+            | Kind::ClusterVpcNetworkPolicy
+            | Kind::Workload
+            | Kind::File
+            | Kind::Other => return None,
+        };
+        let uid = uid(object, &round.inputs.inventory);
+        Some(events::reference(watched, object, uid.as_deref()))
+    }
+
+    /// The MoatInstallation.
+    fn own_reference(&self, round: &Round) -> ObjectReference {
+        let resource = ApiResource::erase::<MoatInstallation>(&());
+        ObjectReference {
+            api_version: Some(resource.api_version),
+            kind: Some(resource.kind),
+            name: Some(round.decision.configuration.cluster.to_string()),
+            uid: self.installation.as_ref().map(|(uid, _)| uid.clone()),
+            ..ObjectReference::default()
+        }
     }
 
     /// Lets be counted what is found and said.
@@ -184,7 +232,9 @@ impl Writer {
                     }
                 };
                 let status = object.data.get("status").cloned().unwrap_or_default();
-                let status = serde_json::from_value(status).unwrap_or_default();
+                let status: InstallationStatus = serde_json::from_value(status).unwrap_or_default();
+                let said = status.findings.iter();
+                self.said.extend(said.map(|it| said_of(&it.reason, &it.object, &it.message)));
                 (object.metadata.uid.unwrap_or_default(), status)
             }
         };
@@ -193,22 +243,17 @@ impl Writer {
         if status != before {
             put_status(&api, &resource, &name, json!(status)).await?;
         }
+        let known = before.conditions;
+        self.installation = Some((uid, status));
         if let Some(why) = &round.decision.refused {
             let is_known = |one: &Condition| {
                 one.reason == Reason::InvalidConfiguration.as_str() && one.message.ends_with(why)
             };
-            if !before.conditions.iter().any(is_known) {
-                let regarding = ObjectReference {
-                    api_version: Some(resource.api_version),
-                    kind: Some(resource.kind),
-                    name: Some(name),
-                    uid: Some(uid.clone()),
-                    ..ObjectReference::default()
-                };
+            if !known.iter().any(is_known) {
+                let regarding = self.own_reference(round);
                 self.events.warn(&regarding, Reason::InvalidConfiguration, why).await?;
             }
         }
-        self.installation = Some((uid, status));
         Ok(())
     }
 
@@ -259,6 +304,19 @@ impl Writer {
             None => Api::all_with(self.client.clone(), resource),
         }
     }
+}
+
+/// What the log says of a finding.
+fn said_of(reason: &impl Display, object: &impl Display, message: &str) -> String {
+    format!("{reason} {object}: {message}")
+}
+
+/// The unique id of a pod; others are known without.
+fn uid(object: &ObjectRef, inventory: &Inventory) -> Option<Word> {
+    let (namespace, name) = (object.namespace.as_ref()?, &object.name);
+    let mut pods = inventory.pods.iter().filter(|_| object.kind == Kind::Pod);
+    let pod = pods.find(|pod| pod.namespace == *namespace && pod.name == *name)?;
+    Some(pod.uid.clone())
 }
 
 /// What an object says, and of which policy.

@@ -57,7 +57,7 @@ pub const APPROVED_CHANGE: &str = "moat.dev/approved-change";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstallationStatus {
-    /// `Configured`: the configuration is in force as it is written. `Programmed`: the cloud was read back and holds what the policies say, as far as each policy's own conditions tell.
+    /// `Configured`: the configuration is in force as it is written. `Programmed`: the cloud was read back and holds what the policies say, as far as each policy's own conditions tell. `Exact`: nobody else opens or closes anything there, but for facts that stand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
@@ -80,6 +80,10 @@ pub struct InstallationStatus {
     /// A change that waits for a word, as `maxChange` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_change: Option<HeldChange>,
+    /// What is found of the cloud rather than of a policy: 100 at most, what changes flows first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub findings: Vec<CloudFinding>,
     /// What policies may say, by kind. What is not there is reported on the policy, and fails closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -143,6 +147,19 @@ pub struct HeldChange {
     pub of: i64,
 }
 
+/// Something found of the cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct CloudFinding {
+    /// What it is about: a security group, several of them, or the VPC.
+    pub object: String,
+    /// What it is, in one word.
+    pub reason: String,
+    /// What becomes of it: `Narrower`, `NotEnforced` or `Ignored`.
+    pub effect: String,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
 /// What the policies of a kind may say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SupportedFeatures {
@@ -154,10 +171,10 @@ pub struct SupportedFeatures {
 }
 
 /// What every kind may say and have enforced exactly.
-const EVERY: &[&str] = &["PodSelector", "TcpPort", "UdpPort"];
+const EVERY: &[&str] = &["Egress", "Ingress", "PodSelector", "TcpPort", "UdpPort"];
 
 /// What NetworkPolicy and the kind in its manner may say besides.
-const NAMESPACED: &[&str] = &["Egress", "Ingress", "IpBlock", "IpBlockExcept", "NamespaceSelector"];
+const NAMESPACED: &[&str] = &["IpBlock", "IpBlockExcept", "NamespaceSelector"];
 
 /// What ClusterNetworkPolicy and the kind in its manner may say besides.
 const CLUSTER_WIDE: &[&str] =

@@ -35,8 +35,9 @@ pub use enforcement::{
     PolicyEnforcement, PolicyEnforcementSpec, PolicyReference, Summary, Unfiltered,
 };
 pub use installation::{
-    APPROVED_CHANGE, HeldChange, InstallationStatus, MoatInstallation, MoatInstallationSpec,
-    NamespaceUse, PAUSED, QuotaInUse, QuotasInUse, SettingsInForce, SupportedFeatures,
+    APPROVED_CHANGE, CloudFinding, HeldChange, InstallationStatus, MoatInstallation,
+    MoatInstallationSpec, NamespaceUse, PAUSED, QuotaInUse, QuotasInUse, SettingsInForce,
+    SupportedFeatures,
 };
 pub use namespaced::{
     EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
