@@ -102,6 +102,7 @@ pub(crate) fn definition() -> Value {
                 "name": "v1alpha2",
                 "served": true,
                 "storage": true,
+                "subresources": {"status": {}},
                 "schema": {"openAPIV3Schema": {
                     "type": "object",
                     "x-kubernetes-preserve-unknown-fields": true,

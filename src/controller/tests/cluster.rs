@@ -16,4 +16,5 @@ mod http;
 mod leading;
 mod prometheus;
 mod serving;
+mod unsupported;
 mod world;

@@ -1,6 +1,6 @@
 //! A cluster with played nodes, a VPC in memory, and a controller between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,11 +21,20 @@ use crate::account::Asked;
 
 /// A VPC in memory that a test looks at while a controller keeps it.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Sim>>);
+pub(crate) struct Shared {
+    sim: Arc<Mutex<Sim>>,
+    /// The pods, by `namespace/name`, whose interfaces someone deletes as soon as they are there.
+    pub(crate) bereft: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Shared {
+    fn new() -> Self {
+        let sim = Arc::new(Mutex::new(Sim::new(moat_sim::Config::default())));
+        Self { sim, bereft: Arc::default() }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Sim> {
-        self.0.lock().expect("nobody panics with it")
+        self.sim.lock().expect("nobody panics with it")
     }
 }
 
@@ -43,7 +52,17 @@ impl Provider for Shared {
     }
 
     fn place(&mut self, inventory: &mut Inventory) -> Result<(), String> {
-        Provider::place(&mut *self.lock(), inventory)
+        let mut sim = self.lock();
+        Provider::place(&mut *sim, inventory)?;
+        let bereft = self.bereft.lock().expect("nobody panics with it");
+        for pod in &inventory.pods {
+            if let Some(id) = &pod.interface
+                && bereft.contains(&format!("{}/{}", pod.namespace, pod.name))
+            {
+                sim.as_someone_else(|vpc| vpc.remove_interface(id));
+            }
+        }
+        Ok(())
     }
 
     async fn wait(&mut self, duration: Duration) {
@@ -98,7 +117,7 @@ impl World {
         let objects = Objects::of(&plane).await;
         let asked = Asked::default();
         let account = asked.client(&plane, &objects).await;
-        let cloud = Shared(Arc::new(Mutex::new(Sim::new(moat_sim::Config::default()))));
+        let cloud = Shared::new();
         let configuration = Arc::new(Mutex::new(Ok(Configuration::default())));
         Self { objects, account, asked, cloud, _nodes: nodes, plane, configuration }
     }
