@@ -27,24 +27,24 @@ pub const CLUSTER: &str = "
 apiVersion: v1
 kind: Pod
 metadata: {name: client, namespace: a, labels: {app: client}}
-spec: {nodeName: n, containers: [{name: c, image: c}]}
+spec: {nodeName: node, containers: [{name: c, image: c}]}
 status: {phase: Running, podIPs: [{ip: 10.0.128.10}, {ip: '2001:db8:1234:1a80::a'}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: server, namespace: a, labels: {app: server}}
-spec: {nodeName: n, containers: [{name: c, image: c, ports: [{name: http, containerPort: 8080}]}]}
+spec: {nodeName: node, containers: [{name: c, image: c, ports: [{name: http, containerPort: 8080}]}]}
 status: {phase: Running, podIPs: [{ip: 10.0.128.20}, {ip: '2001:db8:1234:1a80::14'}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: other, namespace: b, labels: {app: other}}
-spec: {nodeName: n, containers: [{name: c, image: c, ports: [{name: http, containerPort: 9090}]}]}
+spec: {nodeName: node, containers: [{name: c, image: c, ports: [{name: http, containerPort: 9090}]}]}
 status: {phase: Running, podIPs: [{ip: 10.0.129.10}, {ip: '2001:db8:1234:1a80::1:a'}]}
 ---
 apiVersion: v1
 kind: Node
-metadata: {name: n}
+metadata: {name: node}
 status: {addresses: [{type: InternalIP, address: 10.0.0.10}]}
 ";
 
