@@ -249,6 +249,9 @@ fn inexact(status: &EnforcementStatus) -> Vec<Cause> {
 
 /// What a reason means.
 fn describe(reason: &str) -> Option<String> {
+    if reason == "NotSelected" {
+        return Some("the configuration's `namespaceSelector` leaves the namespace out".to_owned());
+    }
     let reason = Reason::ALL.iter().find(|it| it.as_str() == reason)?;
     Some(reason.describe().trim().trim_end_matches('.').to_owned())
 }

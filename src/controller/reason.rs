@@ -29,6 +29,8 @@ pub(crate) enum Reason {
     CloudRefused,
     /// The cloud was not read.
     CloudUnread,
+    /// The configuration's `namespaceSelector` leaves the namespace out.
+    NotSelected,
     /// What is known of the cluster may be old.
     StaleCache,
     /// A construct has a fate that somebody should know of.
@@ -53,6 +55,7 @@ impl Reason {
             Self::ChangeHeld => "ChangeHeld",
             Self::CloudRefused => "CloudRefused",
             Self::CloudUnread => "CloudUnread",
+            Self::NotSelected => "NotSelected",
             Self::StaleCache => "StaleCache",
             Self::Found(reason) => reason.as_str(),
         }

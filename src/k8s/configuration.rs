@@ -16,6 +16,7 @@ mod aws;
 mod operation;
 mod values;
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -203,6 +204,14 @@ impl Configuration {
         }
         let selected = |name: &Word| selector.matches(&inventory.namespace_labels(name));
         policies.into_iter().filter_map(|policy| policy.limited_to(selector, selected)).collect()
+    }
+
+    /// The namespaces that `namespaceSelector` leaves out.
+    #[must_use]
+    pub fn left_out<'a>(&self, inventory: &'a Inventory) -> BTreeSet<&'a Word> {
+        let selector = &self.namespace_selector.0;
+        let namespaces = inventory.namespaces.iter();
+        namespaces.filter(|(_, labels)| !selector.matches(labels)).map(|(name, _)| name).collect()
     }
 
     /// The first field that holds something else and that only a restart puts into force; none if all others do.

@@ -8,7 +8,7 @@ use moat_core::finding::{self, Effect, Finding};
 use moat_core::firewall::{GroupKey, GroupNumber};
 use moat_core::inventory::{Attachment, ByNamespace, InterfaceId, Inventory, Pod, PodIndex};
 use moat_core::plan::Plan;
-use moat_core::policy::{ObjectRef, PodSelector, Policy, Subject};
+use moat_core::policy::{ObjectRef, PodSelector, Policy, Subject, Word};
 use moat_core::provider::Touched;
 use moat_k8s::crd::{FindingRow, PAUSED, Summary, Unfiltered};
 
@@ -69,7 +69,8 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
     let lacking = Lacking::of(round);
     let pods = round.inputs.inventory.by_namespace();
     let inventory = &round.inputs.inventory;
-    let mut subjects = Subjects { inventory, pods, selected: BTreeMap::new() };
+    let left_out = round.decision.configuration.left_out(inventory);
+    let mut subjects = Subjects { inventory, left_out: &left_out, pods, selected: BTreeMap::new() };
     let verdicts = round.policies.iter().map(|(object, known)| {
         let compiled = found.get(object).into_iter().flatten().copied();
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
@@ -79,7 +80,12 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let summary =
             Summary { pods: count(pods.len()), groups: count(groups), rules: count(rules) };
-        let programmed = lacking.programmed(pods, &findings, round);
+        let namespace = object.namespace.as_ref();
+        let programmed = if namespace.is_some_and(|it| left_out.contains(it)) {
+            Err(Undone::Unknown(not_selected()))
+        } else {
+            lacking.programmed(pods, &findings, round)
+        };
         let unfiltered = selected.unfiltered.clone();
         (object.clone(), verdict(known, &findings, programmed, (summary, unfiltered), inventory))
     });
@@ -95,13 +101,14 @@ fn verdict(
 ) -> Verdict {
     let changes = |finding: &&&Finding| finding.effect != Effect::Ignored;
     let misread = known.findings.iter().find(|finding| changes(&finding));
-    let first = findings.iter().find(changes);
+    let first = findings.iter().find(changes).map(|finding| said(finding));
+    let partly = unfiltered.iter().any(|it| it.reason == Reason::NotSelected.as_str());
     let mut rows: Vec<&Finding> = findings.to_vec();
     rows.sort_by_key(|finding| finding.effect == Effect::Ignored);
     Verdict {
         accepted: misread.map_or(Ok(()), |finding| Err(said(finding))),
         programmed,
-        inexact: first.map(|finding| said(finding)),
+        inexact: first.or_else(|| partly.then(not_selected)),
         total: rows.len(),
         findings: rows.into_iter().take(ROWS).map(|finding| row(finding, inventory)).collect(),
         summary,
@@ -112,6 +119,11 @@ fn verdict(
 fn said(finding: &Finding) -> Said {
     let place = if finding.path.is_empty() { String::new() } else { format!("{}: ", finding.path) };
     Said { reason: Reason::Found(finding.reason), message: format!("{place}{}", finding.message) }
+}
+
+fn not_selected() -> Said {
+    let message = "the configuration's `namespaceSelector` leaves a namespace out: nothing is enforced for the pods there";
+    Said { reason: Reason::NotSelected, message: message.to_owned() }
 }
 
 fn row(finding: &Finding, inventory: &Inventory) -> FindingRow {
@@ -140,6 +152,8 @@ fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
 /// The pods of each subject, which policies share.
 struct Subjects<'a> {
     inventory: &'a Inventory,
+    /// The namespaces for which nothing is in force.
+    left_out: &'a BTreeSet<&'a Word>,
     pods: ByNamespace<'a>,
     selected: BTreeMap<&'a PodSelector, Rc<Selected>>,
 }
@@ -154,10 +168,10 @@ struct Selected {
 impl<'a> Subjects<'a> {
     fn of(&mut self, policy: &'a Policy) -> Rc<Selected> {
         let Subject::Pods(selector) = &policy.subject else { return Rc::default() };
-        let Self { inventory, pods, selected } = self;
+        let Self { inventory, left_out, pods, selected } = self;
         let select = || {
             let pods: Vec<(PodIndex, &Pod)> = pods.selected(selector).collect();
-            let unfiltered = unfiltered(&pods, inventory);
+            let unfiltered = unfiltered(&pods, inventory, left_out);
             Rc::new(Selected {
                 pods: pods.into_iter().map(|(index, _)| index).collect(),
                 unfiltered,
@@ -168,25 +182,27 @@ impl<'a> Subjects<'a> {
 }
 
 /// Those of some pods that no group of ours filters, by reason.
-fn unfiltered(pods: &[(PodIndex, &Pod)], inventory: &Inventory) -> Vec<Unfiltered> {
-    let mut found: BTreeMap<finding::Reason, Vec<&Pod>> = BTreeMap::new();
+fn unfiltered(
+    pods: &[(PodIndex, &Pod)],
+    inventory: &Inventory,
+    left_out: &BTreeSet<&Word>,
+) -> Vec<Unfiltered> {
+    let mut found: BTreeMap<Reason, Vec<&Pod>> = BTreeMap::new();
     for (_, pod) in pods {
         let reason = match inventory.interface(pod).map(|interface| interface.attachment) {
+            _ if left_out.contains(&pod.namespace) => Reason::NotSelected,
             Some(Attachment::Exclusive) => continue,
-            Some(Attachment::Shared) => finding::Reason::SharedInterface,
-            Some(Attachment::Fixed) => finding::Reason::FixedInterface,
-            None => finding::Reason::NoInterface,
+            Some(Attachment::Shared) => Reason::Found(finding::Reason::SharedInterface),
+            Some(Attachment::Fixed) => Reason::Found(finding::Reason::FixedInterface),
+            None => Reason::Found(finding::Reason::NoInterface),
         };
         found.entry(reason).or_default().push(pod);
     }
-    let told = |(reason, pods): (finding::Reason, Vec<&Pod>)| Unfiltered {
+    let name = |pod: &&Pod| format!("{}/{}", pod.namespace, pod.name);
+    let told = |(reason, pods): (Reason, Vec<&Pod>)| Unfiltered {
         reason: reason.to_string(),
         pods: i32::try_from(pods.len()).unwrap_or(i32::MAX),
-        names: pods
-            .iter()
-            .take(NAMES)
-            .map(|pod| format!("{}/{}", pod.namespace, pod.name))
-            .collect(),
+        names: pods.iter().take(NAMES).map(name).collect(),
     };
     found.into_iter().map(told).collect()
 }

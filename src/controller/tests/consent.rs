@@ -158,3 +158,45 @@ async fn a_configuration_is_in_force_once_it_is_written_and_a_wrong_one_is_named
     status.await;
     assert!(!rules(&world).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_roll_out_leaves_out_says_so_and_is_not_called_programmed() {
+    let world = World::new().await;
+    let text = "apiVersion: moat.dev/v1alpha1\nkind: Configuration\nnamespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}";
+    *world.configuration.lock().expect("nobody panics with it") =
+        Ok(text.parse().expect("a configuration"));
+    world.pods("shop", &["web"]).await;
+    world.pods("lab", &["web"]).await;
+    let mut outside = policy("web", 8080);
+    outside["metadata"]["namespace"] = json!("lab");
+    world.apply(&policy("web", 8080)).await;
+    world.apply(&outside).await;
+    world.apply(&everywhere()).await;
+    let _controller = world.controller("one");
+    world.said("shop", "netpol-web", |status| reason(status, "Programmed") == "Programmed").await;
+    let status = world.said("lab", "netpol-web", |status| !conditions(status).is_empty()).await;
+    let told = |status: &str| (status.to_owned(), "NotSelected".to_owned(), 1);
+    let conditions = conditions(&status);
+    assert_eq!(
+        (conditions.get("Programmed"), conditions.get("Exact")),
+        (Some(&told("Unknown")), Some(&told("False"))),
+        "{status:#}"
+    );
+    let unfiltered = json!([{"reason": "NotSelected", "pods": 1, "names": ["lab/web"]}]);
+    assert_eq!(status["unfiltered"], unfiltered);
+    let about = json!({
+        "apiVersion": "moat.dev/v1alpha1",
+        "kind": "ClusterPolicyEnforcement",
+        "metadata": {"name": "cvnp-audit"},
+    });
+    let of_cluster = until("the cluster's policy is told of", async || {
+        let status = world.get(&about).await?.get("status")?.clone();
+        (reason(&status, "Programmed") == "Programmed").then_some(status)
+    })
+    .await;
+    assert_eq!(reason(&of_cluster, "Exact"), "NotSelected", "{of_cluster:#}");
+    assert_eq!(
+        (&of_cluster["summary"]["pods"], &of_cluster["unfiltered"]),
+        (&json!(2), &unfiltered)
+    );
+}

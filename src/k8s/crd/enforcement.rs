@@ -88,7 +88,7 @@ pub struct EnforcementStatus {
     pub summary: Option<Summary>,
     /// The pods that it selects and that the cloud does not filter, by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
+    #[schemars(length(max = 4))]
     pub unfiltered: Vec<Unfiltered>,
 }
 
@@ -96,7 +96,7 @@ pub struct EnforcementStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfiltered {
-    /// `SharedInterface`, `FixedInterface` or `NoInterface`.
+    /// `SharedInterface`, `FixedInterface`, `NoInterface`, or `NotSelected`: `namespaceSelector` leaves their namespace out.
     pub reason: String,
     /// How many they are.
     pub pods: i32,
