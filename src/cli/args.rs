@@ -73,11 +73,11 @@ impl Command {
                 paths.extend(config.as_deref());
             }
             Self::Uninstall(Uninstall { cloud, .. })
+            | Self::Status(Status { cloud, .. })
             | Self::Controller(Controller { cloud, .. }) => {
                 paths.extend(cloud.config.as_deref());
             }
-            Self::Status(_)
-            | Self::Release(_)
+            Self::Release(_)
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Crds
@@ -102,7 +102,7 @@ pub(crate) struct Input {
 /// A cluster beside manifests.
 #[derive(Debug, Args)]
 pub(crate) struct Live {
-    /// The cluster of this context of the kubeconfig, too; what paths hold takes the place of its objects of the same names
+    /// The cluster, by its context of the kubeconfig; objects of paths, if there are any, take the place of its own
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The kubeconfig, with its current context where none is named; instead of those of KUBECONFIG, or of `~/.kube/config`
@@ -206,7 +206,8 @@ pub(crate) struct Controller {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every pod that a policy selects is enforced, 2 some are not, or nobody leads, 1 not done"
+    after_help = "With `--provider aws` the groups that the pods' interfaces wear are read in the account, too.\n\n\
+                  Exit codes: 0 every pod that a policy selects is enforced, 2 some are not, or nobody leads, 1 not done"
 )]
 pub(crate) struct Status {
     /// The namespace; default: all
@@ -214,6 +215,8 @@ pub(crate) struct Status {
     pub(crate) namespace: Option<String>,
     #[command(flatten)]
     pub(crate) cluster: Named,
+    #[command(flatten)]
+    pub(crate) cloud: Cloud,
     /// How to print
     #[arg(long, short, value_enum, default_value_t = StatusOutput::Table)]
     pub(crate) output: StatusOutput,

@@ -1,14 +1,21 @@
-//! What of each pod is enforced and what is not, from what a controller tells of its policies: pure.
+//! What of each pod is enforced and what is not, from what a controller tells of its policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::finding::{Effect, Reason};
+use moat_core::firewall::GroupKey;
 use moat_core::inventory::{Inventory, Pod, PodIndex};
+use moat_core::placement;
 use moat_core::policy::{ObjectRef, Policy, Subject, Word};
+use moat_core::provider::Observed;
 use moat_k8s::crd::{Condition, EnforcementStatus};
 use moat_k8s::{Options, Published, Said};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::cloud::Cloud;
+use crate::failure::Failure;
+use crate::{Io, args, session};
 
 /// What is told of a cluster, understood.
 pub(crate) struct View {
@@ -20,6 +27,8 @@ pub(crate) struct View {
     statuses: BTreeMap<ObjectRef, Said>,
     /// Whether all namespaces were looked at.
     is_whole: bool,
+    /// What interfaces wear, where the cloud was looked at, and what the cloud calls its groups for: the owner tag.
+    worn: Option<(Observed, String)>,
 }
 
 /// How a pod stands.
@@ -29,6 +38,8 @@ pub(crate) struct Row<'a> {
     pub(crate) ingress: Vec<&'a ObjectRef>,
     /// The policies that say what it may reach.
     pub(crate) egress: Vec<&'a ObjectRef>,
+    /// The groups that its interface wears, where the cloud was looked at.
+    pub(crate) groups: Option<Vec<String>>,
     pub(crate) state: State,
     /// Why, where it is neither enforced nor unselected, and of pods that no policy can select.
     pub(crate) because: Vec<Cause>,
@@ -118,7 +129,32 @@ impl View {
         let versions = versions.collect();
         let read = moat_k8s::read_onto(there.objects, &[], &Options::default());
         let moat_k8s::Cluster { policies, inventory, released, .. } = read;
-        Self { inventory, policies, released, versions, statuses, is_whole }
+        Self { inventory, policies, released, versions, statuses, is_whole, worn: None }
+    }
+
+    /// Looks at the interfaces of the pods, where a cloud is named that is there.
+    pub(crate) fn look(&mut self, named: &args::Cloud, io: &mut Io<'_>) -> Result<(), Failure> {
+        if matches!(named.provider, args::Provider::Sim) {
+            return Ok(());
+        }
+        let configuration = session::configuration(named.config.as_deref(), io.stdin)?;
+        let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
+        let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
+        let observed = cloud.observe(&self.inventory)?;
+        placement::place(&mut self.inventory, &observed);
+        self.worn = Some((observed, cluster));
+        Ok(())
+    }
+
+    /// The groups that the interface of a pod wears, where the cloud was looked at; of an interface of several pods, too.
+    fn groups(&self, pod: &Pod) -> Option<Vec<String>> {
+        let (observed, cluster) = self.worn.as_ref()?;
+        let worn = pod.interface.as_ref().and_then(|it| observed.state.interfaces.get(it));
+        let name = |key: &GroupKey| match key {
+            GroupKey::Ours(number) => number.name(cluster),
+            GroupKey::Foreign(id) => id.0.to_string(),
+        };
+        Some(worn.into_iter().flatten().map(name).collect())
     }
 
     /// The pods, by namespace and name.
@@ -190,7 +226,7 @@ impl View {
         };
         let (ingress, egress) = (of(|it| it.ingress.is_some()), of(|it| it.egress.is_some()));
         let (state, because) = self.state(pod, selecting);
-        Row { pod, ingress, egress, state, because }
+        Row { pod, ingress, egress, groups: self.groups(pod), state, because }
     }
 
     fn state(&self, pod: &Pod, selecting: &[&Standing<'_>]) -> (State, Vec<Cause>) {
@@ -205,14 +241,23 @@ impl View {
             let message = "the pod has no address yet, so policies do not see it";
             return (State::Pending, vec![Cause::new(Reason::NotRunning, message)]);
         }
-        if self.released.contains(&(pod.namespace.clone(), pod.name.clone())) {
-            let message = "the annotation `moat.dev/release` asks that Moat let go of the pod";
-            return (State::NotEnforced, vec![Cause::new("Released", message)]);
-        }
-        let statuses = selecting.iter().filter_map(|standing| standing.status);
-        if let Some(reason) = statuses.flat_map(|status| unfiltered(status, pod)).next() {
-            let message = describe(&reason).unwrap_or_default();
-            return (State::NotEnforced, vec![Cause { reason, message }]);
+        let mut statuses = selecting.iter().filter_map(|standing| standing.status);
+        let unfiltered = statuses.find_map(|status| unfiltered(status, pod));
+        let is_released = self.released.contains(&(pod.namespace.clone(), pod.name.clone()));
+        match unfiltered {
+            Some(_) if is_released => {
+                let message = "the annotation `moat.dev/release` asks that Moat let go of the pod";
+                return (State::NotEnforced, vec![Cause::new("Released", message)]);
+            }
+            Some(reason) => {
+                let message = describe(&reason).unwrap_or_default();
+                return (State::NotEnforced, vec![Cause { reason, message }]);
+            }
+            None if is_released => {
+                let message = "no controller has told that it let go of the pod, as the annotation `moat.dev/release` asks";
+                return (State::Pending, vec![Cause::new("Released", message)]);
+            }
+            None => {}
         }
         let worst =
             selecting.iter().map(|standing| standing.state).max().unwrap_or(State::Unselected);
@@ -257,150 +302,4 @@ fn describe(reason: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use moat_k8s::crd::{FindingRow, Summary, Unfiltered};
-    use moat_k8s::{Read, There};
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn read(object: &Value) -> Read {
-        moat_k8s::read_object(object).expect("it is read")
-    }
-
-    fn pod(name: &str, spec: &Value, annotations: &Value) -> Read {
-        read(&json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"namespace": "shop", "name": name, "labels": {"app": name}, "annotations": annotations},
-            "spec": spec,
-            "status": {"podIP": "10.0.0.9"},
-        }))
-    }
-
-    fn policy() -> Read {
-        read(&json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"namespace": "shop", "name": "all", "uid": "u", "generation": 2},
-            "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
-        }))
-    }
-
-    fn condition(kind: &str, status: &str, reason: &str) -> Condition {
-        serde_json::from_value(json!({
-            "type": kind, "status": status, "reason": reason, "message": "it is so",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }))
-        .expect("a condition")
-    }
-
-    fn enforced(pods: i32) -> EnforcementStatus {
-        EnforcementStatus {
-            observed_generation: Some(2),
-            conditions: vec![
-                condition("Programmed", "True", "Programmed"),
-                condition("Exact", "True", "Exact"),
-            ],
-            summary: Some(Summary { pods, groups: 1, rules: 1 }),
-            ..EnforcementStatus::default()
-        }
-    }
-
-    /// The state and the reasons of each of some pods that one policy selects, of which this is said.
-    fn told(pods: &[Read], of: &str, status: EnforcementStatus) -> Vec<String> {
-        let policy = policy();
-        let statuses = [(policy.object.clone(), Said { of: of.to_owned(), status })].into();
-        let objects = [pods, &[policy]].concat();
-        let there = There { objects, ..There::default() };
-        let view = View::of(Published { there, statuses, ..Published::default() }, true);
-        let row = |row: &Row<'_>| {
-            let reasons: Vec<&str> = row.because.iter().map(|cause| &*cause.reason).collect();
-            format!("{} {:?} {}", row.pod.name, row.state, reasons.join(",")).trim_end().to_owned()
-        };
-        view.rows().iter().map(row).collect()
-    }
-
-    #[test]
-    fn the_worst_that_is_said_of_a_pod_counts() {
-        let web = [pod("web", &json!({}), &json!({}))];
-        assert_eq!(told(&web, "u", enforced(1)), ["web Enforced"]);
-        assert_eq!(told(&web, "another", enforced(1)), ["web Unknown Unreported"]);
-        assert_eq!(told(&web, "u", enforced(2)), ["web Pending Pending"], "a pod is gone or new");
-        let old = EnforcementStatus { observed_generation: Some(1), ..enforced(1) };
-        assert_eq!(told(&web, "u", old), ["web Pending Pending"]);
-        let said = |conditions| told(&web, "u", EnforcementStatus { conditions, ..enforced(1) });
-        let (not, held) = (
-            condition("Programmed", "False", "ChangeHeld"),
-            condition("Stalled", "True", "ChangeHeld"),
-        );
-        assert_eq!(said(vec![not.clone(), held]), ["web Stalled ChangeHeld"]);
-        assert_eq!(
-            said(vec![not, condition("Reconciling", "True", "Pending")]),
-            ["web Pending Pending"]
-        );
-        assert_eq!(
-            said(vec![condition("Programmed", "Unknown", "Observing")]),
-            ["web Unknown Observing"]
-        );
-        assert_eq!(said(Vec::new()), ["web Unknown"]);
-    }
-
-    #[test]
-    fn what_is_not_filtered_is_told_of_those_pods_alone() {
-        let row = |reason: &str, effect: Effect| FindingRow {
-            path: String::new(),
-            reason: reason.to_owned(),
-            effect: effect.as_str().to_owned(),
-            message: "it is so".to_owned(),
-            witness: None,
-        };
-        let shared = Unfiltered {
-            reason: "SharedInterface".to_owned(),
-            pods: 1,
-            names: vec!["shop/db".to_owned()],
-        };
-        let mut status = EnforcementStatus {
-            conditions: vec![
-                condition("Programmed", "True", "Programmed"),
-                condition("Exact", "False", "SharedInterface"),
-            ],
-            findings: vec![
-                row("SharedInterface", Effect::NotEnforced),
-                row("SloppyCidr", Effect::Ignored),
-            ],
-            findings_total: 2,
-            unfiltered: vec![shared],
-            ..enforced(3)
-        };
-        let released = json!({"moat.dev/release": "true"});
-        let pods = [
-            pod("db", &json!({}), &json!({})),
-            pod("free", &json!({}), &released),
-            pod("host", &json!({"hostNetwork": true}), &json!({})),
-            pod("web", &json!({}), &json!({})),
-        ];
-        let of_host = "host Unselected HostNetwork";
-        let expected = [
-            "db NotEnforced SharedInterface",
-            "free NotEnforced Released",
-            of_host,
-            "web Enforced",
-        ];
-        assert_eq!(told(&pods, "u", status.clone()), expected);
-        // Another difference holds of all, and so does one that is not shown.
-        status.findings.push(row("SctpPort", Effect::Narrower));
-        let sctp = told(&pods, "u", status.clone());
-        assert_eq!(sctp.last().map(String::as_str), Some("web Inexact SctpPort"));
-        status.findings.pop();
-        status.findings_total = 3;
-        let more = told(&pods, "u", status.clone());
-        assert_eq!(more.last().map(String::as_str), Some("web Inexact SharedInterface"));
-        // Where all are concerned, not all need to be named.
-        if let Some(all) = status.unfiltered.first_mut() {
-            all.pods = 3;
-        }
-        let all = told(&pods, "u", status);
-        assert_eq!(all.last().map(String::as_str), Some("web NotEnforced SharedInterface"));
-    }
-}
+mod tests;

@@ -61,6 +61,14 @@ async fn a_live_cluster_is_read_like_manifests_and_manifests_take_the_place_of_i
     run(&["explain", "shop/api-0", "shop/web", "tcp/1", scaled])
         .holds(1, &["there is no pod `shop/api-0`"]);
 
+    // A list of more than a page is read to its end.
+    for number in 0..501 {
+        let mut more = policy(number + 1);
+        more["metadata"]["name"] = json!(format!("more-{number}"));
+        world.apply(&more).await;
+    }
+    run(&["check"]).holds(0, &["502 policies, "]);
+
     let ours = json!({
         "apiVersion": "moat.dev/v1alpha1",
         "kind": "VpcNetworkPolicy",

@@ -25,7 +25,8 @@ pub(crate) fn run(arguments: &Status, io: &mut Io<'_>) -> Result<Exit, Failure> 
     }
     let is_whole = published.unread.is_empty();
     let installations = std::mem::take(&mut published.installations);
-    let view = View::of(published, namespace.is_none());
+    let mut view = View::of(published, namespace.is_none());
+    view.look(&arguments.cloud, io)?;
     let rows = view.rows();
     match arguments.output {
         StatusOutput::Json => {
@@ -59,9 +60,10 @@ fn table(
         writeln!(io.stdout, "{}", paint.yellow(none))?;
     }
     if !rows.is_empty() {
-        let header = ["NAMESPACE", "POD", "INGRESS", "EGRESS", "STATE", "REASON"];
+        let mut header = vec!["NAMESPACE", "POD", "INGRESS", "EGRESS", "STATE", "REASON"];
+        header.extend(rows.iter().any(|row| row.groups.is_some()).then_some("GROUPS"));
         let lines: Vec<_> = rows.iter().map(line).collect();
-        write!(io.stdout, "\n{}", columns(header, &lines))?;
+        write!(io.stdout, "\n{}", columns(&header, &lines))?;
     }
     let because: BTreeSet<&Cause> = rows.iter().flat_map(|row| &row.because).collect();
     for (place, Cause { reason, message }) in because.into_iter().enumerate() {
@@ -112,18 +114,20 @@ fn about(Installation { object, leader }: &Installation, paint: Paint) -> String
     text + "\n"
 }
 
-fn line(row: &Row<'_>) -> [String; 6] {
+fn line(row: &Row<'_>) -> Vec<String> {
     let policies = |policies: &[&ObjectRef]| {
         few(policies.iter().map(|it| format!("{}/{}", it.kind.short_name(), it.name)), NAMED, ",")
     };
     let reasons: BTreeSet<&str> = row.because.iter().map(|cause| &*cause.reason).collect();
     let state = format!("{:?}", row.state);
-    [
+    let mut line = vec![
         row.pod.namespace.to_string(),
         row.pod.name.to_string(),
         policies(&row.ingress),
         policies(&row.egress),
         if row.state == State::Unselected { "-".to_owned() } else { state },
         few(reasons, NAMED, ","),
-    ]
+    ];
+    line.extend(row.groups.as_ref().map(|groups| few(groups, NAMED, ",")));
+    line
 }

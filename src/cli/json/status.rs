@@ -72,6 +72,9 @@ pub(crate) struct PodStatus {
     pub(crate) ingress: Vec<Object>,
     /// The policies that say what it may reach.
     pub(crate) egress: Vec<Object>,
+    /// The groups that its interface wears; only with `--provider aws`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) groups: Option<Vec<String>>,
     /// How it stands; the worst that is said of its policies counts.
     pub(crate) state: State,
     /// Why.
@@ -112,7 +115,7 @@ impl Installation {
 }
 
 impl PodStatus {
-    pub(crate) fn of(Row { pod, ingress, egress, state, because }: &Row<'_>) -> Self {
+    pub(crate) fn of(Row { pod, ingress, egress, groups, state, because }: &Row<'_>) -> Self {
         let objects = |policies: &[&ObjectRef]| policies.iter().map(|it| Object::of(it)).collect();
         let reason = |Cause { reason, message }: &Cause| Because {
             reason: reason.clone(),
@@ -123,6 +126,7 @@ impl PodStatus {
             name: pod.name.clone(),
             ingress: objects(ingress),
             egress: objects(egress),
+            groups: groups.clone(),
             state: *state,
             reasons: because.iter().map(reason).collect(),
         }

@@ -94,11 +94,11 @@ pub(crate) fn lines_of(mut table: Table) -> String {
 }
 
 /// Lines in columns, under a header, as `kubectl` prints them.
-pub(crate) fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let header = header.map(str::to_owned);
+pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
     let lines = || std::iter::once(&header).chain(rows);
     let length = |cell: &String| cell.chars().count();
-    let widths: Vec<usize> = (0..N)
+    let widths: Vec<usize> = (0..header.len())
         .map(|column| lines().filter_map(|line| line.get(column)).map(length).max().unwrap_or(0))
         .collect();
     let text = lines().map(|line| {

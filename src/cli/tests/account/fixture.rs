@@ -14,6 +14,7 @@ use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_k8s::{Options, Published, Source, There};
 use moat_sim::{Config, Sim, block_on};
+use serde_json::json;
 use tempfile::TempDir;
 
 const MANIFESTS: &str = r#"
@@ -74,16 +75,27 @@ pub(crate) struct Fixture {
     pub(crate) leader: RefCell<Result<Option<String>, String>>,
 }
 
-/// A cluster that tells who leads, and nothing else.
+/// A cluster that tells who leads, and of one pod.
 struct Led(Result<Option<String>, String>);
 
 impl Cluster for Led {
     fn there(&mut self) -> Result<There, String> {
-        Ok(There::default())
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": "shop",
+                "name": "db",
+                "annotations": {"vpc.amazonaws.com/pod-eni": "[{\"eniId\": \"eni-0b\"}]"},
+            },
+            "status": {"podIP": "10.0.0.10"},
+        });
+        let objects = moat_k8s::read_object(&pod).into_iter().collect();
+        Ok(There { objects, ..There::default() })
     }
 
     fn published(&mut self, _: Option<&str>) -> Result<Published, String> {
-        Ok(Published::default())
+        Ok(Published { there: self.there()?, ..Published::default() })
     }
 
     fn leader(&mut self, installation: &str) -> Result<Option<String>, String> {

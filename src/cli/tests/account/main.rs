@@ -329,6 +329,20 @@ fn an_account_is_left_alone_while_a_controller_keeps_it_or_may_keep_it() {
 }
 
 #[test]
+fn status_shows_the_groups_that_interfaces_wear_in_the_account() {
+    let fixture = Fixture::new();
+    let (_, text) = fixture.run(&["status"], "");
+    let base = format!("{}\n", base_group().0);
+    assert!(text.contains("GROUPS\n") && text.contains(&base), "{text}");
+    fixture.run(&["apply", "FOLDER", "--yes"], "");
+    let (_, text) = fixture.run(&["status"], "");
+    let line = text.lines().find(|line| line.starts_with("shop ")).unwrap();
+    assert!(line.ends_with("moat.default.2") || line.ends_with("moat.default.1"), "{text}");
+    let (_, text) = fixture.run(&["status", "--output", "json"], "");
+    assert!(text.contains("\"groups\": [") && text.contains("\"moat.default."), "{text}");
+}
+
+#[test]
 fn a_program_without_the_account_says_so() {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut io = Io {
