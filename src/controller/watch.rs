@@ -15,6 +15,7 @@ use kube::{Api, Client};
 use moat_k8s::Read;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
 
 use crate::kinds::Watched;
 
@@ -92,10 +93,18 @@ pub(crate) async fn follow(client: Client, watched: Watched, tell: Sender<Told>)
         };
         version = from;
         let (news, pause) = match end {
-            None | Some(End::Closed | End::Expired) => continue,
+            None | Some(End::Closed) => continue,
+            Some(End::Expired) => {
+                info!(
+                    kind = watched.plural(),
+                    "what was seen is too old to go on from: it is listed again"
+                );
+                continue;
+            }
             Some(End::Unheard) => return,
             Some(End::NotInstalled) => (News::NotInstalled, INSTALLED),
             Some(End::Failed(message)) => {
+                warn!(kind = watched.plural(), %message, "not followed");
                 let pause = backoff.next().unwrap_or(INSTALLED);
                 (News::Broken(message), pause)
             }

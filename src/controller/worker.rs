@@ -1,5 +1,6 @@
 //! The one who changes the cloud: compile, plan, carry out stage by stage, read back, tell.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope
 use moat_k8s::configuration::{Configuration, Mode};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use crate::consent::{Gate, Word};
@@ -80,6 +81,9 @@ const PERSISTENCE: Duration = Duration::from_secs(5);
 
 /// So many steps at most are taken before it is looked for news: EC2 allows five a second.
 const PORTION: usize = 25;
+
+/// So long the cloud is waited for before that is said.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// The longest that a worker is idle without a turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -167,7 +171,7 @@ impl<P: Provider + Send> Worker<P> {
                 drop(self.links.rounds.send_replace(Some(round)));
             }
             (Ok(_), _) | (Err(_), None) => {}
-            (Err(_), Some(holdup)) => self.tell_holdup(holdup),
+            (Err(_), Some(holdup)) => self.links.tell_holdup(holdup),
         }
         Instant::now()
             + match holdup {
@@ -277,11 +281,13 @@ impl<P: Provider + Send> Worker<P> {
                     return Ok(Arc::clone(observed));
                 }
                 let touched = Touched { interfaces, ..Touched::default() };
-                (drive::observe_again(&mut self.cloud, scope, &touched).await?, *taken)
+                let read = drive::observe_again(&mut self.cloud, scope, &touched);
+                (self.links.wait_for(read).await?, *taken)
             }
             None => {
                 self.repaired.clear();
-                (drive::observe(&mut self.cloud, scope).await?, Instant::now())
+                let read = drive::observe(&mut self.cloud, scope);
+                (self.links.wait_for(read).await?, Instant::now())
             }
         };
         self.links.telemetry.took(Phase::Observe, began.elapsed());
@@ -318,7 +324,7 @@ impl<P: Provider + Send> Worker<P> {
         let began = Instant::now();
         while let Some(stage) = stages.next() {
             let work = drive::stage(&mut self.cloud, &stage, scope);
-            let outcome = self.links.tenure.keep(work).await;
+            let outcome = self.links.tenure.keep(self.links.wait_for(work)).await;
             for attempt in outcome.iter().flat_map(|outcome| &outcome.attempts) {
                 self.records.tell(attempt, &cluster);
             }
@@ -354,7 +360,7 @@ impl<P: Provider + Send> Worker<P> {
     /// Says that what is known of the cluster may be old, once something was said at all.
     fn tell_stale(&self) {
         let index = self.links.index.look();
-        if index.is_current() || !self.links.tenure.is_held() {
+        if index.is_current() {
             return;
         }
         let broken = |(watched, standing): (&Watched, &Standing)| {
@@ -363,25 +369,44 @@ impl<P: Provider + Send> Worker<P> {
         };
         let broken: Vec<String> = index.watches().iter().filter_map(broken).collect();
         if !broken.is_empty() {
-            self.tell_holdup(&Holdup::Stale(broken.join("; ")));
+            self.links.tell_holdup(&Holdup::Stale(broken.join("; ")));
         }
-    }
-
-    fn tell_holdup(&self, holdup: &Holdup) {
-        self.links.telemetry.unknown();
-        self.links.rounds.send_if_modified(|last| match last {
-            Some(round) if round.holdup.as_ref() != Some(holdup) => {
-                round.holdup = Some(holdup.clone());
-                true
-            }
-            Some(_) | None => false,
-        });
     }
 
     /// The wait after so many failures.
     fn pause(&self) -> Duration {
         let doubled = 1_u64.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u64::MAX);
         Duration::from_secs(doubled).min(LONGEST)
+    }
+}
+
+impl Links {
+    /// Waits for work on the cloud; if that takes long, says meanwhile that nobody knows how the cloud is.
+    async fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        match timeout(SILENCE, &mut work).await {
+            Ok(done) => done,
+            Err(_) => {
+                let message = "the cloud is out of reach, or throttles: it is tried again";
+                self.tell_holdup(&Holdup::Unread(message.to_owned()));
+                work.await
+            }
+        }
+    }
+
+    /// Says why the cloud is not known to be as desired, once something was said at all. Who leads says so.
+    fn tell_holdup(&self, holdup: &Holdup) {
+        if !self.tenure.is_held() {
+            return;
+        }
+        self.telemetry.unknown();
+        self.rounds.send_if_modified(|last| match last {
+            Some(round) if round.holdup.as_ref() != Some(holdup) => {
+                round.holdup = Some(holdup.clone());
+                true
+            }
+            Some(_) | None => false,
+        });
     }
 }
 
