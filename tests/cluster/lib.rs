@@ -12,7 +12,7 @@ mod objects;
 mod server;
 
 pub use control_plane::{ControlPlane, Part};
-pub use localstack::{account, ask, cloud};
+pub use localstack::{account, ask, ask_at, authority, cloud};
 #[cfg(feature = "client")]
 pub use objects::{Objects, PATIENCE, until};
 pub use server::{Server, unique};

@@ -36,18 +36,34 @@ pub fn cloud(account: &str) -> BTreeMap<String, String> {
 /// It does not answer, or refuses.
 #[must_use]
 pub fn ask(method: &str, path: &str, body: &str) -> String {
-    let variables = cloud("000000000000");
+    ask_at(authority(&cloud("000000000000")), method, path, body)
+}
+
+/// Where the LocalStack of such an environment listens.
+///
+/// # Panics
+/// It is none.
+#[must_use]
+pub fn authority(variables: &BTreeMap<String, String>) -> &str {
     let endpoint = variables.get("AWS_ENDPOINT_URL").expect("the script tells");
-    let authority = endpoint.strip_prefix("http://").expect("it is plain HTTP");
-    let mut stream = TcpStream::connect(authority).expect("LocalStack listens");
+    endpoint.strip_prefix("http://").expect("it is plain HTTP")
+}
+
+/// What somebody else answers over plain HTTP.
+///
+/// # Panics
+/// It does not answer, or refuses.
+#[must_use]
+pub fn ask_at(authority: &str, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(authority).expect("it listens");
     let length = body.len();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     )
-    .expect("LocalStack reads");
+    .expect("it reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("LocalStack answers");
+    stream.read_to_string(&mut answer).expect("it answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
     assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
     body.to_owned()

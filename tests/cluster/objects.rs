@@ -41,10 +41,17 @@ impl Objects {
     /// # Panics
     /// The API server refuses it.
     pub async fn apply(&self, object: &Value) {
+        self.try_apply(object).await.unwrap_or_else(|error| panic!("{object}: {error}"));
+    }
+
+    /// The same, where the API server may be gone.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn try_apply(&self, object: &Value) -> Result<(), kube::Error> {
         let (api, name) = self.api(object);
         let parameters = PatchParams::apply("test").force();
-        let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
-        applied.unwrap_or_else(|error| panic!("{name}: {error}"));
+        api.patch(&name, &parameters, &Patch::Apply(object)).await.map(drop)
     }
 
     /// Deletes an object, by its name and namespace.

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::world::World;
 
 /// A policy of `shop` that lets the pods of one name be reached by those of another at one port.
-fn policy(name: &str, subject: &str, peer: &str, port: u16) -> Value {
+pub(crate) fn policy(name: &str, subject: &str, peer: &str, port: u16) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -92,7 +92,7 @@ async fn a_controller_that_is_killed_at_any_write_is_followed_to_the_same_end_wi
                 reached |= hit;
                 let second = world.controller().await;
                 until(&when, async || {
-                    holds(&world.read());
+                    holds(&world.glimpse()?);
                     states += 1;
                     (world.sizes() == ends[to].sizes).then_some(())
                 })

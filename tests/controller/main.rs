@@ -6,6 +6,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod changes;
+mod failover;
 mod kills;
 mod latency;
+mod outages;
 mod world;

@@ -1,32 +1,46 @@
 //! A cluster with played nodes, a VPC in LocalStack, and controllers between them, each a process.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use moat_core::firewall::{GroupKey, State};
 use moat_core::settings::Settings;
 use moat_k8s::{Options, Source};
-use moat_test_cluster::{ControlPlane, Objects, Server, account, ask, cloud, until};
+use moat_test_cluster::{
+    ControlPlane, Objects, Server, account, ask_at, authority, cloud, unique, until,
+};
 use moat_tests::generate::Cluster;
-use moat_tests::reading;
+use moat_tests::reading::{self, Reader};
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Everything that a test needs.
 pub(crate) struct World {
     objects: Objects,
-    plane: ControlPlane,
-    variables: BTreeMap<String, String>,
+    pub(crate) plane: ControlPlane,
+    /// The environment of EC2's clients.
+    pub(crate) variables: BTreeMap<String, String>,
     configuration: PathBuf,
     account: String,
     vpc: String,
+    reader: Reader,
     _nodes: Server,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    _turn: SemaphorePermit<'static>,
 }
 
+/// So many worlds are there at a time: with more, everybody waits for everybody.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
 /// A controller, which ends by SIGKILL with its value.
-pub(crate) struct Controller(Child);
+pub(crate) struct Controller {
+    child: Child,
+    /// What it logs.
+    log: PathBuf,
+}
 
 impl World {
     /// A control plane and an account of its own, with Moat's kinds, and nodes.
@@ -36,9 +50,21 @@ impl World {
 
     /// The same with other nodes: arguments of `localstack/nodes/up`.
     pub(crate) async fn with(nodes: &[&str]) -> Self {
-        let plane = ControlPlane::start();
         let account = account();
-        let variables = cloud(&account);
+        Self::on(cloud(&account), account, nodes).await
+    }
+
+    /// The same on a LocalStack that nobody else uses.
+    pub(crate) async fn beside(localstack: &Server) -> Self {
+        let account = account();
+        let mut variables = localstack.variables.clone();
+        variables.insert("AWS_ACCESS_KEY_ID".to_owned(), account.clone());
+        Self::on(variables, account, &[]).await
+    }
+
+    async fn on(variables: BTreeMap<String, String>, account: String, nodes: &[&str]) -> Self {
+        let _turn = TURNS.acquire().await.expect("it is never closed");
+        let plane = ControlPlane::start();
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().display().to_string();
         let nodes = plane.nodes(&[&["--out", &out], nodes].concat(), &variables);
@@ -48,8 +74,19 @@ impl World {
         for crd in moat_k8s::crd::crds() {
             objects.apply(&serde_json::to_value(crd).expect("JSON")).await;
         }
-        let _nodes = nodes;
-        Self { objects, plane, variables, configuration, account, vpc, _nodes, _folder: folder }
+        let (reader, _nodes) = (Reader::of(&variables), nodes);
+        Self {
+            objects,
+            plane,
+            variables,
+            configuration,
+            account,
+            vpc,
+            reader,
+            _nodes,
+            folder,
+            _turn,
+        }
     }
 
     /// Starts a controller. The lease of one that was killed does not stand in its way.
@@ -67,23 +104,52 @@ impl World {
 
     /// Starts a controller beside others.
     pub(crate) fn another(&self) -> Controller {
+        self.start(&self.configuration)
+    }
+
+    /// Starts one that answers at an address.
+    pub(crate) fn serving(&self, address: &str) -> Controller {
+        let written = std::fs::read_to_string(&self.configuration).expect("it is there");
+        let path = self.folder.path().join("serving.yaml");
+        std::fs::write(&path, format!("{written}serve: {{address: \"{address}\"}}\n"))
+            .expect("writable");
+        self.start(&path)
+    }
+
+    fn start(&self, configuration: &Path) -> Controller {
+        let log = self.folder.path().join(unique("log"));
+        let file = File::create(&log).expect("writable");
         let child = Command::new(env!("CARGO_BIN_EXE_moat"))
             .args(["controller", "--provider", "aws", "--config"])
-            .arg(&self.configuration)
+            .arg(configuration)
             .envs(&self.variables)
             .env("KUBECONFIG", &self.plane.kubeconfig)
             .stderr(if std::env::var_os("MOAT_LOG").is_some() {
                 Stdio::inherit()
             } else {
-                Stdio::null()
+                file.into()
             })
-            .spawn();
-        Controller(child.expect("the program runs"))
+            .spawn()
+            .expect("the program runs");
+        Controller { child, log }
     }
 
-    /// The groups, rules and interfaces as EC2 answers them, read without a line of Moat's.
+    /// The groups, rules and interfaces as EC2 answers them, read without a line of Moat's, at a moment in which they stay the same.
     pub(crate) fn read(&self) -> State {
-        reading::state(&reading::read(&self.account, &self.vpc), "default")
+        (0..100).find_map(|_| self.glimpse()).expect("it does not change all the time")
+    }
+
+    /// The same; none if something changed while it was read. A reading takes several calls: what one shows and the next one
+    /// shows, too, was so between both.
+    pub(crate) fn glimpse(&self) -> Option<State> {
+        let read = || self.reader.read(&self.account, &self.vpc);
+        let (one, other) = (read(), read());
+        (one == other).then(|| reading::state(&one, "default"))
+    }
+
+    /// The VPC's id.
+    pub(crate) fn vpc(&self) -> &str {
+        &self.vpc
     }
 
     /// What is compared of two ends: everything but the numbers of groups.
@@ -136,11 +202,18 @@ impl World {
 
     /// Lets a number of Moat's writes pass and holds the next one up for good, before or after it takes effect.
     pub(crate) fn hold(&self, skip: usize, after: bool) {
-        let rule = json!({
-            "op": "writes", "agent": "aws-sdk-rust", "skip": skip, "times": 1, "after": after, "delay": 3600,
-        });
         self.ask("DELETE", "");
-        self.ask("PUT", &json!({"rules": [rule]}).to_string());
+        self.slow(&json!([{"skip": skip, "times": 1, "after": after, "delay": 3600}]));
+    }
+
+    /// Lets rules of `localstack/README.md`, "Faults", befall Moat's writes.
+    pub(crate) fn slow(&self, rules: &Value) {
+        let mut rules = rules.clone();
+        for rule in rules.as_array_mut().expect("rules") {
+            rule["op"] = json!("writes");
+            rule["agent"] = json!("aws-sdk-rust");
+        }
+        self.ask("PUT", &json!({"rules": rules}).to_string());
     }
 
     /// How many writes reached EC2 since [`Self::hold`].
@@ -154,7 +227,8 @@ impl World {
 
     /// The calls that changed something, after a place in EC2's log; and the place of the last call.
     pub(crate) fn calls(&self, from: u64) -> (Vec<Value>, u64) {
-        let answer = ask("GET", &format!("/_calls/{}?from={from}", self.account), "");
+        let path = format!("/_calls/{}?from={from}", self.account);
+        let answer = ask_at(authority(&self.variables), "GET", &path, "");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let mut calls = answer["calls"].as_array().cloned().unwrap_or_default();
         let last = calls.last().and_then(|call| call["n"].as_u64()).unwrap_or(from);
@@ -180,7 +254,8 @@ impl World {
     }
 
     fn ask(&self, method: &str, body: &str) -> Value {
-        let answer = ask(method, &format!("/_faults/{}", self.account), body);
+        let path = format!("/_faults/{}", self.account);
+        let answer = ask_at(authority(&self.variables), method, &path, body);
         serde_json::from_str(&answer).expect("JSON")
     }
 }
@@ -188,16 +263,46 @@ impl World {
 impl Controller {
     /// Ends it by SIGKILL.
     pub(crate) fn kill(mut self) {
-        self.0.kill().expect("it runs");
-        self.0.wait().expect("it ends");
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Lets it hang, by SIGSTOP.
+    pub(crate) fn stop(&self) {
+        signal("STOP", &self.child.id().to_string());
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        signal("CONT", &self.child.id().to_string());
+    }
+
+    /// Whether it runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_none()
+    }
+
+    /// How many lines of its log hold a text.
+    pub(crate) fn says(&self, text: &str) -> usize {
+        let log = std::fs::read_to_string(&self.log).expect("it is there");
+        log.lines().filter(|line| line.contains(text)).count()
     }
 }
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
+}
+
+/// Sends a process a signal.
+pub(crate) fn signal(name: &str, process: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process).status();
+    assert!(sent.expect("there is `kill`").success(), "{process} is gone");
 }
 
 impl Deref for World {

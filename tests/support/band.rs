@@ -3,6 +3,7 @@
 use moat_core::firewall::{Cloud, State};
 use moat_core::flow::Flow;
 use moat_core::inventory::Inventory;
+use moat_core::semantics::Semantics;
 
 /// What was and what should be let through, for some packets. That is the band of P4 even where a plan holds something: what
 /// is desired may then open and close again on the way to what can be had.
@@ -10,17 +11,55 @@ use moat_core::inventory::Inventory;
 pub struct Band<'a> {
     /// Where the packets come from and go to.
     pub inventory: &'a Inventory,
-    packets: Vec<(Flow, bool, bool)>,
+    packets: Vec<Judged>,
+}
+
+/// A packet, and what may become of it.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    flow: Flow,
+    /// Whether everybody lets it through.
+    must_pass: bool,
+    /// Whether anybody does.
+    may_pass: bool,
+    /// Whether the last one does.
+    passes_at_last: bool,
 }
 
 impl<'a> Band<'a> {
     /// The band between two states.
     #[must_use]
     pub fn new(old: &State, new: &State, inventory: &'a Inventory, packets: Vec<Flow>) -> Self {
-        let (old, new) = (Cloud::new(old, inventory), Cloud::new(new, inventory));
-        let judged = |flow: Flow| (flow, old.allows(&flow), new.allows(&flow));
-        let packets = packets.into_iter().map(judged).collect();
-        Self { inventory, packets }
+        let clouds = [old, new].map(|state| Cloud::new(state, inventory));
+        Self::judged(inventory, packets, |flow| clouds.iter().map(|it| it.allows(flow)).collect())
+    }
+
+    /// The band of policies that change, each of which may be in force at any time; the last ones are at last.
+    #[must_use]
+    pub fn of_policies(
+        meanings: &[Semantics<'_>],
+        inventory: &'a Inventory,
+        packets: Vec<Flow>,
+    ) -> Self {
+        let judge = |flow: &Flow| meanings.iter().map(|it| it.allows(flow)).collect();
+        Self::judged(inventory, packets, judge)
+    }
+
+    fn judged(
+        inventory: &'a Inventory,
+        packets: Vec<Flow>,
+        judge: impl Fn(&Flow) -> Vec<bool>,
+    ) -> Self {
+        let judged = |flow: Flow| {
+            let passes = judge(&flow);
+            Judged {
+                flow,
+                must_pass: passes.iter().all(|passes| *passes),
+                may_pass: passes.iter().any(|passes| *passes),
+                passes_at_last: passes.last().copied().unwrap_or_default(),
+            }
+        };
+        Self { inventory, packets: packets.into_iter().map(judged).collect() }
     }
 
     /// The packets judged.
@@ -29,23 +68,29 @@ impl<'a> Band<'a> {
         self.packets.len()
     }
 
-    /// The packet that a state lets through or drops although old and new both do otherwise.
+    /// Those of them of which only one thing may become: let through always, or never.
+    #[must_use]
+    pub fn decided(&self) -> usize {
+        self.packets.iter().filter(|packet| packet.must_pass == packet.may_pass).count()
+    }
+
+    /// The packet that a state lets through or drops although everybody does otherwise.
     #[must_use]
     pub fn left_by(&self, state: &State) -> Option<String> {
         let cloud = Cloud::new(state, self.inventory);
-        self.packets.iter().find_map(|(flow, old, new)| {
-            let through = cloud.allows(flow);
-            let escape = old == new && through != *old;
+        self.packets.iter().find_map(|packet| {
+            let through = cloud.allows(&packet.flow);
+            let escapes = if through { !packet.may_pass } else { packet.must_pass };
             let word = if through { "opens" } else { "closes" };
-            escape.then(|| format!("{word} {}", flow.display(self.inventory)))
+            escapes.then(|| format!("{word} {}", packet.flow.display(self.inventory)))
         })
     }
 
-    /// A packet that a state judges unlike the new one.
+    /// A packet that a state judges unlike the last one.
     #[must_use]
     pub fn differs_from(&self, state: &State) -> Option<Flow> {
         let cloud = Cloud::new(state, self.inventory);
-        let mut packets = self.packets.iter();
-        packets.find(|(flow, _, new)| cloud.allows(flow) != *new).map(|(flow, _, _)| *flow)
+        let differs = |packet: &&Judged| cloud.allows(&packet.flow) != packet.passes_at_last;
+        self.packets.iter().find(differs).map(|packet| packet.flow)
     }
 }

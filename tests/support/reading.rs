@@ -14,34 +14,55 @@ use moat_core::policy::Direction;
 use moat_test_cluster::cloud;
 use serde_json::Value;
 
-/// One process reads for all tests, a line for each question. It ends when its standard input does.
-static READER: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
-    let show = Path::new(env!("CARGO_MANIFEST_DIR")).join("../localstack/show");
-    let mut child = Command::new(show)
-        .args(["--json", "-"])
-        .envs(cloud("000000000000"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let answers = BufReader::new(child.stdout.take().unwrap());
-    Mutex::new((child, answers))
-});
+/// A process that reads, a line for each question. It ends when its standard input does.
+#[derive(Debug)]
+pub struct Reader(Mutex<(Child, BufReader<ChildStdout>)>);
 
-/// The groups, rules and interfaces of a VPC of an account, as `localstack/README.md` describes them.
+impl Reader {
+    /// One that reads from the LocalStack of an environment, that of [`cloud`].
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn of(variables: &BTreeMap<String, String>) -> Self {
+        let show = Path::new(env!("CARGO_MANIFEST_DIR")).join("../localstack/show");
+        let mut child = Command::new(show)
+            .args(["--json", "-"])
+            .envs(variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self(Mutex::new((child, answers)))
+    }
+
+    /// The groups, rules and interfaces of a VPC of an account, as `localstack/README.md` describes them.
+    ///
+    /// # Panics
+    /// LocalStack does not answer.
+    #[must_use]
+    pub fn read(&self, account: &str, vpc: &str) -> Value {
+        let mut reader = self.0.lock().unwrap();
+        let (child, answers) = &mut *reader;
+        let questions = child.stdin.as_mut().unwrap();
+        writeln!(questions, "{account}/{vpc}").unwrap();
+        questions.flush().unwrap();
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("`localstack/show`: {error}: {line}"))
+    }
+}
+
+/// What the [`Reader`] of all tests of a binary reads.
 ///
 /// # Panics
 /// LocalStack does not answer.
 #[must_use]
 pub fn read(account: &str, vpc: &str) -> Value {
-    let mut reader = READER.lock().unwrap();
-    let (child, answers) = &mut *reader;
-    let questions = child.stdin.as_mut().unwrap();
-    writeln!(questions, "{account}/{vpc}").unwrap();
-    questions.flush().unwrap();
-    let mut line = String::new();
-    answers.read_line(&mut line).unwrap();
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("`localstack/show`: {error}: {line}"))
+    static READER: LazyLock<Reader> = LazyLock::new(|| Reader::of(&cloud("000000000000")));
+    READER.read(account, vpc)
 }
 
 /// The state that an answer of [`read`] is. Ours is what bears both tags of a cluster.
