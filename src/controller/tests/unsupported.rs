@@ -111,17 +111,30 @@ async fn every_reason_is_told_everywhere_and_gone_when_mended() {
         told::series(metrics, "moat_policies").await
     })
     .await;
+    scene::go_on(&world).await;
+    becomes("metrics tell in the next round, too", &counts, async || {
+        told::series(metrics, "moat_findings").await
+    })
+    .await;
     becomes("the installation tells", &told::of_cloud(&counts), async || {
         told::of_installation(&world).await
     })
     .await;
     let events = told::expected_events(&examples);
     becomes("events tell", &events, async || told::events(&world).await).await;
+    second.stop().await;
+    let (third, metrics) = controller(&world, "three").await;
+    let mut lasting = counts;
+    lasting.retain(|labels, _| labels[0] != Reason::Drift.as_str());
+    becomes("what was put right is not told again", &lasting, async || {
+        told::series(metrics, "moat_findings").await
+    })
+    .await;
+    assert_eq!(told::of(&world, &examples).await, found, "another leader tells the same");
     becomes("warnings tell", &told::expected_warnings(&examples), async || {
         told::warnings(&world, &examples, |example| &example.policy).await
     })
     .await;
-    assert_eq!(told::of(&world, &examples).await, found, "another leader tells the same");
 
     scene::mend(&world, &examples).await;
     becomes("nothing is told of policies", &clean, async || told::of(&world, &examples).await)
@@ -131,9 +144,9 @@ async fn every_reason_is_told_everywhere_and_gone_when_mended() {
         told::warnings(&world, &examples, |example| &example.mended).await
     })
     .await;
-    second.stop().await;
+    third.stop().await;
     scene::leave(&world, meddled);
-    let (_third, metrics) = controller(&world, "three").await;
+    let (_fourth, metrics) = controller(&world, "four").await;
     let standing = told::standing();
     becomes("but for what stands", &standing, async || {
         told::series(metrics, "moat_findings").await

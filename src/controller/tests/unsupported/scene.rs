@@ -14,7 +14,7 @@ use moat_test_cluster::until;
 use serde_json::{Value, json};
 
 use super::examples::{DECLARED, DECLARED_6, Example, SERVICE, UNDECLARED};
-use crate::world::World;
+use crate::world::{World, reason};
 
 /// The namespace of what no example is about.
 pub(crate) const OTHERS: &str = "others";
@@ -102,6 +102,12 @@ pub(crate) fn meddle(world: &World) -> Meddled {
     })
 }
 
+/// Something happens that no example is about: another round goes by.
+pub(crate) async fn go_on(world: &World) {
+    world.apply(&policy("annotated")).await;
+    world.said(OTHERS, "netpol-annotated", |status| reason(status, "Exact") == "Exact").await;
+}
+
 /// Mends what the examples need, and the policies.
 pub(crate) async fn mend(world: &World, examples: &[Example]) {
     configure(world, "");
@@ -133,7 +139,7 @@ pub(crate) fn leave(world: &World, Meddled { rule, taken }: Meddled) {
 
 /// Deletes every policy.
 pub(crate) async fn end(world: &World, examples: &[Example]) {
-    for object in policies(examples) {
+    for object in policies(examples).chain([policy("annotated")]) {
         world.delete(&object).await;
     }
 }

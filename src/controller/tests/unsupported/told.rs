@@ -30,6 +30,8 @@ pub(crate) struct Said {
     own: Option<Conditions>,
     /// Field, reason and effect of each finding.
     findings: Vec<[String; 3]>,
+    /// The pods that nothing filters, by why.
+    unfiltered: BTreeMap<String, u64>,
     /// Whether all of it is about the policy as it is.
     is_current: bool,
 }
@@ -64,6 +66,9 @@ impl Said {
         }
         said.own = said.own.map(|_| said.conditions.clone());
         said.findings = vec![[*path, reason.as_str(), effect.as_str()].map(str::to_owned)];
+        if is_of_interface(*reason) {
+            said.unfiltered.insert(reason.to_string(), 1);
+        }
         said
     }
 
@@ -73,7 +78,7 @@ impl Said {
         let good = good.map(|kind| (kind.to_owned(), ("True".to_owned(), kind.to_owned())));
         let conditions = Conditions::from(good);
         let own = (example.policy["kind"] != "NetworkPolicy").then(|| conditions.clone());
-        Self { conditions, own, findings: Vec::new(), is_current: true }
+        Self { conditions, own, is_current: true, ..Self::default() }
     }
 }
 
@@ -87,6 +92,11 @@ fn is_misread(reason: Reason) -> bool {
             | Reason::InvalidSelector
             | Reason::InvalidCidr
     )
+}
+
+/// Whether the one pod of the example is not filtered.
+fn is_of_interface(reason: Reason) -> bool {
+    matches!(reason, Reason::SharedInterface | Reason::FixedInterface | Reason::NoInterface)
 }
 
 /// How many policies have each condition, so many of which nothing is found besides.
@@ -202,12 +212,15 @@ async fn said(world: &World, example: &Example) -> Option<Said> {
     let rows = status["findings"].as_array().into_iter().flatten();
     let findings: Vec<[String; 3]> =
         rows.map(|row| ["path", "reason", "effect"].map(|field| text(row, field))).collect();
+    let pods = status["unfiltered"].as_array().into_iter().flatten();
+    let unfiltered =
+        pods.map(|it| (text(it, "reason"), it["pods"].as_u64().unwrap_or_default())).collect();
     let generation = policy["metadata"]["generation"].as_i64()?;
     let mut generations = world::conditions(&status).into_values().map(|(.., it)| it);
     let is_current = generations.all(|it| it == generation)
         && status["observedGeneration"] == generation
         && status["findingsTotal"] == findings.len();
-    Some(Said { conditions: conditions(&status, ""), own, findings, is_current })
+    Some(Said { conditions: conditions(&status, ""), own, findings, unfiltered, is_current })
 }
 
 /// Each condition that bears a prefix, without it.
@@ -247,7 +260,7 @@ pub(crate) async fn of_installation(world: &World) -> OfCloud {
     (conditions(&status, ""), rows.collect())
 }
 
-/// What events say; of policies each once, by whichever controller.
+/// What events say; of policies and of the cloud each once, by whichever controller.
 pub(crate) async fn events(world: &World) -> BTreeSet<Seen> {
     let events: Api<Event> = Api::all(world.client.clone());
     let events = events.list(&ListParams::default()).await.expect("events").items;
@@ -259,11 +272,12 @@ pub(crate) async fn events(world: &World) -> BTreeSet<Seen> {
         let about = event.regarding.unwrap_or_default();
         let text = |text: Option<String>| text.unwrap_or_default();
         let kind = text(about.kind);
-        let is_of_policy = kind.ends_with("Policy");
+        // What was said of a pod, another leader cannot know.
+        let is_known = kind != "Pod";
         let said =
             [kind, text(about.namespace), text(about.name), text(event.type_), text(event.reason)];
         let is_new = seen.insert(said.clone());
-        assert!(is_new || !is_of_policy, "{said:?} was said twice");
+        assert!(is_new || !is_known, "{said:?} was said twice");
     }
     seen
 }
