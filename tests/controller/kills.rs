@@ -92,7 +92,7 @@ async fn a_controller_that_is_killed_at_any_write_is_followed_to_the_same_end_wi
                 reached |= hit;
                 let second = world.controller().await;
                 until(&when, async || {
-                    holds(&world.glimpse()?);
+                    holds(&world.glimpses().nth(1)??);
                     states += 1;
                     (world.sizes() == ends[to].sizes).then_some(())
                 })

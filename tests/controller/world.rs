@@ -136,15 +136,19 @@ impl World {
 
     /// The groups, rules and interfaces as EC2 answers them, read without a line of Moat's, at a moment in which they stay the same.
     pub(crate) fn read(&self) -> State {
-        (0..100).find_map(|_| self.glimpse()).expect("it does not change all the time")
+        self.glimpses().take(100).flatten().next().expect("it does not change all the time")
     }
 
-    /// The same; none if something changed while it was read. A reading takes several calls: what one shows and the next one
-    /// shows, too, was so between both.
-    pub(crate) fn glimpse(&self) -> Option<State> {
-        let read = || self.reader.read(&self.account, &self.vpc);
-        let (one, other) = (read(), read());
-        (one == other).then(|| reading::state(&one, "default"))
+    /// The same, read again and again; none where something changed meanwhile. A reading takes several calls: what one shows and
+    /// the next one shows, too, was so between both.
+    pub(crate) fn glimpses(&self) -> impl Iterator<Item = Option<State>> + '_ {
+        let mut last = Value::Null;
+        std::iter::from_fn(move || {
+            let next = self.reader.read(&self.account, &self.vpc);
+            let stays = next == last;
+            last = next;
+            Some(stays.then(|| reading::state(&last, "default")))
+        })
     }
 
     /// The VPC's id.
