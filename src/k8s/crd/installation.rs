@@ -171,7 +171,7 @@ pub struct SupportedFeatures {
 }
 
 /// What every kind may say and have enforced exactly.
-const EVERY: &[&str] = &["Egress", "Ingress", "PodSelector", "TcpPort", "UdpPort"];
+const EVERY: &[&str] = &["Egress", "Ingress", "PodSelector", "SctpWhole", "TcpPort", "UdpPort"];
 
 /// What NetworkPolicy and the kind in its manner may say besides.
 const NAMESPACED: &[&str] = &["IpBlock", "IpBlockExcept", "NamespaceSelector"];
