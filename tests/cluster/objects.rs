@@ -54,6 +54,17 @@ impl Objects {
         api.patch(&name, &parameters, &Patch::Apply(object)).await.map(drop)
     }
 
+    /// Applies the status of an object, as whoever runs it would.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn apply_status(&self, object: &Value) {
+        let (api, name) = self.api(object);
+        let parameters = PatchParams::apply("test").force();
+        let applied = api.patch_status(&name, &parameters, &Patch::Apply(object)).await;
+        applied.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
     /// Deletes an object, by its name and namespace.
     ///
     /// # Panics
