@@ -57,7 +57,7 @@ pub(crate) struct Known {
 }
 
 /// The cluster at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     /// The policies, sorted by rank.
     pub(crate) policies: Vec<Policy>,
@@ -142,10 +142,11 @@ impl Index {
                 changed
             }
             Content::Part(part) => {
-                let of_release = if is_released {
-                    self.released.insert(key(&object))
-                } else {
-                    self.released.remove(&key(&object))
+                // Only a pod is released; a Service can bear its name.
+                let of_release = match is_released {
+                    _ if watched != Watched::Pods => false,
+                    true => self.released.insert(key(&object)),
+                    false => self.released.remove(&key(&object)),
                 };
                 let changed = self.parts.put(key(&object), part) || of_release;
                 if read.findings.is_empty() {
@@ -245,89 +246,4 @@ fn key(object: &ObjectRef) -> (Word, Word) {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// What a watch sees of an object.
-    fn seen(object: &Value) -> Read {
-        moat_k8s::read_object(object).expect("it is read")
-    }
-
-    fn pod(name: &str, app: &str, address: &str) -> Value {
-        json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"namespace": "shop", "name": name, "labels": {"app": app}},
-            "status": {"podIPs": [{"ip": address}]},
-        })
-    }
-
-    fn policy(name: &str, app: &str) -> Value {
-        json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"namespace": "shop", "name": name},
-            "spec": {"podSelector": {"matchLabels": {"app": app}}},
-        })
-    }
-
-    fn told(watched: Watched, news: News) -> Told {
-        Told { watched, news }
-    }
-
-    fn listed(watched: Watched, objects: &[Value]) -> Told {
-        told(watched, News::Listed(objects.iter().map(seen).collect()))
-    }
-
-    fn changed(watched: Watched, object: &Value) -> Told {
-        told(watched, News::Changed(Box::new(seen(object))))
-    }
-
-    fn parts(index: &Index) -> (Vec<Policy>, Inventory, Vec<Finding>) {
-        let Snapshot { policies, inventory, findings, .. } = index.snapshot();
-        (policies, inventory, findings)
-    }
-
-    #[test]
-    fn an_index_that_missed_deletes_and_heard_twice_is_as_one_that_was_told_at_once() {
-        let pods = [pod("a", "web", "10.0.0.1"), pod("b", "web", "10.0.0.2")];
-        let policies = [policy("one", "web")];
-        let mut fresh = Index::default();
-        fresh.take(listed(Watched::NetworkPolicies, &policies));
-        fresh.take(listed(Watched::Pods, &pods));
-
-        let mut index = Index::default();
-        index.take(listed(Watched::Pods, &[pod("gone", "db", "10.0.0.9")]));
-        index.take(listed(Watched::NetworkPolicies, &[policy("gone", "db")]));
-        index.take(changed(Watched::Pods, &pod("a", "old", "10.0.0.7")));
-        index.take(changed(Watched::Pods, &pods[0]));
-        assert!(!index.take(changed(Watched::Pods, &pods[0])), "nothing is otherwise");
-        // A finished pod is gone, as for who never saw it.
-        let mut finished = pod("c", "web", "10.0.0.3");
-        index.take(changed(Watched::Pods, &finished));
-        finished["status"]["phase"] = json!("Succeeded");
-        assert!(index.take(changed(Watched::Pods, &finished)));
-        index.take(listed(Watched::Pods, &pods));
-        index.take(listed(Watched::NetworkPolicies, &policies));
-        assert_eq!(parts(&index), parts(&fresh));
-    }
-
-    #[test]
-    fn nothing_is_current_before_all_was_told_or_while_a_watch_is_broken() {
-        let mut index = Index::default();
-        for watched in Watched::ALL {
-            assert!(!index.is_current());
-            index.take(told(watched, News::Broken("not yet".to_owned())));
-            index.take(told(watched, News::Alive));
-            assert!(!index.is_current(), "alive, and nothing told");
-            index.take(told(watched, News::NotInstalled));
-        }
-        assert!(index.is_current());
-        assert!(index.take(told(Watched::Pods, News::Broken("connection refused".to_owned()))));
-        assert!(!index.is_current());
-        assert!(index.take(told(Watched::Pods, News::Alive)));
-        assert!(index.is_current());
-    }
-}
+mod tests;
