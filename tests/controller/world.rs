@@ -134,6 +134,21 @@ impl World {
         Controller { child, log }
     }
 
+    /// Runs a command in the account: its exit code, and all that it printed.
+    pub(crate) fn moat(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_moat"))
+            .args(arguments)
+            .args(["--provider", "aws", "--config"])
+            .arg(&self.configuration)
+            .envs(&self.variables)
+            .env("KUBECONFIG", &self.plane.kubeconfig)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), text)
+    }
+
     /// The groups, rules and interfaces as EC2 answers them, read without a line of Moat's, at a moment in which they stay the same.
     pub(crate) fn read(&self) -> State {
         self.glimpses().take(100).flatten().next().expect("it does not change all the time")

@@ -10,7 +10,7 @@ use crate::args::{Status, StatusOutput};
 use crate::commands::print_json;
 use crate::failure::Failure;
 use crate::status::{Cause, Row, State, View};
-use crate::text::{Paint, columns, count, few};
+use crate::text::{Paint, columns, count, few, visible};
 use crate::{Exit, Io, json};
 
 /// Policies that a cell of the table names at most.
@@ -70,7 +70,7 @@ fn table(
         if place == 0 {
             writeln!(io.stdout)?;
         }
-        writeln!(io.stdout, "{}: {message}", paint.bold(reason))?;
+        writeln!(io.stdout, "{}: {}", paint.bold(visible(reason)), visible(message))?;
     }
     let mut counts: BTreeMap<State, usize> = BTreeMap::new();
     for row in rows {
@@ -92,7 +92,7 @@ fn about(Installation { object, leader }: &Installation, paint: Paint) -> String
     let mode = settings.as_ref().map_or("unknown", |settings| &settings.mode);
     let mut text = paint.bold(format!("MoatInstallation {name}")) + ": ";
     text += &match leader {
-        Ok(Some(leader)) => format!("{leader} leads"),
+        Ok(Some(leader)) => format!("{} leads", visible(leader)),
         Ok(None) => paint.yellow("nobody leads: what is told is as old as the last leader's end"),
         Err(why) => format!("{} led last, and who does is not known: {why}", status.leader),
     };
@@ -106,6 +106,7 @@ fn about(Installation { object, leader }: &Installation, paint: Paint) -> String
             condition.type_, condition.status, condition.reason, condition.message
         );
         text += "\n  ";
+        let line = visible(&line);
         text += &if condition.status == "True" { line } else { paint.yellow(line) };
     }
     if object.is_paused() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use moat_core::finding::{Effect, Finding, Location, Reason};
 use moat_core::inventory::Inventory;
 
-use super::{Paint, count, few, lines_of, table};
+use super::{Paint, count, few, lines_of, table, visible};
 use crate::Terminal;
 use crate::sources::Lines;
 
@@ -76,11 +76,6 @@ fn place(finding: &Finding) -> String {
     let location = location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
     let field = if path.is_empty() { String::new() } else { format!(" {path}") };
     visible(&format!("{location}{object}{field}"))
-}
-
-/// What a file holds is shown, never obeyed: control characters could say anything to a terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// How many findings there are of each reason, what they cost, and where.

@@ -93,6 +93,11 @@ pub(crate) fn lines_of(mut table: Table) -> String {
     rows.iter().map(row).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
+/// What others wrote is shown, never obeyed: control characters could say anything to a terminal.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Lines in columns, under a header, as `kubectl` prints them.
 pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
@@ -103,7 +108,7 @@ pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let text = lines().map(|line| {
         let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned() + "\n"
+        visible(cells.collect::<Vec<_>>().join("   ").trim_end()) + "\n"
     });
     text.collect()
 }
