@@ -23,9 +23,18 @@ use crate::world::World;
 pub(crate) struct Changes {
     world: Arc<World>,
     meant: Arc<Meant>,
-    ends: Arc<AtomicBool>,
+    ends: Ends,
     changing: JoinHandle<usize>,
     reading: JoinHandle<(usize, usize, usize)>,
+}
+
+/// What tells both to end, at the latest when nobody waits for them any more.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// From one change to the next.
@@ -118,12 +127,12 @@ impl Changes {
             }
             (states, band.decided(), band.packets())
         });
-        Self { world: Arc::clone(world), meant, ends, changing, reading }
+        Self { world: Arc::clone(world), meant, ends: Ends(ends), changing, reading }
     }
 
     /// Ends them; what was changed and read meanwhile. The cloud comes to mean what the policies say at last.
     pub(crate) async fn end(self, patience: Duration) -> String {
-        self.ends.store(true, Ordering::Relaxed);
+        drop(self.ends);
         let changes = self.changing.await.expect("it does not panic");
         let (states, decided, packets) = self.reading.await.expect("every state lies in the band");
         let (world, meanings) = (&self.world, self.meant.meanings());

@@ -288,12 +288,17 @@ impl Controller {
 
     /// Lets it hang, by SIGSTOP.
     pub(crate) fn stop(&self) {
-        signal("STOP", &self.child.id().to_string());
+        signal("STOP", &self.process());
     }
 
     /// Lets it go on.
     pub(crate) fn go_on(&self) {
-        signal("CONT", &self.child.id().to_string());
+        signal("CONT", &self.process());
+    }
+
+    /// Its process's id.
+    pub(crate) fn process(&self) -> String {
+        self.child.id().to_string()
     }
 
     /// Whether it runs.
