@@ -52,6 +52,11 @@ async fn an_api_server_that_goes_and_comes_back_while_policies_change_makes_nobo
     let mut controller = world.another();
     sleep(WHILE).await;
     world.plane.begin(Part::ApiServer);
+    until("it leads, and knows what it lacks", async || {
+        let both = ["leading", "is not served yet"].map(|text| controller.says(text));
+        (!both.contains(&0)).then_some(())
+    })
+    .await;
     sleep(WHILE * 2).await;
     assert_eq!(world.writes(), writes, "nothing is written while a kind is not followed");
     world.apply(&own_kind(true)).await;
