@@ -249,6 +249,8 @@ impl<P: Provider + Send> Worker<P> {
                 (stages, remaining, holdup)
             }
         };
+        let shown = self.picture.as_ref().map_or(&observed, |picture| &picture.observed);
+        findings.extend(drift::opened(&inputs.policies, &inputs.inventory, shown, cluster));
         telemetry.round(&Done {
             observed: self.picture.as_ref().map(|picture| &*picture.observed),
             stages: &done,

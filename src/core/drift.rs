@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::{GroupKey, GroupNumber, Naming, Rule};
 use crate::inventory::{InterfaceId, Inventory};
-use crate::plan::Stage;
-use crate::policy::{Kind, ObjectRef};
+use crate::plan::{self, Stage};
+use crate::policy::{Kind, ObjectRef, Policy, Subject};
 use crate::provider::{CLUSTER_TAG, NUMBER_TAG, Observed, Step};
 
 /// The rules that someone else keeps in groups of ours, and that stay.
@@ -20,6 +20,55 @@ pub fn kept(observed: &Observed, cluster: &str) -> Vec<Finding> {
     let spelled: BTreeSet<(GroupNumber, String)> =
         rules.map(|key| (key.0, spelled(observed, key, cluster))).collect();
     spelled.into_iter().map(|(group, rule)| foreign_rule(group, &rule, cluster)).collect()
+}
+
+/// The policies whose pods such a rule opens to more than any rule of ours does alone: more passes than they may say.
+#[must_use]
+pub fn opened(
+    policies: &[Policy],
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &str,
+) -> Vec<Finding> {
+    let groups: BTreeSet<GroupKey> =
+        observed.foreign_rules.iter().map(|(group, _)| GroupKey::Ours(*group)).collect();
+    let interfaces = observed.state.interfaces.iter();
+    let interfaces = interfaces.filter(|(_, worn)| !worn.is_disjoint(&groups));
+    let open: BTreeMap<_, _> =
+        interfaces.map(|(id, worn)| (id, uncovered(observed, worn))).collect();
+    let pods = inventory.by_namespace();
+    let found = policies.iter().filter_map(|policy| {
+        let Subject::Pods(selector) = &policy.subject else { return None };
+        let rules = pods.selected(selector).filter_map(|(_, pod)| open.get(pod.interface.as_ref()?));
+        let key = rules.flatten().copied().find(|(_, rule)| policy.rules(rule.direction).is_some())?;
+        let message = format!(
+            "the AWS load balancer controller keeps `{}` in `{}`, which pods of this policy wear: it lets them be reached whatever \
+             the policy says; allow what the load balancer needs, or end the Ingress or Service behind it",
+            spelled(observed, key, cluster),
+            key.0.named(cluster),
+        );
+        Some(told(policy.object.clone(), Reason::ForeignRule, Effect::NotEnforced, message))
+    });
+    found.collect()
+}
+
+/// The rules of others in those of these groups that are ours, but for such that another rule of the groups contains.
+fn uncovered<'a>(
+    observed: &'a Observed,
+    worn: &BTreeSet<GroupKey>,
+) -> Vec<&'a (GroupNumber, Rule)> {
+    let foreign = observed.foreign_rules.iter();
+    let foreign = foreign.filter(|(group, _)| worn.contains(&GroupKey::Ours(*group)));
+    let rules = |group| observed.state.groups.get(group).into_iter().flatten();
+    let is_foreign = |group: &GroupKey, rule: &Rule| match group {
+        GroupKey::Ours(number) => observed.foreign_rules.contains(&(*number, rule.clone())),
+        GroupKey::Foreign(_) => false,
+    };
+    let own: Vec<&Rule> = worn
+        .iter()
+        .flat_map(|group| rules(group).filter(move |rule| !is_foreign(group, rule)))
+        .collect();
+    foreign.filter(|(_, rule)| !own.iter().any(|own| plan::contains(own, rule))).collect()
 }
 
 /// A rule of a group of ours: as the cloud spells it, where it is one that a [`Rule`] cannot say.

@@ -271,7 +271,7 @@ pub const fn row(reason: Reason) -> Row {
             Installation,
             NOT_ENFORCED,
             "a rule that the AWS load balancer controller keeps in a group of Moat's",
-            "leaves it there; the `Exact` of policies does not count what it opens",
+            "leaves it there; a policy whose pods it opens to more than Moat's rules do tells so, too",
             "let a policy allow what the load balancer needs; the rule goes with the Ingress or Service behind it",
         ),
         Reason::NameTaken => (

@@ -62,7 +62,7 @@ const NAMES: usize = 100;
 /// What becomes of each policy. `desired` is what the inputs of the round compile to.
 pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, Verdict> {
     let mut found: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
-    for finding in &desired.findings {
+    for finding in desired.findings.iter().chain(round.findings.iter()) {
         found.entry(&finding.object).or_default().push(finding);
     }
     let sizes = sizes(desired);

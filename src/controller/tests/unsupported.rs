@@ -106,7 +106,7 @@ async fn every_reason_is_told_everywhere_and_gone_when_mended() {
     let meddled = scene::meddle(&world);
     let (second, metrics) = controller(&world, "two").await;
     becomes("metrics tell", &counts, async || told::series(metrics, "moat_findings").await).await;
-    let conditions = told::counts(&found, scene::POLICIES);
+    let conditions = told::counts(&found, scene::POLICIES, scene::OPENED.len());
     becomes("so do those of policies", &conditions, async || {
         told::series(metrics, "moat_policies").await
     })

@@ -6,6 +6,7 @@ use crate::net::{Family, Interval, Prefix, Shape};
 use crate::plan::Purpose;
 use crate::policy::Direction;
 use crate::provider::RuleId;
+use crate::testing::{Cluster, network_policy};
 
 fn everyone(family: Family, port: u16) -> Rule {
     let peer = Peer::Prefix(Prefix::everything(family));
@@ -73,4 +74,33 @@ fn what_is_revoked_is_told_once_as_the_cloud_spells_it() {
          policy asks for it, and it is revoked",
     ];
     assert_eq!(messages(&found), wanted.map(|message| (Reason::Drift, message)));
+}
+
+#[test]
+fn a_policy_tells_what_a_rule_that_is_kept_opens_beside_it() {
+    let cluster = Cluster::xyz()
+        .policy(network_policy("x/in", "pod=a").ingress([]))
+        .policy(network_policy("x/out", "pod=a").egress([]))
+        .policy(network_policy("x/b", "pod=b").ingress([]));
+    let Cluster { policies, inventory, .. } = &cluster;
+    let group = GroupNumber::nth(0);
+    let kept = everyone(Family::V4, 443);
+    let mut observed = Observed::default();
+    observed.foreign_rules.insert((group, kept.clone()));
+    observed.state.groups.insert(GroupKey::Ours(group), [kept].into());
+    for (interface, group) in [("eni-x-a", group), ("eni-x-b", GroupNumber::nth(1))] {
+        let worn = [GroupKey::Ours(group)].into();
+        observed.state.interfaces.insert(InterfaceId(interface.into()), worn);
+    }
+    let found = opened(policies, inventory, &observed, "blue");
+    let wanted = "the AWS load balancer controller keeps `ingress 0.0.0.0/0 tcp/443` in `moat.blue.1`, which pods of this policy \
+                  wear: it lets them be reached whatever the policy says; allow what the load balancer needs, or end the Ingress \
+                  or Service behind it";
+    assert_eq!(messages(&found), [(Reason::ForeignRule, wanted)]);
+    assert_eq!(found[0].object, policies[0].object);
+
+    let allowed = Rule { shape: Shape::All, ..everyone(Family::V4, 443) };
+    let rules = observed.state.groups.entry(GroupKey::Ours(group)).or_default();
+    rules.insert(allowed);
+    assert_eq!(opened(policies, inventory, &observed, "blue"), []);
 }

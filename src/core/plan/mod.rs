@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use band::{Effect, effect};
 pub use lint::{Fault, lint};
 pub use middle::is_passing;
+pub(crate) use state::contains;
 pub use text::Text;
 
 use crate::budget::Breach;

@@ -108,7 +108,7 @@ pub(super) fn meet(a: &Rule, b: &Rule) -> Option<Rule> {
 }
 
 /// Whether everything that `part` lets through, `whole` does by itself.
-pub(super) fn contains(whole: &Rule, part: &Rule) -> bool {
+pub(crate) fn contains(whole: &Rule, part: &Rule) -> bool {
     meet(whole, part).as_ref() == Some(part)
 }
 

@@ -3,6 +3,8 @@
 use moat_core::finding::{Effect, Reason};
 use serde_json::{Value, json};
 
+use super::scene::OPENED;
+
 /// How a reason comes about in a cluster.
 pub(crate) enum Means {
     /// By policies; and so often by other objects, or by what others do in the cloud, with no effect of its own there.
@@ -45,7 +47,8 @@ pub(crate) fn means(reason: Reason) -> Means {
         // The group that all pods wear at first.
         Reason::GroupReplaced => return Means::Others(Ignored, 1),
         Reason::PriorGroups => return Means::Others(Narrower, 1),
-        Reason::ForeignRule => return Means::Others(NotEnforced, 1),
+        // The rule, and the policies whose pods wear its group.
+        Reason::ForeignRule => return Means::Others(NotEnforced, 1 + OPENED.len()),
         Reason::NameTaken => return Means::Others(Ignored, 1),
         // A rule, and the groups of an interface.
         Reason::Drift => return Means::Others(Ignored, 2),

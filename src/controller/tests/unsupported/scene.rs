@@ -22,6 +22,9 @@ pub(crate) const OTHERS: &str = "others";
 /// Policies besides the examples.
 pub(crate) const POLICIES: usize = 3;
 
+/// Those of them whose pods wear the group in which others keep a rule.
+pub(crate) const OPENED: [&str; 1] = ["drift"];
+
 /// What others left in the cloud.
 pub(crate) struct Meddled {
     /// A group of Moat's, and a rule in it that stays there.
@@ -93,7 +96,7 @@ pub(crate) fn meddle(world: &World) -> Meddled {
         let (id, worn) = interface(vpc, "drift");
         let ours = |id: &&GroupId| vpc.group(id).is_some_and(|group| group.owner.is_some());
         let own = worn.iter().find(ours).expect("it is programmed").clone();
-        let balancer = rule("ingress 198.51.100.0/24 tcp/80");
+        let balancer = rule("ingress 198.51.100.0/24 tcp/81");
         authorize_as(vpc, &own, &balancer, "elbv2.k8s.aws/targetGroupBinding=shared");
         authorize(vpc, &own, "ingress 198.51.100.0/24 tcp/22");
         vpc.set_groups(&id, [base_group()].into()).expect("it is worn");
@@ -197,15 +200,16 @@ fn annotated(namespace: &str, name: &str, key: &str, value: &str) -> Value {
     pod
 }
 
-/// A NetworkPolicy about a pod of the others.
+/// A NetworkPolicy about a pod of the others. The group of `drift`, in which others keep a rule, is its alone.
 fn policy(app: &str) -> Value {
+    let port = if app == "drift" { 84 } else { 80 };
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"namespace": OTHERS, "name": app},
         "spec": {
             "podSelector": {"matchLabels": {"app": app}},
-            "ingress": [{"ports": [{"protocol": "TCP", "port": 80}]}],
+            "ingress": [{"ports": [{"protocol": "TCP", "port": port}]}],
         },
     })
 }

@@ -12,7 +12,7 @@ use moat_k8s::unsupported::{Told, row};
 use serde_json::{Value, json};
 
 use super::examples::Example;
-use super::scene::OTHERS;
+use super::scene::{OPENED, OTHERS};
 use crate::world::World;
 use crate::{admission, http, world};
 
@@ -99,16 +99,19 @@ fn is_of_interface(reason: Reason) -> bool {
     matches!(reason, Reason::SharedInterface | Reason::FixedInterface | Reason::NoInterface)
 }
 
-/// How many policies have each condition, so many of which nothing is found besides.
-pub(crate) fn counts(said: &BTreeMap<String, Said>, clean: usize) -> Series {
+/// How many policies have each condition: there are so many more, and others open something beside so many of those.
+pub(crate) fn counts(said: &BTreeMap<String, Said>, more: usize, opened: usize) -> Series {
     let mut counts = Series::new();
     let conditions = said.values().flat_map(|said| said.conditions.clone());
     for (kind, (status, reason)) in conditions {
         *counts.entry(vec![kind, status, reason]).or_default() += 1;
     }
     for kind in ["Accepted", "Programmed", "Exact"] {
-        *counts.entry([kind, "True", kind].map(str::to_owned).into()).or_default() += clean;
+        *counts.entry([kind, "True", kind].map(str::to_owned).into()).or_default() += more;
     }
+    let exact = |said: [&str; 2]| ["Exact", said[0], said[1]].map(str::to_owned).to_vec();
+    *counts.entry(exact(["True", "Exact"])).or_default() -= opened;
+    *counts.entry(exact(["False", "ForeignRule"])).or_default() += opened;
     counts
 }
 
@@ -164,7 +167,9 @@ pub(crate) fn expected_events(examples: &[Example]) -> BTreeSet<Seen> {
         ["MoatInstallation", "", "default", "Normal", "NameTaken"],
         ["MoatInstallation", "", "default", "Warning", "ForeignRule"],
     ];
-    told.chain(others.map(|seen| seen.map(str::to_owned))).collect()
+    let opened = OPENED.map(|name| ["NetworkPolicy", OTHERS, name, "Warning", "ForeignRule"]);
+    let others = others.into_iter().chain(opened).map(|seen| seen.map(str::to_owned));
+    told.chain(others).collect()
 }
 
 /// What whoever applies an example is told: reason and effect.
