@@ -1,7 +1,7 @@
 //! The cluster of `--context`: each answer is waited for.
 
 use moat_cli::Cluster;
-use moat_k8s::{Published, There};
+use moat_k8s::{Access, Published, There};
 use tokio::runtime::{Builder, Runtime};
 
 /// A cluster, and what waits for its answers.
@@ -11,17 +11,11 @@ struct Waiting {
 }
 
 /// Reaches a cluster, as the environment says where nobody else does.
-pub(crate) fn reach(access: &moat_cli::Access) -> Result<Box<dyn Cluster>, String> {
+pub(crate) fn reach(access: &Access) -> Result<Box<dyn Cluster>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let cluster = runtime.block_on(moat_controller::Cluster::reach(named(access.clone())))?;
+    let cluster = runtime.block_on(moat_controller::Cluster::reach(access.clone()))?;
     Ok(Box::new(Waiting { runtime, cluster }))
-}
-
-/// The same, as the controller calls it.
-pub(crate) fn named(access: moat_cli::Access) -> moat_controller::Access {
-    let moat_cli::Access { kubeconfig, context } = access;
-    moat_controller::Access { kubeconfig, context }
 }
 
 impl Cluster for Waiting {

@@ -19,7 +19,7 @@ async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<
     let log =
         Log::start(&configuration.log.level.0).map_err(|why| format!("`log.level`: {why}"))?;
     let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
-    let client = moat_controller::connect(crate::cluster::named(access)).await?;
+    let client = moat_controller::connect(access).await?;
     let reread = reread.map(Reread);
     let options = Options { configuration, reread, identity: identity(), ports, log: Some(log) };
     match cloud {

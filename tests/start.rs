@@ -5,7 +5,7 @@
 //! --test start -- --nocapture`: pods and policies. The API server is a real one; the cloud is in the memory of the program, so
 //! what it takes is counted too. No time decides the test: that the program comes to its end does, and that it writes nothing
 //! but that it leads when it is started again.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -66,10 +66,11 @@ async fn a_program_that_starts_in_a_cluster_comes_to_its_end_and_again_without_a
             kilobytes.saturating_sub(empty) as f64 / pods as f64
         );
     }
-    let before = written(&plane).len();
+    let before = plane.written().len();
     start(&plane, &objects, folder.path(), policies).await;
-    let more = written(&plane).split_off(before);
-    assert_eq!(more, ["moatinstallations"], "that it leads, and nothing else");
+    let more = plane.written().split_off(before);
+    let kinds: Vec<&Value> = more.iter().map(|event| &event["objectRef"]["resource"]).collect();
+    assert_eq!(kinds, ["moatinstallations"], "that it leads, and nothing else");
 }
 
 /// Starts the program, waits until it is done with so many policies, and ends it.
@@ -83,15 +84,7 @@ async fn start(plane: &ControlPlane, objects: &Objects, folder: &Path, policies:
         "log": {"level": "error"},
     });
     std::fs::write(&file, text.to_string()).expect("written");
-    // The lease of the one before does not stand in its way.
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"namespace": "default", "name": "moat-default"},
-    });
-    if objects.get(&lease).await.is_some() {
-        objects.delete(&lease).await;
-    }
+    objects.free_lease().await;
     let began = Instant::now();
     let child = Command::new(env!("CARGO_BIN_EXE_moat"))
         .args(["controller", "--provider", "sim", "--config"])
@@ -116,18 +109,6 @@ async fn start(plane: &ControlPlane, objects: &Objects, folder: &Path, policies:
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
     let kilobytes = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     Took { lists, equal, said, kilobytes }
-}
-
-/// The kinds of what the program wrote to the API server, but for its lease, in order.
-fn written(plane: &ControlPlane) -> Vec<String> {
-    let audit = plane.audit.as_ref().expect("a control plane of its own");
-    let audit = std::fs::read_to_string(audit).expect("the audit log");
-    let events = audit.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let ours = events
-        .filter(|event| event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("moat")));
-    let kinds =
-        ours.map(|event| event["objectRef"]["resource"].as_str().expect("a kind").to_owned());
-    kinds.filter(|kind| kind != "leases").collect()
 }
 
 /// Makes namespaces, their pods as the kubelet would leave them, and policies.

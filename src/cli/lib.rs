@@ -34,7 +34,7 @@ use args::{Arguments, Command};
 pub use cloud::{Account, Connect, Target, unreachable};
 pub use commands::controller::{Follow, Kept, Reread, Start, unfollowable};
 use failure::Failure;
-pub use live::{Access, Cluster, Reach, clusterless};
+pub use live::{Cluster, Reach, clusterless};
 
 /// Everything a command touches besides files.
 pub struct Io<'a> {

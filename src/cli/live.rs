@@ -1,10 +1,9 @@
 //! A cluster that is there, which the program reaches.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use moat_core::policy::{Kind, Policy};
-use moat_k8s::{Published, There};
+use moat_k8s::{Access, Published, There};
 
 use crate::Io;
 use crate::args::{Live, Named};
@@ -42,15 +41,6 @@ pub trait Cluster {
     /// # Errors
     /// It was not asked.
     fn pause(&mut self, installation: &str, is_paused: bool) -> Result<(), String>;
-}
-
-/// Which cluster is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// The kubeconfig, if one is named.
-    pub kubeconfig: Option<PathBuf>,
-    /// The context, if one is named.
-    pub context: Option<String>,
 }
 
 /// Reaches a cluster, or says why not and what to do.

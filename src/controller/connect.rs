@@ -1,24 +1,14 @@
 //! The way to a cluster.
 
-use std::path::PathBuf;
-
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use moat_k8s::Access;
 
 /// What the controller calls itself.
 const USER_AGENT: &str = concat!("moat/", env!("CARGO_PKG_VERSION"));
 
 /// Contexts that a message names at most.
 const MOST: usize = 5;
-
-/// Which cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// The kubeconfig; else those that the environment's KUBECONFIG names, else `~/.kube/config`.
-    pub kubeconfig: Option<PathBuf>,
-    /// The context; else the current one.
-    pub context: Option<String>,
-}
 
 /// Reaches the cluster of a context of the kubeconfig, or without one, of the pod's service account.
 ///

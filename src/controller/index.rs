@@ -143,11 +143,12 @@ impl Index {
             }
             Content::Part(part) => {
                 // Only a pod is released; a Service can bear its name.
-                let of_release = match is_released {
-                    _ if watched != Watched::Pods => false,
-                    true => self.released.insert(key(&object)),
-                    false => self.released.remove(&key(&object)),
-                };
+                let of_release = watched == Watched::Pods
+                    && if is_released {
+                        self.released.insert(key(&object))
+                    } else {
+                        self.released.remove(&key(&object))
+                    };
                 let changed = self.parts.put(key(&object), part) || of_release;
                 if read.findings.is_empty() {
                     self.findings.remove(&object).is_some() || changed

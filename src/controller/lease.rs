@@ -46,6 +46,9 @@ const DURATION: Duration = Duration::from_secs(15);
 /// How long a holder counts on a lease after it last began to renew it with success.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// The time between two tries.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// The lease of an installation.
 pub(crate) fn name(installation: &str) -> String {
     format!("moat-{installation}")
@@ -56,9 +59,6 @@ pub(crate) fn duration(spec: &LeaseSpec) -> Duration {
     let seconds = spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok());
     seconds.map_or(DURATION, Duration::from_secs)
 }
-
-/// The time between two tries.
-const RETRY: Duration = Duration::from_secs(2);
 
 impl Candidate {
     /// A candidate for the lease of this name in the client's namespace; `me` is unlike any other process's.

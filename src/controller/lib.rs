@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admission::{Terms, Webhook};
-pub use connect::{Access, connect};
+pub use connect::connect;
 pub use kube::Client;
 pub use log::Log;
 pub use look::Cluster;

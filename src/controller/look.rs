@@ -11,11 +11,11 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use moat_k8s::crd::{MoatInstallation, PAUSED, RELEASE};
-use moat_k8s::{Installation, Published, Read, Said, There};
+use moat_k8s::{Access, Installation, Published, Read, Said, There};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connect::{self, Access, chain};
+use crate::connect::{self, chain};
 use crate::kinds::Watched;
 use crate::lease;
 use crate::status;

@@ -36,6 +36,9 @@ pub fn opened(
     let interfaces = interfaces.filter(|(_, worn)| !worn.is_disjoint(&groups));
     let open: BTreeMap<_, _> =
         interfaces.map(|(id, worn)| (id, uncovered(observed, worn))).collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
     let pods = inventory.by_namespace();
     let found = policies.iter().filter_map(|policy| {
         let Subject::Pods(selector) = &policy.subject else { return None };

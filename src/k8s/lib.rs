@@ -28,7 +28,7 @@ use moat_core::policy::{ObjectRef, Policy, Word};
 use serde_json::Value;
 
 pub use inventory::{Part, Parts, WorkloadRef, Workloads};
-pub use live::{Installation, Published, Said, There};
+pub use live::{Access, Installation, Published, Said, There};
 pub use places::Places;
 
 /// One file, or standard input under the name `-`.

@@ -1,11 +1,21 @@
 //! What somebody finds who looks into a cluster once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use moat_core::policy::{Kind, ObjectRef};
 
 use crate::Read;
 use crate::crd::{EnforcementStatus, MoatInstallation};
+
+/// Which cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The kubeconfig; else those that the environment's KUBECONFIG names, else `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; else the current one.
+    pub context: Option<String>,
+}
 
 /// The objects of a cluster that policies are about.
 #[derive(Debug, Default)]

@@ -64,6 +64,24 @@ impl ControlPlane {
         Server::start("nodes/up", arguments, &variables)
     }
 
+    /// What Moat wrote to the API server, but for its lease, in order: Events of the audit log. Only for [`Self::start`]'s.
+    ///
+    /// # Panics
+    /// There is no audit log.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn written(&self) -> Vec<serde_json::Value> {
+        let audit = self.audit.as_ref().expect("a control plane of its own");
+        let audit = std::fs::read_to_string(audit).expect("the audit log");
+        let events = audit.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        let ours = |event: &serde_json::Value| {
+            let text = |pointer| event.pointer(pointer).and_then(serde_json::Value::as_str);
+            text("/userAgent").is_some_and(|agent| agent.starts_with("moat"))
+                && text("/objectRef/resource") != Some("leases")
+        };
+        events.filter(ours).collect()
+    }
+
     /// Kills a part with SIGKILL; it stays down until [`Self::begin`]. Returns when it is gone. Only for [`Self::start`]'s.
     pub fn kill(&self, part: Part) {
         self.server.order(&format!("kill {}", part.name()));

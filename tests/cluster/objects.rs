@@ -74,6 +74,34 @@ impl Objects {
         api.delete(&name, &DeleteParams::default()).await.expect("deleted");
     }
 
+    /// Who holds the lease of `default`; empty if nobody does.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    pub async fn holder(&self) -> String {
+        let lease = self.get(&lease(&Value::Null)).await.unwrap_or_default();
+        text(&lease, "/spec/holderIdentity").to_owned()
+    }
+
+    /// Lets nobody lead `default`: the lease of a controller that was killed does not stand in the next one's way.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    pub async fn free_lease(&self) {
+        if self.get(&lease(&Value::Null)).await.is_some() {
+            self.delete(&lease(&Value::Null)).await;
+        }
+    }
+
+    /// Lets somebody else lead `default` for so many seconds: who leads afterwards looks at the whole cloud.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    pub async fn depose(&self, seconds: u32) {
+        let spec = json!({"holderIdentity": "somebody", "leaseDurationSeconds": seconds});
+        self.apply(&lease(&spec)).await;
+    }
+
     /// An object as it is; none if it is not there.
     ///
     /// # Panics
@@ -152,6 +180,16 @@ impl Objects {
         };
         (api, text(object, "/metadata/name").to_owned())
     }
+}
+
+/// The lease by which a controller leads `default`.
+fn lease(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"namespace": "default", "name": "moat-default"},
+        "spec": spec,
+    })
 }
 
 fn types(object: &Value) -> TypeMeta {

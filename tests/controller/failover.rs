@@ -24,21 +24,10 @@ fn rounds() -> usize {
     std::env::var("MOAT_FAILOVERS").map_or(1, |text| text.parse().expect("a number"))
 }
 
-/// Who holds the lease.
-async fn holder(world: &World) -> String {
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"namespace": "default", "name": "moat-default"},
-    });
-    let lease = world.get(&lease).await.unwrap_or_default();
-    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Waits until another one holds the lease, and has written to EC2.
 async fn taken_from(world: &World, before: &str) {
     let taken = async {
-        while holder(world).await == before {
+        while world.holder().await == before {
             sleep(Duration::from_millis(200)).await;
         }
         let writes = world.writes();
@@ -59,7 +48,7 @@ async fn a_leader_that_is_killed_while_policies_change_is_followed_within_the_ba
     for _ in 0..rounds() {
         let next = world.another();
         sleep(WHILE).await;
-        let (before, began) = (holder(&world).await, Instant::now());
+        let (before, began) = (world.holder().await, Instant::now());
         leader.kill();
         taken_from(&world, &before).await;
         longest = longest.max(began.elapsed());
@@ -82,7 +71,7 @@ async fn a_leader_that_sleeps_past_its_lease_while_policies_change_does_no_harm(
     both.push(world.another());
     for round in 0..rounds() {
         sleep(WHILE).await;
-        let before = holder(&world).await;
+        let before = world.holder().await;
         let (leader, follower) = (round % 2, (round + 1) % 2);
         if round > 0 {
             // One write waits on the way until the other one is at work.
@@ -96,9 +85,9 @@ async fn a_leader_that_sleeps_past_its_lease_while_policies_change_does_no_harm(
         both[leader].stop();
         taken_from(&world, &before).await;
         both[leader].go_on();
-        let after = holder(&world).await;
+        let after = world.holder().await;
         sleep(WHILE * 2).await;
-        assert_eq!(holder(&world).await, after, "who woke up follows");
+        assert_eq!(world.holder().await, after, "who woke up follows");
         assert!(both[leader].runs() && both[follower].runs());
     }
     let told = changes.end(LATE).await;

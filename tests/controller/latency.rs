@@ -80,10 +80,10 @@ async fn changes_arrive_in_the_cloud_and_a_steady_state_is_quiet() {
     drop(seen);
     watching.await.expect("no panic");
 
-    let (before, written) = (world.calls(0).1, world.written().len());
+    let (before, written) = (world.calls(0).1, world.plane.written().len());
     sleep(Duration::from_secs(load.seconds.div_ceil(10).max(5))).await;
     assert_eq!(world.calls(before).0, Vec::<Value>::new(), "a steady state writes nothing to EC2");
-    let more = world.written().split_off(written);
+    let more = world.plane.written().split_off(written);
     assert_eq!(more, Vec::<Value>::new(), "nor to the API server");
     controller.kill();
 }

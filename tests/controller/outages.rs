@@ -167,14 +167,7 @@ async fn a_cloud_that_hangs_is_ruined_or_vanishes_is_told_of_and_rebuilt_as_far_
     assert!(ruin.status.success() && deleted != "0", "{ruin:?}");
     assert_ne!(world.read(), state);
     // Who comes to lead looks at the whole cloud; who leads does, too, within a minute.
-    world
-        .apply(&json!({
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"namespace": "default", "name": "moat-default"},
-            "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 3},
-        }))
-        .await;
+    world.depose(3).await;
     until("it is rebuilt", async || (world.sizes() == sizes).then_some(())).await;
     assert_eq!(world.read().interfaces.len(), state.interfaces.len());
 

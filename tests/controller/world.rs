@@ -91,14 +91,7 @@ impl World {
 
     /// Starts a controller. The lease of one that was killed does not stand in its way.
     pub(crate) async fn controller(&self) -> Controller {
-        let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"namespace": "default", "name": "moat-default"},
-        });
-        if self.get(&lease).await.is_some() {
-            self.delete(&lease).await;
-        }
+        self.free_lease().await;
         self.another()
     }
 
@@ -253,18 +246,6 @@ impl World {
         let last = calls.last().and_then(|call| call["n"].as_u64()).unwrap_or(from);
         calls.retain(|call| !is_read(call["op"].as_str().unwrap_or_default()));
         (calls, last)
-    }
-
-    /// The API server's writes by the controller, but for its lease.
-    pub(crate) fn written(&self) -> Vec<Value> {
-        let audit = self.plane.audit.as_ref().expect("a control plane of its own");
-        let audit = std::fs::read_to_string(audit).expect("the audit log");
-        let events = audit.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let ours = |event: &Value| {
-            event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("moat"))
-                && event["objectRef"]["resource"] != "leases"
-        };
-        events.filter(ours).collect()
     }
 
     /// Ends every fault.

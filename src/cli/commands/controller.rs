@@ -5,10 +5,10 @@ use std::path::Path;
 use crate::args::{self, Provider};
 use crate::cloud::{self, Target};
 use crate::failure::Failure;
-use crate::live::Access;
 use crate::session::configuration;
 use crate::sources;
 use crate::{Exit, Io, embedded};
+use moat_k8s::Access;
 use moat_k8s::configuration::{ClusterName, Configuration};
 use moat_sim::Sim;
 

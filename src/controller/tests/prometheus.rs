@@ -136,18 +136,6 @@ fn policy(ports: &[u16]) -> Value {
     })
 }
 
-/// Lets somebody else lead for a moment: who leads afterwards looks at the whole cloud.
-async fn depose(world: &World) {
-    world
-        .apply(&json!({
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"namespace": "default", "name": "moat-default"},
-            "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 5},
-        }))
-        .await;
-}
-
 fn refuse(world: &World, call: Call, error: ProviderError) {
     let injection =
         Injection { call: Some(call), after: 0, times: usize::MAX, fault: Fault::Refuse(error) };
@@ -184,7 +172,7 @@ async fn every_query_of_the_dashboard_has_an_answer_and_every_alert_fires() {
         let id = ours.map(|(id, _)| id.clone()).expect("one");
         vpc.authorize(&id, &[(rule, String::new())].into(), None).expect("others may");
     });
-    depose(&world).await;
+    world.depose(5).await;
     prometheus.answers(&["MoatNoLeader", "MoatDrift"]).await;
 
     let action = |call: Call| format!("ec2:{}", call.as_str());
@@ -194,7 +182,7 @@ async fn every_query_of_the_dashboard_has_an_answer_and_every_alert_fires() {
         retry_after: None,
     };
     refuse(&world, Call::DescribeSecurityGroups, throttled);
-    depose(&world).await;
+    world.depose(5).await;
     prometheus.answers(&["MoatThrottled", "MoatCloudDiffers", "Refused requests"]).await;
     world.cloud.lock().heal();
 

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::rc::Rc;
 
-use moat_cli::{Access, Account, Cluster, Exit, Io, Target, Terminal};
+use moat_cli::{Account, Cluster, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
 use moat_core::firewall::{GroupKey, Peer, Rule, State};
 use moat_core::inventory::InterfaceId;
 use moat_core::plan::Plan;
 use moat_core::policy::Direction;
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
+use moat_k8s::Access;
 use moat_k8s::{Options, Published, Source, There};
 use moat_sim::{Config, Sim, block_on};
 use serde_json::json;
