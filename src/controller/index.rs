@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use moat_core::finding::Finding;
 use moat_core::inventory::Inventory;
 use moat_core::policy::{ObjectRef, Policy, Word};
-use moat_k8s::{Content, Parts, Read};
+use moat_k8s::{Branches, Content, Parts, Read};
 use tokio::sync::{mpsc, watch};
 
 use crate::kinds::Watched;
@@ -67,6 +67,8 @@ pub(crate) struct Snapshot {
     pub(crate) findings: Vec<Finding>,
     /// The pods that Moat is to let go of, by namespace and name.
     pub(crate) released: BTreeSet<(Word, Word)>,
+    /// What decides about pods' interfaces.
+    pub(crate) branches: Branches,
 }
 
 impl Default for Index {
@@ -105,9 +107,10 @@ impl Index {
         changed || !stands
     }
 
-    /// Whether every watch has told everything, and is alive.
+    /// Whether every watch that policies need has told everything, and is alive.
     pub(crate) fn is_current(&self) -> bool {
-        self.watches.values().all(|standing| standing.complete && standing.broken.is_none())
+        let mut needed = self.watches.iter().filter(|(watched, _)| watched.is_of_policies());
+        needed.all(|(_, standing)| standing.complete && standing.broken.is_none())
     }
 
     /// How each watch stands.
@@ -128,7 +131,8 @@ impl Index {
         let named = policies.iter().filter_map(|policy| policy.object.namespace.clone());
         let inventory = self.parts.clone().inventory(named.collect());
         let findings = self.findings.values().flatten().cloned().collect();
-        Snapshot { policies, inventory, findings, released: self.released.clone() }
+        let (released, branches) = (self.released.clone(), self.parts.branches.clone());
+        Snapshot { policies, inventory, findings, released, branches }
     }
 
     fn put(&mut self, watched: Watched, read: Read) -> bool {
@@ -173,13 +177,21 @@ impl Index {
         let (namespace, name) = key(object);
         match watched {
             Watched::Namespaces => drop(self.parts.namespaces.remove(&name)),
-            Watched::Nodes => drop(self.parts.nodes.remove(&name)),
+            Watched::Nodes => {
+                self.parts.branches.rooms.remove(&name);
+                self.parts.nodes.remove(&name);
+            }
             Watched::Pods => {
                 let pod = (namespace, name);
                 self.released.remove(&pod);
                 self.parts.pods.remove(&pod);
             }
             Watched::Services => drop(self.parts.services.remove(&(namespace, name))),
+            Watched::SecurityGroupPolicies => {
+                self.parts.branches.policies.remove(&(namespace, name));
+            }
+            Watched::CniNodes => drop(self.parts.branches.nodes.remove(&name)),
+            Watched::CniDaemonSet => self.parts.branches.cni = None,
             Watched::NetworkPolicies
             | Watched::ClusterNetworkPolicies
             | Watched::VpcNetworkPolicies

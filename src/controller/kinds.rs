@@ -18,6 +18,8 @@ pub(crate) struct Definition {
     /// What goes before the conditions in its own status; none if it has no status. Others write into that of a
     /// ClusterNetworkPolicy, too.
     pub(crate) condition_prefix: Option<&'static str>,
+    /// The namespace and the name of the only object that is followed, if not all are.
+    pub(crate) only: Option<(&'static str, &'static str)>,
 }
 
 /// A kind of object that the controller follows.
@@ -31,11 +33,14 @@ pub(crate) enum Watched {
     ClusterNetworkPolicies,
     VpcNetworkPolicies,
     ClusterVpcNetworkPolicies,
+    SecurityGroupPolicies,
+    CniNodes,
+    CniDaemonSet,
 }
 
 impl Watched {
-    /// Every kind.
-    pub(crate) const ALL: [Self; 8] = [
+    /// Every kind. Those that policies are, or are about, go first.
+    pub(crate) const ALL: [Self; 11] = [
         Self::Namespaces,
         Self::Nodes,
         Self::Pods,
@@ -44,7 +49,30 @@ impl Watched {
         Self::ClusterNetworkPolicies,
         Self::VpcNetworkPolicies,
         Self::ClusterVpcNetworkPolicies,
+        Self::SecurityGroupPolicies,
+        Self::CniNodes,
+        Self::CniDaemonSet,
     ];
+
+    /// Whether nothing can be said of policies without it. The others only tell more about pods' interfaces.
+    pub(crate) const fn is_of_policies(self) -> bool {
+        match self {
+            Self::Namespaces
+            | Self::Nodes
+            | Self::Pods
+            | Self::Services
+            | Self::NetworkPolicies
+            | Self::ClusterNetworkPolicies
+            | Self::VpcNetworkPolicies
+            | Self::ClusterVpcNetworkPolicies => true,
+            Self::SecurityGroupPolicies | Self::CniNodes | Self::CniDaemonSet => false,
+        }
+    }
+
+    /// The kinds without which nothing can be said of policies.
+    pub(crate) fn of_policies() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|watched| watched.is_of_policies())
+    }
 
     /// What it is called, and what it is to us.
     pub(crate) const fn definition(self) -> Definition {
@@ -74,6 +102,18 @@ impl Watched {
                 policy: Some(Kind::ClusterVpcNetworkPolicy),
                 ..OURS.named("ClusterVpcNetworkPolicy", "clustervpcnetworkpolicies")
             },
+            Self::SecurityGroupPolicies => Definition {
+                version: "v1beta1",
+                ..BRANCHES.named("SecurityGroupPolicy", "securitygrouppolicies")
+            },
+            Self::CniNodes => {
+                Definition { version: "v1alpha1", ..BRANCHES.named("CNINode", "cninodes") }
+            }
+            Self::CniDaemonSet => Definition {
+                group: "apps",
+                only: Some(moat_k8s::CNI),
+                ..CORE.named("DaemonSet", "daemonsets")
+            },
         }
     }
 
@@ -91,11 +131,17 @@ impl Watched {
     /// Whether its objects are in namespaces.
     pub(crate) const fn is_namespaced(self) -> bool {
         match self {
-            Self::Pods | Self::Services | Self::NetworkPolicies | Self::VpcNetworkPolicies => true,
+            Self::Pods
+            | Self::Services
+            | Self::NetworkPolicies
+            | Self::VpcNetworkPolicies
+            | Self::SecurityGroupPolicies
+            | Self::CniDaemonSet => true,
             Self::Namespaces
             | Self::Nodes
             | Self::ClusterNetworkPolicies
-            | Self::ClusterVpcNetworkPolicies => false,
+            | Self::ClusterVpcNetworkPolicies
+            | Self::CniNodes => false,
         }
     }
 
@@ -120,6 +166,7 @@ const CORE: Definition = Definition {
     policy: None,
     is_custom: false,
     condition_prefix: None,
+    only: None,
 };
 
 /// Our own kinds.
@@ -130,6 +177,9 @@ const OURS: Definition = Definition {
     condition_prefix: Some(""),
     ..CORE
 };
+
+/// The kinds of AWS's VPC resource controller.
+const BRANCHES: Definition = Definition { group: "vpcresources.k8s.aws", is_custom: true, ..CORE };
 
 impl Definition {
     const fn named(self, kind: &'static str, plural: &'static str) -> Self {

@@ -69,7 +69,8 @@ impl Cluster {
     /// # Errors
     /// Why something was not listed, and what to do. Nothing is half told.
     pub async fn there(&self) -> Result<There, String> {
-        let (there, refusals) = self.objects(&Watched::ALL, None).await?;
+        let kinds: Vec<Watched> = Watched::of_policies().collect();
+        let (there, refusals) = self.objects(&kinds, None).await?;
         if refusals.is_empty() { Ok(there) } else { Err(forbidden(&refusals)) }
     }
 
@@ -78,7 +79,7 @@ impl Cluster {
     /// # Errors
     /// Why the API server does not answer, or the pods were not listed.
     pub async fn published(&self, namespace: Option<&str>) -> Result<Published, String> {
-        let kinds = Watched::ALL.into_iter();
+        let kinds = Watched::of_policies();
         let kinds: Vec<Watched> =
             kinds.filter(|it| !matches!(it, Watched::Nodes | Watched::Services)).collect();
         let (there, mut refusals) = self.objects(&kinds, namespace).await?;

@@ -74,8 +74,13 @@ enum End {
 
 /// Follows a kind as long as somebody listens.
 pub(crate) async fn follow(client: Client, watched: Watched, tell: Sender<Told>) {
+    let (resource, only) = (watched.resource(), watched.definition().only);
     let watch = Watch {
-        api: Api::all_with(client.clone(), &watched.resource()),
+        api: match only {
+            Some((namespace, _)) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        },
+        only: only.map(|(_, name)| format!("metadata.name={name}")),
         definitions: Api::all(client),
         watched,
         tell,
@@ -118,6 +123,8 @@ pub(crate) async fn follow(client: Client, watched: Watched, tell: Sender<Told>)
 
 struct Watch {
     api: Api<DynamicObject>,
+    /// The field selector of the only object that is followed.
+    only: Option<String>,
     definitions: Api<CustomResourceDefinition>,
     watched: Watched,
     tell: Sender<Told>,
@@ -132,7 +139,8 @@ impl Watch {
     /// Lists everything; the version from which to watch.
     async fn list(&self) -> Result<String, (Option<String>, End)> {
         let mut all = Vec::new();
-        let mut page = ListParams::default().limit(PAGE);
+        let field_selector = self.only.clone();
+        let mut page = ListParams { field_selector, ..ListParams::default() }.limit(PAGE);
         loop {
             let list = match timeout(SILENCE, self.api.list(&page)).await {
                 Ok(Ok(list)) => list,
@@ -153,7 +161,8 @@ impl Watch {
 
     /// Watches from a version on, until the watch ends; with the version from which it can be taken up.
     async fn go_on(&self, mut version: String) -> Result<String, (Option<String>, End)> {
-        let parameters = WatchParams::default().timeout(OPEN);
+        let field_selector = self.only.clone();
+        let parameters = WatchParams { field_selector, ..WatchParams::default() }.timeout(OPEN);
         let events = match timeout(SILENCE, self.api.watch(&parameters, &version)).await {
             Ok(Ok(events)) => events,
             Ok(Err(error)) => {

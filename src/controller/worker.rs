@@ -209,6 +209,7 @@ impl<P: Provider + Send> Worker<P> {
         placement::place(&mut inventory, &observed);
         placement::release(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
+        findings.extend(snapshot.branches.findings(&inventory));
         let settings = self.decision.configuration.settings(capabilities.quotas);
         let policies = self.decision.configuration.in_force(snapshot.policies, &inventory);
         let compiler = &mut self.compiler;
@@ -366,6 +367,7 @@ impl<P: Provider + Send> Worker<P> {
             return;
         }
         let broken = |(watched, standing): (&Watched, &Standing)| {
+            watched.is_of_policies().then_some(())?;
             let message = standing.broken.as_ref()?;
             Some(format!("{}: {message}", watched.plural()))
         };

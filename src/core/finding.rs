@@ -148,6 +148,14 @@ reasons! {
     Drift,
     /// A packet that the cloud never filters.
     NeverFiltered,
+    /// Two SecurityGroupPolicies that select the same pod, whose interface starts with the groups of both.
+    GroupsJoined,
+    /// Nodes whose pods cannot have interfaces of their own.
+    NoTrunk,
+    /// Nodes whose pods have all the interfaces of their own that there can be.
+    TrunkFull,
+    /// The VPC CNI does not let groups filter everything that pods send.
+    StandardMode,
 }
 
 impl Reason {
@@ -161,6 +169,8 @@ impl Reason {
                 | Self::GroupReplaced
                 | Self::PriorGroups
                 | Self::ProbesFromAllNodes
+                | Self::NoTrunk
+                | Self::TrunkFull
         )
     }
 }

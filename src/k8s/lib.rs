@@ -5,6 +5,7 @@
 //! not understand fails closed, rule by rule (DESIGN §5).
 
 mod assume;
+mod branch;
 pub mod configuration;
 pub mod crd;
 pub mod deploy;
@@ -27,6 +28,7 @@ use moat_core::inventory::Inventory;
 use moat_core::policy::{ObjectRef, Policy, Word};
 use serde_json::Value;
 
+pub use branch::{Branches, CNI, Cni, CniNode, SecurityGroupPolicy};
 pub use inventory::{Part, Parts, WorkloadRef, Workloads};
 pub use live::{Access, Installation, Published, Said, There};
 pub use places::Places;
@@ -106,7 +108,7 @@ pub enum Content {
     Part(Part),
 }
 
-/// Reads one object by itself: a policy, namespace, node, pod or Service. None if it has no name or is of another kind.
+/// Reads one object by itself: a policy, namespace, node, pod or Service, or what decides about pods' interfaces. None if it has no name or is of another kind.
 #[must_use]
 pub fn read_object(object: &Value) -> Option<Read> {
     objects::read_object(object)

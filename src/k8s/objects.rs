@@ -9,11 +9,11 @@ use moat_core::policy::{Kind, ObjectRef, Policy};
 use serde_json::Value;
 
 use crate::documents::{self, Unreadable};
-use crate::inventory::{Builder, InventoryKind, is_released, owners};
+use crate::inventory::{Builder, InventoryKind, Part, WorkloadKind, is_released, owners};
 use crate::places::{Place, Places};
 use crate::policy::Dialect;
 use crate::reader::{Node, Reader};
-use crate::{Cluster, Content, Options, Read, Source, assume, unread};
+use crate::{Cluster, Content, Options, Read, Source, assume, branch, unread};
 
 /// Reads every object of some files into one cluster.
 struct ClusterReader {
@@ -65,10 +65,18 @@ pub(crate) fn read_object(object: &Value) -> Option<Read> {
         Content::Policy(Box::new(reader.policy(&root, dialect)))
     } else {
         let kind = InventoryKind::of(api_version, kind)?;
-        let InventoryKind::Part(part) = kind else { return None };
         reader.object = identity.object(kind.of_core(), kind.is_namespaced());
         let start = reader.mark();
-        let part = reader.part(part, &root);
+        let ObjectRef { namespace, name, .. } = &reader.object;
+        let part = match kind {
+            InventoryKind::Part(part) => reader.part(part, &root),
+            InventoryKind::Workload(WorkloadKind::DaemonSet)
+                if branch::is_cni(namespace.as_ref(), name) =>
+            {
+                Part::Cni(branch::cni(&root))
+            }
+            InventoryKind::Workload(_) => return None,
+        };
         reader.conclude(start, Effect::Ignored, "it is left out");
         Content::Part(part)
     };

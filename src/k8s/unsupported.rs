@@ -27,7 +27,7 @@ pub enum Told {
     Policy,
     /// The pod.
     Pod,
-    /// The MoatInstallation: it is about the cloud.
+    /// The MoatInstallation: it is about the cloud, or what ties the cluster to it.
     Installation,
     /// Who runs a command: it cannot happen in a cluster.
     Command,
@@ -197,10 +197,10 @@ pub const fn row(reason: Reason) -> Row {
         ),
         Reason::SharedInterface => (
             Policy,
-            NOT_ENFORCED,
+            NOT_ENFORCED_OR_IGNORED,
             "a pod on an interface that carries several pods: its node's",
             "leaves the interface's groups alone: what the policy denies passes",
-            "give the pod an interface of its own, by a SecurityGroupPolicy",
+            "give the pod an interface of its own, by a SecurityGroupPolicy; a pod that one selects is told why it has none",
         ),
         Reason::FixedInterface => (
             Policy,
@@ -296,6 +296,36 @@ pub const fn row(reason: Reason) -> Row {
             "nothing: no security group filters them",
             "nothing here; network ACLs do not filter them either",
         ),
+        Reason::GroupsJoined => (
+            Installation,
+            IGNORED,
+            "two SecurityGroupPolicies that select the same pod",
+            "the interface of a new pod starts with the groups of both, and wears what policies ask for some moments later; the \
+             SecurityGroupPolicy whose name is the later one is told",
+            "let one of the two select each pod",
+        ),
+        Reason::NoTrunk => (
+            Installation,
+            IGNORED,
+            "nodes whose pods cannot have interfaces of their own, in a cluster with SecurityGroupPolicies",
+            "pods there are `SharedInterface`",
+            "choose instance types that can trunk, and set `ENABLE_POD_ENI` of the VPC CNI",
+        ),
+        Reason::TrunkFull => (
+            Installation,
+            IGNORED,
+            "nodes whose pods have all the branch interfaces that there can be",
+            "further pods that a SecurityGroupPolicy selects wait for another node",
+            "nothing while others have room; else more or larger nodes",
+        ),
+        Reason::StandardMode => (
+            Installation,
+            NOT_ENFORCED,
+            "`POD_SECURITY_GROUP_ENFORCING_MODE: standard` of the VPC CNI",
+            "nothing filters what pods and the kubelet of one node send each other; what leaves the VPC passes the node's groups, \
+             unless `AWS_VPC_K8S_CNI_EXTERNALSNAT` is `true`",
+            "set the mode to `strict`, and make the pods anew",
+        ),
     };
     Row { told, effects, construct, fate, remedy }
 }
@@ -339,8 +369,9 @@ pub fn page() -> String {
         ),
         (
             Told::Installation,
-            "The cloud",
-            "Rows, the condition `Exact`, and events are those of the MoatInstallation.",
+            "The cloud and its nodes",
+            "Rows and the condition `Exact` are those of the MoatInstallation, and so are events, unless they are about an object of \
+             the cluster.",
         ),
         (
             Told::Command,

@@ -162,10 +162,10 @@ impl Desk {
         }
     }
 
-    /// The kinds that were not told, or whose watch is broken.
+    /// The kinds that policies need and that were not told, or whose watch is broken.
     fn missing(&self) -> Vec<&'static str> {
         let index = self.index.look();
-        let watches = index.watches().iter();
+        let watches = index.watches().iter().filter(|(watched, _)| watched.is_of_policies());
         let missing = watches.filter(|(_, it)| !it.complete || it.broken.is_some());
         missing.map(|(watched, _)| watched.plural()).collect()
     }
@@ -203,7 +203,7 @@ mod tests {
         let mut index = Index::default();
         let mut said = Vec::new();
         let tell = |index: &mut Index, watched, news| index.take(Told { watched, news });
-        for watched in Watched::ALL {
+        for watched in Watched::of_policies() {
             tell(&mut index, watched, News::NotInstalled);
             said.push(desk(index.clone()).warnings(policy.clone()).await.join(" "));
         }
@@ -211,7 +211,7 @@ mod tests {
         assert!(last.starts_with("moat: spec.podSelector: it selects no pod"), "{last}");
         for (place, said) in said.iter().enumerate() {
             let missing: Vec<_> =
-                Watched::ALL.iter().skip(place + 1).map(|watched| watched.plural()).collect();
+                Watched::of_policies().skip(place + 1).map(Watched::plural).collect();
             assert!(said.starts_with("moat: not checked: "), "{said}");
             let said = said.replace("… ", "").replace("moat: ", "");
             assert!(said.contains(&missing.join(", ")), "{said}");
@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn who_has_no_time_says_so() {
         let mut index = Index::default();
-        for watched in Watched::ALL {
+        for watched in Watched::of_policies() {
             index.take(Told { watched, news: News::NotInstalled });
         }
         let desk = desk(index);

@@ -58,10 +58,22 @@ pub(crate) fn status(
     }
 }
 
-/// What is found of the cloud, what changes flows first.
+/// What is found of the cloud, and of what ties the cluster to it: what changes flows first.
 fn found<'a>(round: &'a Round, desired: &'a Desired) -> Vec<&'a Finding> {
     let found = round.findings.iter().chain(&desired.findings);
-    let of_cloud = |it: &&Finding| matches!(it.object.kind, Kind::SecurityGroup | Kind::Vpc);
+    let of_cloud = |it: &&Finding| match it.object.kind {
+        Kind::SecurityGroup | Kind::Vpc | Kind::SecurityGroupPolicy | Kind::Node => true,
+        Kind::NetworkPolicy
+        | Kind::ClusterNetworkPolicy
+        | Kind::VpcNetworkPolicy
+        | Kind::ClusterVpcNetworkPolicy
+        | Kind::Pod
+        | Kind::Namespace
+        | Kind::Workload
+        | Kind::Service
+        | Kind::File
+        | Kind::Other => false,
+    };
     let mut found: Vec<&Finding> = found.filter(of_cloud).collect();
     found.sort_by_key(|finding| (finding.effect == Effect::Ignored, &finding.object));
     found

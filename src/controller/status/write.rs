@@ -150,6 +150,7 @@ impl Writer {
             Kind::Namespace => Watched::Namespaces,
             Kind::Node => Watched::Nodes,
             Kind::Service => Watched::Services,
+            Kind::SecurityGroupPolicy => Watched::SecurityGroupPolicies,
             Kind::NetworkPolicy
             | Kind::ClusterNetworkPolicy
             | Kind::VpcNetworkPolicy

@@ -185,13 +185,13 @@ impl Telemetry {
         self.born.elapsed().saturating_sub(last) < HANGS
     }
 
-    /// The watches that have not told everything yet; none if all have.
+    /// The watches that policies need and that have not told everything yet; none if all have.
     pub(crate) fn missing(&self) -> Option<Vec<Watched>> {
         let seen = self.seen();
         let missing = |watched: &Watched| {
             !seen.watches.get(watched).is_some_and(|standing| standing.complete)
         };
-        let missing: Vec<Watched> = Watched::ALL.into_iter().filter(missing).collect();
+        let missing: Vec<Watched> = Watched::of_policies().filter(missing).collect();
         (!missing.is_empty()).then_some(missing)
     }
 

@@ -1,5 +1,7 @@
 //! The grants of deploy/: every test here runs with them alone, and none of them is without use.
 
+use std::path::Path;
+
 use moat_controller::Terms;
 use moat_test_cluster::until;
 use serde_json::{Value, json};
@@ -16,10 +18,21 @@ fn policy(version: &str, kind: &str, namespace: Option<&str>, spec: &Value) -> V
     json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
+/// The definitions that the played nodes install.
+fn definitions_of_nodes() -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack/nodes/crds.yaml");
+    let text = std::fs::read_to_string(path).expect("committed");
+    serde_saphyr::from_multiple(&text).expect("YAML")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_is_what_is_asked_for() {
     // Kinds that need not be there are looked for before they are.
     let world = World::bare().await;
+    let of_nodes = definitions_of_nodes();
+    for definition in &of_nodes {
+        world.delete(definition).await;
+    }
     let first = world.controller("first");
     let looked = |plural: &str| {
         let asked = world.asked.beside(&granted());
@@ -29,12 +42,20 @@ async fn what_is_granted_is_what_is_asked_for() {
                 && name.as_ref().is_some_and(|name| name.starts_with(plural))
         })
     };
-    for plural in ["clusternetworkpolicies", "vpcnetworkpolicies", "clustervpcnetworkpolicies"] {
+    for plural in [
+        "clusternetworkpolicies",
+        "vpcnetworkpolicies",
+        "clustervpcnetworkpolicies",
+        "securitygrouppolicies",
+        "cninodes",
+    ] {
         until(plural, async || looked(plural).then_some(())).await;
     }
     first.stop().await;
     world.install().await;
-    world.apply(&definition()).await;
+    for definition in of_nodes.iter().chain([&definition()]) {
+        world.apply(definition).await;
+    }
     world.pods("shop", &["web"]).await;
     let (ports, port) = webhook(Terms::default()).await;
     call(&world, port).await;
@@ -73,6 +94,9 @@ async fn what_is_granted_is_what_is_asked_for() {
         "patch validatingwebhookconfigurations.admissionregistration.k8s.io",
         "patch events.events.k8s.io",
         "patch clusternetworkpolicies/status.policy.networking.k8s.io",
+        "watch securitygrouppolicies.vpcresources.k8s.aws",
+        "watch cninodes.vpcresources.k8s.aws",
+        "watch daemonsets.apps",
     ] {
         until(asked, async || told(asked).then_some(())).await;
     }

@@ -197,7 +197,7 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
         (
             Reason::SharedInterface,
             "the groups of interfaces that carry several pods are left alone, and what the policy denies passes them: give the \
-             pods interfaces of their own",
+             pods interfaces of their own; a pod that a SecurityGroupPolicy selects says by an event why it has none",
         ),
         (
             Reason::FixedInterface,

@@ -35,6 +35,8 @@ pub enum Kind {
     Workload,
     /// A Service.
     Service,
+    /// `vpcresources.k8s.aws/v1beta1` SecurityGroupPolicy.
+    SecurityGroupPolicy,
     /// A security group, or several: those of others by their ids, ours by their names.
     SecurityGroup,
     /// The VPC itself, which has no name here.
@@ -283,6 +285,7 @@ impl Kind {
             Self::Node => "Node",
             Self::Workload => "Workload",
             Self::Service => "Service",
+            Self::SecurityGroupPolicy => "SecurityGroupPolicy",
             Self::Vpc => "VPC",
             Self::SecurityGroup => "SecurityGroup",
             Self::File => "File",
@@ -302,6 +305,7 @@ impl Kind {
             Self::Namespace => "ns",
             Self::Node => "no",
             Self::Service => "svc",
+            Self::SecurityGroupPolicy => "sgp",
             Self::Workload | Self::Vpc | Self::SecurityGroup | Self::File | Self::Other => {
                 self.as_str()
             }

@@ -15,6 +15,7 @@ use moat_core::net::{AddressSet, Prefix};
 use moat_core::policy::{Kind, Labels, ObjectRef, Word};
 use serde_json::Value;
 
+use crate::branch::{self, Branches, Cni, CniNode, SecurityGroupPolicy};
 use crate::crd::RELEASE;
 use crate::places::{Place, Places};
 use crate::reader::{Node, Reader};
@@ -37,6 +38,8 @@ pub(crate) enum PartKind {
     Node,
     Pod,
     Service,
+    SecurityGroupPolicy,
+    CniNode,
 }
 
 /// The kinds that stand for pods.
@@ -70,12 +73,18 @@ pub type Workloads = BTreeMap<WorkloadRef, BTreeSet<Word>>;
 pub enum Part {
     /// A namespace's labels, `kubernetes.io/metadata.name` among them.
     Namespace(Arc<Labels>),
-    /// A node.
-    Node(ClusterNode),
+    /// A node, and how many branch interfaces it can have, if it tells.
+    Node(ClusterNode, Option<usize>),
     /// A pod; none if it has finished or failed.
     Pod(Option<Box<Pod>>),
     /// The addresses of a Service.
     Service(Vec<Prefix>),
+    /// A SecurityGroupPolicy; none if nobody heeds it.
+    SecurityGroupPolicy(Option<SecurityGroupPolicy>),
+    /// A CNINode.
+    CniNode(CniNode),
+    /// The DaemonSet of the VPC CNI.
+    Cni(Cni),
 }
 
 /// What the objects of an inventory say, by namespace and name.
@@ -89,6 +98,8 @@ pub struct Parts {
     pub pods: BTreeMap<(Word, Word), Pod>,
     /// The addresses of Services.
     pub services: BTreeMap<(Word, Word), Vec<Prefix>>,
+    /// What decides about pods' interfaces.
+    pub branches: Branches,
 }
 
 /// What was gathered so far.
@@ -104,13 +115,20 @@ pub(crate) struct Builder {
 }
 
 /// Every kind that the inventory is made of, with the version to write and an older group that is read as well.
-pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 11] = {
+pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 13] = {
     use InventoryKind::{Part, Workload};
     [
         ("v1", None, "Namespace", Part(PartKind::Namespace)),
         ("v1", None, "Node", Part(PartKind::Node)),
         ("v1", None, "Pod", Part(PartKind::Pod)),
         ("v1", None, "Service", Part(PartKind::Service)),
+        (
+            "vpcresources.k8s.aws/v1beta1",
+            None,
+            "SecurityGroupPolicy",
+            Part(PartKind::SecurityGroupPolicy),
+        ),
+        ("vpcresources.k8s.aws/v1alpha1", None, "CNINode", Part(PartKind::CniNode)),
         ("v1", None, "ReplicationController", Workload(WorkloadKind::ReplicationController)),
         ("apps/v1", Some("extensions"), "Deployment", Workload(WorkloadKind::Deployment)),
         ("apps/v1", Some("extensions"), "ReplicaSet", Workload(WorkloadKind::ReplicaSet)),
@@ -147,12 +165,14 @@ impl InventoryKind {
             Self::Part(PartKind::Node) => Kind::Node,
             Self::Part(PartKind::Pod) => Kind::Pod,
             Self::Part(PartKind::Service) => Kind::Service,
+            Self::Part(PartKind::SecurityGroupPolicy) => Kind::SecurityGroupPolicy,
+            Self::Part(PartKind::CniNode) => Kind::Other,
             Self::Workload(_) => Kind::Workload,
         }
     }
 
     pub(crate) const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Part(PartKind::Namespace | PartKind::Node))
+        !matches!(self, Self::Part(PartKind::Namespace | PartKind::Node | PartKind::CniNode))
     }
 }
 
@@ -241,10 +261,19 @@ impl Parts {
     pub fn put(&mut self, (namespace, name): (Word, Word), part: Part) -> bool {
         match part {
             Part::Namespace(labels) => replace(&mut self.namespaces, name, labels),
-            Part::Node(node) => replace(&mut self.nodes, name, node),
+            Part::Node(node, room) => {
+                let rooms = &mut self.branches.rooms;
+                replace_or_remove(rooms, Word::clone(&name), room)
+                    | replace(&mut self.nodes, name, node)
+            }
             Part::Pod(Some(pod)) => replace(&mut self.pods, (namespace, name), *pod),
             Part::Pod(None) => self.pods.remove(&(namespace, name)).is_some(),
             Part::Service(addresses) => replace(&mut self.services, (namespace, name), addresses),
+            Part::SecurityGroupPolicy(policy) => {
+                replace_or_remove(&mut self.branches.policies, (namespace, name), policy)
+            }
+            Part::CniNode(node) => replace(&mut self.branches.nodes, name, node),
+            Part::Cni(cni) => self.branches.cni.replace(cni) != Some(cni),
         }
     }
 
@@ -283,6 +312,18 @@ fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> 
     true
 }
 
+/// The same, where there may be none any more.
+fn replace_or_remove<K: Ord, V: PartialEq>(
+    map: &mut BTreeMap<K, V>,
+    key: K,
+    value: Option<V>,
+) -> bool {
+    match value {
+        Some(value) => replace(map, key, value),
+        None => map.remove(&key).is_some(),
+    }
+}
+
 /// A namespace's labels with the one that the API server always sets.
 pub(crate) fn named(mut labels: Labels, name: &Word) -> Arc<Labels> {
     labels.0.insert(Word::from(NAMESPACE_NAME), Word::clone(name));
@@ -305,10 +346,14 @@ impl Reader {
             PartKind::Node => {
                 let (labels, addresses) =
                     (Arc::new(self.labels_of(root)), self.node_addresses(root));
-                Part::Node(ClusterNode { name, labels, addresses })
+                Part::Node(ClusterNode { name, labels, addresses }, branch::room(root))
             }
             PartKind::Pod => Part::Pod(self.pod(root).map(Box::new)),
             PartKind::Service => Part::Service(self.service_addresses(root)),
+            PartKind::SecurityGroupPolicy => {
+                Part::SecurityGroupPolicy(self.security_group_policy(root))
+            }
+            PartKind::CniNode => Part::CniNode(branch::cni_node(root)),
         }
     }
 

@@ -93,6 +93,7 @@ impl Maker<'_> {
             | Kind::Node
             | Kind::Workload
             | Kind::Service
+            | Kind::SecurityGroupPolicy
             | Kind::Vpc
             | Kind::SecurityGroup
             | Kind::File

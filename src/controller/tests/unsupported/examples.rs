@@ -53,6 +53,11 @@ pub(crate) fn means(reason: Reason) -> Means {
         // A rule, and the groups of an interface.
         Reason::Drift => return Means::Others(Ignored, 2),
         Reason::NeverFiltered => return Means::Others(NotEnforced, 1),
+        // SecurityGroupPolicies, nodes, and the DaemonSet of the VPC CNI.
+        Reason::GroupsJoined | Reason::NoTrunk | Reason::TrunkFull => {
+            return Means::Others(Ignored, 1);
+        }
+        Reason::StandardMode => return Means::Others(NotEnforced, 1),
 
         Reason::InvalidField => {
             let policies = vec![
@@ -160,11 +165,11 @@ pub(crate) fn means(reason: Reason) -> Means {
             vec![by_network_policy(reason, Ignored, &port("TCP", 80), &out).at("spec")]
         }
         // What mends these is not the policy.
-        Reason::SharedInterface | Reason::FixedInterface | Reason::GroupKept => {
-            vec![passing(reason)]
-        }
+        Reason::FixedInterface | Reason::GroupKept => vec![passing(reason)],
         // The pod is told, too.
-        Reason::NoInterface => return Means::Policies(vec![passing(reason)], 1),
+        Reason::SharedInterface | Reason::NoInterface => {
+            return Means::Policies(vec![passing(reason)], 1);
+        }
         Reason::DuplicateAddress => {
             let from =
                 json!({"ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "peer"}}}]}]});

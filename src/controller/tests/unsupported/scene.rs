@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use moat_core::firewall::Rule;
@@ -18,6 +18,9 @@ use crate::world::{World, reason};
 
 /// The namespace of what no example is about.
 pub(crate) const OTHERS: &str = "others";
+
+/// The namespace of the example whose pod shares its node's interface.
+pub(crate) const SHARED: &str = "sharedinterface-notenforced";
 
 /// Policies besides the examples.
 pub(crate) const POLICIES: usize = 3;
@@ -85,9 +88,10 @@ pub(crate) async fn set(world: &World, examples: &[Example]) {
             "spec": {"clusterIP": SERVICE, "ports": [{"port": 80}]},
         }))
         .await;
-    for object in policies(examples) {
+    for object in policies(examples).chain(branches()) {
         world.apply(&object).await;
     }
+    trunks(world, ["true", "false"], 1).await;
 }
 
 /// While nobody looks, others change Moat's groups in the cloud.
@@ -123,6 +127,10 @@ pub(crate) async fn mend(world: &World, examples: &[Example]) {
     world.apply(&annotated(OTHERS, "annotated", POD_ENI, "[]")).await;
     world.delete(&pod("duplicateaddress-narrower", "ghost")).await;
     world.delete(&pod(OTHERS, "failed")).await;
+    for object in branches() {
+        world.delete(&object).await;
+    }
+    trunks(world, ["true", "true"], 1_000).await;
 }
 
 /// Others leave the cloud as it was, and open what they closed.
@@ -214,6 +222,57 @@ fn policy(app: &str) -> Value {
     })
 }
 
+/// What decides about pods' interfaces: SecurityGroupPolicies, two of which select one pod, and the VPC CNI in standard mode.
+fn branches() -> Vec<Value> {
+    let policy = |namespace: &str, name: &str, app: &str| {
+        json!({
+            "apiVersion": "vpcresources.k8s.aws/v1beta1",
+            "kind": "SecurityGroupPolicy",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {
+                "podSelector": {"matchLabels": {"app": app}},
+                "securityGroups": {"groupIds": ["sg-0123456789abcdef0"]},
+            },
+        })
+    };
+    let mode = json!({"name": "POD_SECURITY_GROUP_ENFORCING_MODE", "value": "standard"});
+    let labels = json!({"k8s-app": "aws-node"});
+    // It is there, and runs nowhere.
+    let spec = json!({
+        "nodeSelector": {"no": "where"},
+        "containers": [{"name": "aws-node", "image": "none", "env": [mode]}],
+    });
+    let cni = json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"namespace": "kube-system", "name": "aws-node"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    });
+    vec![
+        policy(SHARED, "web", "web"),
+        policy(OTHERS, "one", "prior"),
+        policy(OTHERS, "two", "prior"),
+        cni,
+    ]
+}
+
+/// Lets nodes tell whether they have a trunk, and all of them how many branch interfaces it has room for.
+async fn trunks(world: &World, has: [&str; 2], room: usize) {
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let parameters = PatchParams::default();
+    for (place, has) in has.into_iter().enumerate() {
+        let name = format!("default-{place}");
+        let labels = json!({"metadata": {"labels": {"vpc.amazonaws.com/has-trunk-attached": has}}});
+        nodes.patch(&name, &parameters, &Patch::Merge(&labels)).await.expect("patched");
+        let room = json!({"vpc.amazonaws.com/pod-eni": room.to_string()});
+        let status = json!({"status": {"capacity": room, "allocatable": room}});
+        nodes.patch_status(&name, &parameters, &Patch::Merge(&status)).await.expect("patched");
+    }
+}
+
 /// Writes the configuration.
 fn configure(world: &World, setting: &str) {
     let text = format!(
@@ -236,7 +295,7 @@ async fn give(world: &World, namespace: &str, name: &str, addresses: &[String]) 
 /// What the cloud has before a controller comes: pods that share an interface, have none, or wear groups of others. The group that
 /// lets everything in.
 async fn clothe(world: &World) -> GroupId {
-    attach(world, &["sharedinterface-notenforced/web", "duplicateaddress-narrower/peer"]);
+    attach(world, &[&format!("{SHARED}/web"), "duplicateaddress-narrower/peer"]);
     let bereft = "nointerface-notenforced/web".to_owned();
     world.cloud.bereft.lock().expect("nobody panics with it").insert(bereft);
     let mut worn = Vec::new();

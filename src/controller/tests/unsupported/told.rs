@@ -12,7 +12,7 @@ use moat_k8s::unsupported::{Told, row};
 use serde_json::{Value, json};
 
 use super::examples::Example;
-use super::scene::{OPENED, OTHERS};
+use super::scene::{OPENED, OTHERS, SHARED};
 use crate::world::World;
 use crate::{admission, http, world};
 
@@ -163,9 +163,12 @@ pub(crate) fn expected_events(examples: &[Example]) -> BTreeSet<Seen> {
         ["Pod", "duplicateaddress-narrower", "ghost", "Normal", "DuplicateAddress"],
         ["Pod", "duplicateaddress-narrower", "peer", "Normal", "DuplicateAddress"],
         ["Pod", "nointerface-notenforced", "web", "Normal", "NoInterface"],
+        ["Pod", SHARED, "web", "Normal", "SharedInterface"],
+        ["SecurityGroupPolicy", OTHERS, "two", "Normal", "GroupsJoined"],
         ["MoatInstallation", "", "default", "Normal", "Drift"],
         ["MoatInstallation", "", "default", "Normal", "NameTaken"],
         ["MoatInstallation", "", "default", "Warning", "ForeignRule"],
+        ["MoatInstallation", "", "default", "Warning", "StandardMode"],
     ];
     let opened = OPENED.map(|name| ["NetworkPolicy", OTHERS, name, "Warning", "ForeignRule"]);
     let others = others.into_iter().chain(opened).map(|seen| seen.map(str::to_owned));
