@@ -25,6 +25,7 @@ use aws_sdk_ec2::Client;
 use moat_core::firewall::{GroupKey, GroupNumber, Rule};
 use moat_core::inventory::InterfaceId;
 use moat_core::net::{Family, Prefix};
+use moat_core::policy::Word;
 use moat_core::provider::{
     Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, Touched,
 };
@@ -170,6 +171,10 @@ impl Provider for Aws {
 
     async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {
         self.take(steps).await
+    }
+
+    fn group_id(&self, number: GroupNumber) -> Option<Word> {
+        self.memory.groups.get(&number).map(|id| id.as_str().into())
     }
 
     async fn wait(&mut self, duration: Duration) {

@@ -122,7 +122,8 @@ impl Aws {
             .iter()
             .flat_map(|it| tags::recorded(cluster, it.tag_set()))
             .collect();
-        let needed = answers.worn().chain(recorded.iter().map(|id| &*id.0));
+        let named = recorded.iter().chain(&scope.defaults).map(|id| &*id.0);
+        let needed = answers.worn().chain(named);
         let missing: BTreeSet<&str> =
             needed.filter(|id| !answers.groups.contains_key(*id)).collect();
         let found = self.read_groups_by_id(&missing).await?;
@@ -135,7 +136,7 @@ impl Aws {
         for rule in self.read_rules_of(&doubtful.iter().map(String::as_str).collect()).await? {
             answers.add_rule(rule);
         }
-        for list in answers.lists_in_use(cluster) {
+        for list in answers.lists_in_use(cluster, &scope.defaults) {
             // A list that may not be read stands for everything.
             if !answers.lists.contains_key(&list)
                 && let Ok(blocks) = self.read_list(&list).await
@@ -149,13 +150,15 @@ impl Aws {
     fn develop(&self, answers: &Answers, scope: &Scope) -> Observed {
         let (cluster, vpc) = (&self.config.cluster, &self.config.vpc);
         let mut observed = Observed { taken: answers.taken(cluster, vpc), ..Observed::default() };
+        let defaults = scope.defaults.iter().filter(|id| answers.groups.contains_key(&*id.0));
+        let defaults: BTreeSet<ForeignGroupId> = defaults.cloned().collect();
         for interface in &answers.interfaces {
             let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
             let worn: BTreeSet<GroupKey> = worn(interface).map(|id| answers.key(id)).collect();
             let record = tags::recorded(cluster, interface.tag_set());
             let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
             let there = record.iter().filter(there).cloned().collect();
-            let prior = prior(&worn, &there, &observed.taken);
+            let prior = prior(&worn, &there, &observed.taken, &defaults);
             let attachment = attachment(interface);
             observed.interfaces.insert(id.clone(), Interface { attachment, prior });
             let borne = borne(interface, &scope.addresses).into_iter();
@@ -167,7 +170,8 @@ impl Aws {
         }
         let given_back = observed.interfaces.values().flat_map(|it| &it.prior);
         let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
-        let others: BTreeSet<ForeignGroupId> = given_back.chain(worn).cloned().collect();
+        let others: BTreeSet<ForeignGroupId> =
+            given_back.chain(worn).chain(&defaults).cloned().collect();
         for id in others {
             let rules = answers.foreign_rules(&id);
             observed.state.groups.insert(GroupKey::Foreign(id), rules);
@@ -312,9 +316,9 @@ impl Answers {
     }
 
     /// The prefix lists that the picture's groups name.
-    fn lists_in_use(&self, cluster: &str) -> BTreeSet<Word> {
+    fn lists_in_use(&self, cluster: &str, defaults: &BTreeSet<ForeignGroupId>) -> BTreeSet<Word> {
         let recorded = self.interfaces.iter().flat_map(|it| tags::recorded(cluster, it.tag_set()));
-        let recorded: BTreeSet<ForeignGroupId> = recorded.collect();
+        let recorded: BTreeSet<ForeignGroupId> = recorded.chain(defaults.iter().cloned()).collect();
         let ours = self.numbers.keys().map(String::as_str);
         let used: BTreeSet<&str> =
             ours.chain(self.worn()).chain(recorded.iter().map(|id| &*id.0)).collect();

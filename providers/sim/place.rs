@@ -193,8 +193,9 @@ impl Sim {
         let ids: BTreeSet<InterfaceId> =
             inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
         let interfaces = self.vpc.interfaces().filter(|(id, _)| ids.contains(id));
-        inventory.interfaces =
-            interfaces.map(|(id, it)| (id.clone(), view.interface(it, &taken))).collect();
+        inventory.interfaces = interfaces
+            .map(|(id, it)| (id.clone(), view.interface(it, &taken, &BTreeSet::new())))
+            .collect();
         let prior = inventory.interfaces.values().flat_map(|interface| &interface.prior);
         inventory.foreign = prior
             .filter_map(|id| Some((id, self.vpc.group(id)?)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
-use moat_core::policy::Direction;
+use moat_core::policy::{Direction, Word};
 use moat_core::provider::{
     Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept, prior,
 };
@@ -68,15 +68,16 @@ impl<'a> View<'a> {
         rule
     }
 
-    /// An interface as the port tells of it; `taken` is [`View::taken`].
+    /// An interface as the port tells of it; `taken` is [`View::taken`], and of the defaults are those that exist.
     pub(crate) fn interface(
         &self,
         interface: &NetworkInterface,
         taken: &BTreeMap<GroupNumber, GroupKey>,
+        defaults: &BTreeSet<GroupId>,
     ) -> Interface {
         let worn = interface.groups.iter().map(|id| self.key(id)).collect();
         let there = interface.record.iter().filter(|id| self.vpc.group(id).is_some());
-        let prior = prior(&worn, &there.cloned().collect(), taken);
+        let prior = prior(&worn, &there.cloned().collect(), taken, defaults);
         Interface { attachment: interface.attachment, prior }
     }
 }
@@ -109,6 +110,10 @@ impl Provider for Sim {
         Self::place(self, inventory).map_err(|error| error.to_string())
     }
 
+    fn group_id(&self, number: GroupNumber) -> Option<Word> {
+        self.memory.groups.get(&number).map(|id| id.0.clone())
+    }
+
     async fn wait(&mut self, duration: Duration) {
         self.now = self.now.saturating_add(duration);
     }
@@ -127,6 +132,8 @@ impl Sim {
         let view = View::new(&vpc, &cluster);
         let mut observed = Observed { taken: view.taken(), ..Observed::default() };
 
+        let defaults = scope.defaults.iter().filter(|id| vpc.group(id).is_some());
+        let defaults: BTreeSet<GroupId> = defaults.cloned().collect();
         let wears_ours = |worn: &BTreeSet<GroupId>| worn.iter().any(|id| view.number(id).is_some());
         let shown: Vec<_> = vpc
             .interfaces()
@@ -140,7 +147,9 @@ impl Sim {
         for (id, interface) in shown {
             let worn = interface.groups.iter().map(|group| view.key(group)).collect();
             observed.state.interfaces.insert(id.clone(), worn);
-            observed.interfaces.insert(id.clone(), view.interface(interface, &observed.taken));
+            observed
+                .interfaces
+                .insert(id.clone(), view.interface(interface, &observed.taken, &defaults));
             let borne = borne(interface, &scope.addresses).into_iter();
             observed.bearers.extend(borne.map(|address| (address, id.clone())));
             if !interface.record.is_empty() {
@@ -149,7 +158,7 @@ impl Sim {
         }
         let prior = observed.interfaces.values().flat_map(|it| &it.prior);
         let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
-        let foreign: BTreeSet<GroupId> = prior.chain(worn).cloned().collect();
+        let foreign: BTreeSet<GroupId> = prior.chain(worn).chain(&defaults).cloned().collect();
 
         let wanted: BTreeSet<&GroupId> = view.ours().map(|(_, id)| id).chain(&foreign).collect();
         self.read_pages(Call::DescribeSecurityGroups, wanted.len())?;

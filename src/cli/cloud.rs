@@ -97,7 +97,11 @@ impl Cloud {
     }
 
     /// Writes into an inventory what the cloud tells of its pods, and says what the cloud and its configuration hold for all.
-    pub(crate) fn place(&mut self, inventory: &mut Inventory) -> Result<Place, Failure> {
+    pub(crate) fn place(
+        &mut self,
+        inventory: &mut Inventory,
+        configuration: &Configuration,
+    ) -> Result<Place, Failure> {
         match self {
             Self::Embedded(sim, _) => {
                 sim.place(inventory).map_err(|error| Failure::Usage(error.to_string()))?;
@@ -111,7 +115,7 @@ impl Cloud {
                 let Capabilities { quotas, assumed, vpc } =
                     account.capabilities().map_err(Failure::Unread)?;
                 let mut findings = placement::take_absent(inventory);
-                let scope = placement::scope(inventory);
+                let scope = placement::scope(inventory, &configuration.default_groups());
                 let observed = account.observe(&scope).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
                 placement::place(inventory, &observed);
@@ -123,8 +127,12 @@ impl Cloud {
     }
 
     /// A picture of the interfaces of these pods.
-    pub(crate) fn observe(&mut self, inventory: &Inventory) -> Result<Observed, Failure> {
-        let scope = placement::scope(inventory);
+    pub(crate) fn observe(
+        &mut self,
+        inventory: &Inventory,
+        configuration: &Configuration,
+    ) -> Result<Observed, Failure> {
+        let scope = placement::scope(inventory, &configuration.default_groups());
         let observed = match self {
             Self::Embedded(sim, _) => block_on(drive::observe(&mut **sim, &scope)),
             Self::Account(account, _) => account.observe(&scope),
@@ -145,8 +153,9 @@ impl Cloud {
         &mut self,
         plan: &'plan Plan,
         inventory: &Inventory,
+        configuration: &Configuration,
     ) -> Outcome<'plan> {
-        let scope = placement::scope(inventory);
+        let scope = placement::scope(inventory, &configuration.default_groups());
         match self {
             Self::Embedded(sim, _) => block_on(drive::drive(&mut **sim, plan, &scope)),
             Self::Account(account, _) => account.drive(plan, &scope),

@@ -81,7 +81,7 @@ impl Session {
         let mut read = moat_k8s::read_onto(there.objects, &sources, &options);
         live::note_absent(&there.absent, &read.policies, io)?;
         let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
-        let place = cloud.place(&mut read.inventory)?;
+        let place = cloud.place(&mut read.inventory, &configuration)?;
         for mut finding in place.findings {
             let path = if finding.path.is_empty() { "metadata.name" } else { &*finding.path };
             finding.location = read.places.locate(&finding.object, path);
@@ -197,7 +197,8 @@ impl Session {
 
     /// A picture of the cloud: the one that the inventory was read from, and later ones.
     pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
-        self.picture.take().map_or_else(|| self.cloud.observe(&self.inventory), Ok)
+        let Self { cloud, inventory, configuration, .. } = self;
+        self.picture.take().map_or_else(|| cloud.observe(inventory, configuration), Ok)
     }
 
     /// Whether the configuration lets the cloud be changed.
@@ -278,7 +279,7 @@ impl Session {
             progress(io, steps > LONG_PLAN, || {
                 format!("carrying out {}", text::count(steps, "call"))
             })?;
-            let outcome = self.cloud.drive(&plan, &self.inventory);
+            let outcome = self.cloud.drive(&plan, &self.inventory, &self.configuration);
             let failures: Vec<String> = outcome
                 .failures()
                 .map(|(step, error)| format!("{}: {error}", step.named(&self.cluster)))

@@ -140,7 +140,7 @@ impl View {
         let configuration = session::configuration(named.config.as_deref(), io.stdin)?;
         let cluster = named.cluster.as_ref().unwrap_or(&configuration.cluster).to_string();
         let mut cloud = Cloud::open(&configuration, &cluster, named, io.connect)?;
-        let observed = cloud.observe(&self.inventory)?;
+        let observed = cloud.observe(&self.inventory, &configuration)?;
         placement::place(&mut self.inventory, &observed);
         self.worn = Some((observed, cluster));
         Ok(())

@@ -113,6 +113,14 @@ impl Index {
         needed.all(|(_, standing)| standing.complete && standing.broken.is_none())
     }
 
+    /// Whether what decides about pods' interfaces is known as it is.
+    pub(crate) fn sees_branches(&self) -> bool {
+        [Watched::SecurityGroupPolicies, Watched::CniNodes].iter().all(|watched| {
+            let standing = self.watches.get(watched);
+            standing.is_some_and(|standing| standing.complete && standing.broken.is_none())
+        })
+    }
+
     /// How each watch stands.
     pub(crate) const fn watches(&self) -> &BTreeMap<Watched, Standing> {
         &self.watches

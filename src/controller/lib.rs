@@ -17,6 +17,7 @@ mod kinds;
 mod lease;
 mod log;
 mod look;
+mod quarantine;
 mod reason;
 mod records;
 mod reload;
@@ -114,8 +115,10 @@ pub async fn run<P: Provider + Send + 'static>(
     }
     let (say, word) = latest::channel(None);
     tasks.spawn(consent::listen(client.clone(), configuration.cluster.to_string(), say));
-    let watched = telemetry.clone();
-    let links = Links { decision, index, rounds, tenure, word, stop: stopped, telemetry: watched };
+    tasks.spawn(quarantine::keep(client.clone(), rounds.subscribe(), tenure.clone()));
+    let (watched, home) = (telemetry.clone(), client.default_namespace().to_owned());
+    let links =
+        Links { decision, index, rounds, tenure, word, stop: stopped, telemetry: watched, home };
     let worker = Worker::new(cloud, links);
     let mut working = JoinSet::new();
     working.spawn(telemetry::with_signs_of_life(telemetry, worker.run()));

@@ -7,6 +7,7 @@ use moat_core::compile::Inputs;
 use moat_core::finding::Finding;
 use moat_core::plan::Plan;
 use moat_core::policy::ObjectRef;
+use moat_k8s::Orders;
 
 use crate::consent::HeldChange;
 use crate::index::Known;
@@ -25,6 +26,8 @@ pub(crate) struct Round {
     pub(crate) findings: Arc<[Finding]>,
     /// What the last picture lacks.
     pub(crate) remaining: Arc<Plan>,
+    /// What is to be done about SecurityGroupPolicies.
+    pub(crate) quarantine: Arc<Orders>,
     /// Why the rest is not done, if it is not.
     pub(crate) holdup: Option<Holdup>,
 }

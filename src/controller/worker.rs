@@ -8,7 +8,7 @@ use moat_core::compile::{Compiler, Event};
 use moat_core::drift;
 use moat_core::drive::{self, Ending, Outcome};
 use moat_core::finding::Finding;
-use moat_core::firewall::Naming;
+use moat_core::firewall::{GroupNumber, Naming};
 use moat_core::placement;
 use moat_core::plan::{self, Plan};
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope, Touched};
@@ -22,6 +22,7 @@ use crate::consent::{Gate, Word};
 use crate::index::{Live, Standing};
 use crate::kinds::Watched;
 use crate::lease::Tenure;
+use crate::quarantine::{self, Facts};
 use crate::records::Records;
 use crate::reload::Decision;
 use crate::round::{Holdup, Round};
@@ -44,6 +45,8 @@ pub(crate) struct Links {
     pub(crate) stop: watch::Receiver<bool>,
     /// What is seen of the worker.
     pub(crate) telemetry: Arc<Telemetry>,
+    /// The namespace that Moat runs in.
+    pub(crate) home: String,
 }
 
 /// The worker, with all that it knows.
@@ -188,9 +191,9 @@ impl<P: Provider + Send> Worker<P> {
         let text = |error: ProviderError| error.to_string();
         let telemetry = Arc::clone(&self.links.telemetry);
         telemetry.begin();
-        let (snapshot, seen) = {
+        let (snapshot, seen, sees_branches) = {
             let index = self.links.index.look();
-            (index.snapshot(), index.policies().clone())
+            (index.snapshot(), index.policies().clone(), index.sees_branches())
         };
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);
         let capabilities = match &self.capabilities {
@@ -204,13 +207,16 @@ impl<P: Provider + Send> Worker<P> {
         findings.extend(placement::disputed(&inventory));
         inventory.vpc = capabilities.vpc;
         self.cloud.place(&mut inventory)?;
-        let scope = placement::scope(&inventory);
+        let scope = placement::scope(&inventory, &self.decision.configuration.default_groups());
         let observed = self.picture(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
         placement::release(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
         findings.extend(snapshot.branches.findings(&inventory));
-        let settings = self.decision.configuration.settings(capabilities.quotas);
+        let mut settings = self.decision.configuration.settings(capabilities.quotas);
+        // The group stays as long as somebody lets pods start with it.
+        let installation = self.decision.configuration.cluster.as_str();
+        settings.quarantine |= snapshot.branches.is_quarantined(installation);
         let policies = self.decision.configuration.in_force(snapshot.policies, &inventory);
         let compiler = &mut self.compiler;
         let quotas = settings.quotas;
@@ -252,6 +258,17 @@ impl<P: Provider + Send> Worker<P> {
         };
         let shown = self.picture.as_ref().map_or(&observed, |picture| &picture.observed);
         findings.extend(drift::opened(&inputs.policies, &inputs.inventory, shown, cluster));
+        let (quarantine, told) = quarantine::decide(&Facts {
+            configuration: &self.decision.configuration,
+            branches: sees_branches.then_some(&snapshot.branches),
+            has_policies: !inputs.policies.is_empty(),
+            inventory: &inputs.inventory,
+            observed: shown,
+            group: self.cloud.group_id(GroupNumber::CLOSED),
+            holdup: holdup.as_ref(),
+            home: &self.links.home,
+        });
+        findings.extend(told);
         telemetry.round(&Done {
             observed: self.picture.as_ref().map(|picture| &*picture.observed),
             stages: &done,
@@ -267,6 +284,7 @@ impl<P: Provider + Send> Worker<P> {
             inputs: Arc::new(inputs),
             findings: findings.into(),
             remaining: Arc::new(remaining),
+            quarantine: Arc::new(quarantine),
             holdup,
         })
     }
@@ -275,7 +293,9 @@ impl<P: Provider + Send> Worker<P> {
     async fn picture(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         let began = Instant::now();
         let known = self.picture.as_ref().filter(|picture| {
-            picture.taken.elapsed() < FRESH && picture.scope.addresses.is_superset(&scope.addresses)
+            picture.taken.elapsed() < FRESH
+                && picture.scope.addresses.is_superset(&scope.addresses)
+                && picture.scope.defaults == scope.defaults
         });
         let (observed, taken) = match known {
             Some(Picture { observed, scope: shown, taken }) => {

@@ -156,6 +156,8 @@ reasons! {
     TrunkFull,
     /// The VPC CNI does not let groups filter everything that pods send.
     StandardMode,
+    /// New pods that wear other groups until their own are read back.
+    StartsOpen,
 }
 
 impl Reason {
@@ -171,6 +173,7 @@ impl Reason {
                 | Self::ProbesFromAllNodes
                 | Self::NoTrunk
                 | Self::TrunkFull
+                | Self::StartsOpen
         )
     }
 }

@@ -12,13 +12,14 @@ use crate::policy::{Kind, ObjectRef, Word};
 use crate::provider::{Observed, Scope};
 
 /// What a picture is to show of these pods: their interfaces, and the bearers of the addresses of those whose interface nobody
-/// names.
+/// names; with the [defaults](Scope::defaults).
 #[must_use]
-pub fn scope(inventory: &Inventory) -> Scope {
+pub fn scope(inventory: &Inventory, defaults: &BTreeSet<ForeignGroupId>) -> Scope {
     let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
     let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
     let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
-    Scope { interfaces: interfaces.collect(), addresses: addresses.collect() }
+    let (interfaces, addresses) = (interfaces.collect(), addresses.collect());
+    Scope { interfaces, addresses, defaults: defaults.clone() }
 }
 
 /// Takes out the pods without an address, with a finding for each: a real cloud has none to give.

@@ -99,6 +99,11 @@ pub trait Provider {
         Ok(())
     }
 
+    /// The cloud's own id of a group of ours, as the last picture showed it or a step made it: for who names it elsewhere.
+    fn group_id(&self, _number: GroupNumber) -> Option<Word> {
+        None
+    }
+
     /// Lets time pass: between a refusal that says "later" and the next try, or until a picture shows a step.
     ///
     /// * Guarantees: reads and changes nothing; never fails. The clock is the provider's own: simulated, or the runtime's.
@@ -127,6 +132,9 @@ pub struct Scope {
     pub interfaces: BTreeSet<InterfaceId>,
     /// The addresses of pods whose interface nobody names: the cloud tells which one bears them.
     pub addresses: BTreeSet<IpAddr>,
+    /// The groups of others that an interface gets back that wears groups of ours alone, where no record tells what it wore before:
+    /// it was made so. They are shown if they exist.
+    pub defaults: BTreeSet<ForeignGroupId>,
 }
 
 /// Groups of ours and interfaces of which something may have changed.
@@ -158,7 +166,8 @@ pub struct Observed {
     pub unreadable: BTreeMap<(GroupNumber, RuleId), String>,
     /// Each interface of the scope that exists, each that bears an address of it, and each other one that wears a group of
     /// ours. Its prior groups are the groups of others that it wears and, while it wears a group of ours, those on its record
-    /// that still exist: a record that a killed process left behind counts for nothing. With a record, a group that bears a name
+    /// that still exist: a record that a killed process left behind counts for nothing. If it wears groups of ours and there are
+    /// none, its prior groups are the [defaults](Scope::defaults) that exist. With a record, a group that bears a name
     /// of ours counts as ours: someone took its tags off.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
     /// The interface that bears each address of the scope, as one of its own or in a prefix delegated to it.
@@ -220,18 +229,21 @@ pub fn is_kept(description: &str) -> bool {
 }
 
 /// The prior groups of an interface, as [`Observed::interfaces`] has them: from the groups that it wears, those on its record that
-/// exist, and [`Observed::taken`].
+/// exist, [`Observed::taken`], and those of [`Scope::defaults`] that exist.
 #[must_use]
 pub fn prior(
     worn: &BTreeSet<GroupKey>,
     record: &BTreeSet<ForeignGroupId>,
     taken: &BTreeMap<GroupNumber, GroupKey>,
+    defaults: &BTreeSet<ForeignGroupId>,
 ) -> BTreeSet<ForeignGroupId> {
     let bereft = |key| !record.is_empty() && taken.values().any(|taken| taken == key);
     let (ours, others): (Vec<&GroupKey>, Vec<&GroupKey>) =
         worn.iter().partition(|key| key.foreign().is_none() || bereft(*key));
     let recorded = record.iter().filter(|_| !ours.is_empty());
-    others.into_iter().filter_map(GroupKey::foreign).chain(recorded).cloned().collect()
+    let prior: BTreeSet<_> =
+        others.into_iter().filter_map(GroupKey::foreign).chain(recorded).cloned().collect();
+    if prior.is_empty() && !ours.is_empty() { defaults.clone() } else { prior }
 }
 
 impl Observed {

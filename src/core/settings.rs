@@ -23,6 +23,18 @@ pub struct Settings {
     pub keep_groups: Vec<ForeignGroupId>,
     /// The cloud's limits.
     pub quotas: Quotas,
+    /// Keep a group without rules ([`crate::firewall::GroupNumber::CLOSED`]) for new interfaces to start with, though nobody wears
+    /// it.
+    pub quarantine: bool,
+}
+
+impl Settings {
+    /// The limits for the groups of classes: those that stay whoever wears them are taken off.
+    #[must_use]
+    pub fn quotas_of_classes(&self) -> Quotas {
+        let groups = self.quotas.groups.saturating_sub(usize::from(self.quarantine));
+        Quotas { groups, ..self.quotas }
+    }
 }
 
 /// What isolated pods let through of ICMP besides what policies say.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use thiserror::Error;
 
+use moat_core::firewall::ForeignGroupId;
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
@@ -185,7 +186,14 @@ impl Configuration {
             nodes: self.nodes.iter().map(|block| block.0).collect(),
             keep_groups: self.keep_groups.iter().map(GroupId::to_foreign).collect(),
             quotas: self.quotas.over(provider),
+            quarantine: self.quarantine,
         }
+    }
+
+    /// `defaultGroups` as the core names them.
+    #[must_use]
+    pub fn default_groups(&self) -> BTreeSet<ForeignGroupId> {
+        self.default_groups.iter().map(GroupId::to_foreign).collect()
     }
 
     /// `podSubnets` as blocks.

@@ -28,7 +28,9 @@ use moat_core::inventory::Inventory;
 use moat_core::policy::{ObjectRef, Policy, Word};
 use serde_json::Value;
 
-pub use branch::{Branches, CNI, Cni, CniNode, SecurityGroupPolicy};
+pub use branch::{
+    Branches, CNI, Cni, CniNode, INSTALLATION, Orders, SecurityGroupPolicy, quarantine_name,
+};
 pub use inventory::{Part, Parts, WorkloadRef, Workloads};
 pub use live::{Access, Installation, Published, Said, There};
 pub use places::Places;

@@ -326,6 +326,13 @@ pub const fn row(reason: Reason) -> Row {
              unless `AWS_VPC_K8S_CNI_EXTERNALSNAT` is `true`",
             "set the mode to `strict`, and make the pods anew",
         ),
+        Reason::StartsOpen => (
+            Installation,
+            NOT_ENFORCED,
+            "a new pod, before Moat has seen its interface; where `quarantine` is on, a namespace that cannot be quarantined",
+            "the interface wears the groups that SecurityGroupPolicies or the node gave it, and what policies ask for moments later",
+            "`quarantine: true` in the configuration; what the message says stands in the way",
+        ),
     };
     Row { told, effects, construct, fate, remedy }
 }

@@ -12,4 +12,5 @@ mod failover;
 mod kills;
 mod latency;
 mod outages;
+mod quarantine;
 mod world;

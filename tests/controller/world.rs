@@ -102,11 +102,20 @@ impl World {
 
     /// Starts one that answers at an address.
     pub(crate) fn serving(&self, address: &str) -> Controller {
+        self.start(&self.configured(&format!("serve: {{address: \"{address}\"}}")))
+    }
+
+    /// Starts one with more in its configuration, which [`Self::configured`] changes.
+    pub(crate) fn with_settings(&self, more: &str) -> Controller {
+        self.start(&self.configured(more))
+    }
+
+    /// Writes a configuration with more in it.
+    pub(crate) fn configured(&self, more: &str) -> PathBuf {
         let written = std::fs::read_to_string(&self.configuration).expect("it is there");
-        let path = self.folder.path().join("serving.yaml");
-        std::fs::write(&path, format!("{written}serve: {{address: \"{address}\"}}\n"))
-            .expect("writable");
-        self.start(&path)
+        let path = self.folder.path().join("configured.yaml");
+        std::fs::write(&path, format!("{written}{more}\n")).expect("writable");
+        path
     }
 
     fn start(&self, configuration: &Path) -> Controller {

@@ -100,6 +100,7 @@ macro_rules! contract {
             an_interface_wears_exactly_what_it_is_given
             a_record_stays_until_it_is_removed
             a_recorded_group_that_someone_deleted_is_no_prior_group
+            an_interface_of_which_nothing_is_recorded_gets_the_defaults_that_exist
             a_group_of_ours_without_its_tags_is_left_alone_and_passed_over
             an_interface_that_is_not_exclusive_is_never_changed
             an_interface_that_someone_changed_is_not_overwritten

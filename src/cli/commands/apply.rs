@@ -3,7 +3,9 @@
 use std::io::Read;
 
 use moat_core::compile::Desired;
+use moat_core::firewall::{GroupKey, GroupNumber};
 use moat_core::plan::Plan;
+use moat_k8s::INSTALLATION;
 
 use crate::args::{Apply, Consent, Output, Uninstall};
 use crate::commands::print_json;
@@ -39,6 +41,15 @@ fn carry_out(
     }
     let findings = session.all_findings(desired);
     let observed = session.observe()?;
+    let closed = GroupKey::Ours(GroupNumber::CLOSED);
+    if observed.state.groups.contains_key(&closed) && !desired.state.groups.contains_key(&closed) {
+        let cluster = session.cluster();
+        writeln!(
+            io.stderr,
+            "note: no pod starts where a SecurityGroupPolicy names a group that is gone: let `kubectl delete sgp -A -l {INSTALLATION}={cluster}` \
+             come first"
+        )?;
+    }
     if let Some(place) = session.asks_before().filter(|_| !*yes) {
         let plan = session.plan(desired, &observed);
         if output == Output::Json && !plan.stages.is_empty() {

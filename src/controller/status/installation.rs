@@ -62,13 +62,16 @@ pub(crate) fn status(
 fn found<'a>(round: &'a Round, desired: &'a Desired) -> Vec<&'a Finding> {
     let found = round.findings.iter().chain(&desired.findings);
     let of_cloud = |it: &&Finding| match it.object.kind {
-        Kind::SecurityGroup | Kind::Vpc | Kind::SecurityGroupPolicy | Kind::Node => true,
+        Kind::SecurityGroup
+        | Kind::Vpc
+        | Kind::SecurityGroupPolicy
+        | Kind::Node
+        | Kind::Namespace => true,
         Kind::NetworkPolicy
         | Kind::ClusterNetworkPolicy
         | Kind::VpcNetworkPolicy
         | Kind::ClusterVpcNetworkPolicy
         | Kind::Pod
-        | Kind::Namespace
         | Kind::Workload
         | Kind::Service
         | Kind::File

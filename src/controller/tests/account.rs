@@ -30,9 +30,19 @@ pub(crate) fn manifests() -> Vec<Value> {
     of_kinds(["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"])
 }
 
+/// What a quarantine takes beside them.
+pub(crate) fn of_quarantine() -> Vec<Value> {
+    of_file("quarantine.yaml", ["ClusterRole", "ClusterRoleBinding"])
+}
+
 /// The manifests' objects of some kinds, one of each, in the namespace of a test.
 pub(crate) fn of_kinds<const COUNT: usize>(kinds: [&str; COUNT]) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/manifests/moat.yaml");
+    of_file("moat.yaml", kinds)
+}
+
+fn of_file<const COUNT: usize>(name: &str, kinds: [&str; COUNT]) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/manifests");
+    let path = folder.join(name);
     let text = std::fs::read_to_string(path).expect("committed");
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
     objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kinds.contains(&kind)));
@@ -50,12 +60,16 @@ pub(crate) fn of_kinds<const COUNT: usize>(kinds: [&str; COUNT]) -> Vec<Value> {
 
 /// Everything that the manifests grant.
 pub(crate) fn granted() -> BTreeSet<Right> {
+    granted_by(&manifests())
+}
+
+/// Everything that roles grant.
+pub(crate) fn granted_by(roles: &[Value]) -> BTreeSet<Right> {
     let list = |rule: &Value, field: &str| -> Vec<String> {
         let texts = rule[field].as_array().into_iter().flatten();
         texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
     };
-    let manifests = manifests();
-    let rules = manifests.iter().flat_map(|object| object["rules"].as_array()).flatten();
+    let rules = roles.iter().flat_map(|object| object["rules"].as_array()).flatten();
     let mut granted = BTreeSet::new();
     for rule in rules {
         let names = list(rule, "resourceNames");

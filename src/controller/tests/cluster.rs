@@ -15,6 +15,7 @@ mod grants;
 mod http;
 mod leading;
 mod prometheus;
+mod quarantine;
 mod serving;
 mod unsupported;
 mod world;

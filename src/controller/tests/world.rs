@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use kube::Client;
 use moat_controller::{Log, Options, Ports, Reread};
+use moat_core::firewall::GroupNumber;
 use moat_core::inventory::Inventory;
+use moat_core::policy::Word;
 use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
 use moat_k8s::configuration::Configuration;
 use moat_sim::Sim;
@@ -63,6 +65,10 @@ impl Provider for Shared {
             }
         }
         Ok(())
+    }
+
+    fn group_id(&self, number: GroupNumber) -> Option<Word> {
+        self.lock().group_id(number)
     }
 
     async fn wait(&mut self, duration: Duration) {

@@ -18,6 +18,9 @@ use crate::settings::OnQuota;
 /// Puts the desired state together.
 pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Desired {
     let mut desired = Desired::default();
+    if meaning.settings.quarantine {
+        desired.state.groups.insert(GroupKey::Ours(GroupNumber::CLOSED), BTreeSet::new());
+    }
     wear(meaning, classes, layout, &mut desired);
     let ground = (meaning, classes);
     let mut served = Served::new(&ground);

@@ -52,7 +52,7 @@ use super::cohort::CohortId;
 use super::served::Served;
 use super::shared::Pools;
 use super::{Counts, Desired, RuleReason, compile};
-use crate::firewall::GroupKey;
+use crate::firewall::{GroupKey, GroupNumber};
 use crate::inventory::Inventory;
 use crate::policy::{Direction, Policy};
 use crate::settings::Settings;
@@ -141,6 +141,8 @@ impl Compiler {
         self.make(&mut moved);
         self.dress(moved.cohorts.into_iter().chain(dead.iter().copied()), common);
         self.index.bury(dead);
+        let closed = self.store.settings.quarantine.then(Reasoned::new);
+        self.patched.set_group(GroupKey::Ours(GroupNumber::CLOSED), closed);
         self.sweep();
         let before = self.patched.take_before();
         let scratch = self.is_entangled().then(|| self.scratch());
@@ -176,7 +178,7 @@ impl Compiler {
     fn is_entangled(&self) -> bool {
         self.index.shares_interfaces()
             || self.classes.are_carved()
-            || self.groups.are_short(self.store.settings.quotas)
+            || self.groups.are_short(self.store.settings.quotas_of_classes())
     }
 
     fn scratch(&self) -> Desired {

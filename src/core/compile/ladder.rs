@@ -65,7 +65,7 @@ fn too_large(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step 
 /// Where groups run out: one more of the fine rungs for classes that take several groups.
 fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
     let mut more = Step::new();
-    if layout.count <= meaning.settings.quotas.groups {
+    if layout.count <= meaning.settings.quotas_of_classes().groups {
         return more;
     }
     for (class, place) in classes.list.iter().zip(0..) {
@@ -85,7 +85,7 @@ fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
 
 /// Where they still do: nothing for those who are not served.
 fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
-    let allowed = meaning.settings.quotas.groups;
+    let allowed = meaning.settings.quotas_of_classes().groups;
     let mut more = Step::new();
     if layout.count > allowed {
         for class in unserved(meaning, classes, layout, allowed) {
@@ -103,7 +103,7 @@ fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> S
 
 /// Where even a closed group for each pattern of isolation is too many: one group, closed both ways.
 fn sealed(meaning: &Meaning<'_>, _: &Classes, layout: &Layout) -> Step {
-    if layout.count <= meaning.settings.quotas.groups {
+    if layout.count <= meaning.settings.quotas_of_classes().groups {
         return Step::new();
     }
     let unserved = meaning.cohorts.iter().filter(|(_, cohort)| cohort.concession.nameless);

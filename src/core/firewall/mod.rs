@@ -78,6 +78,10 @@ impl GroupKey {
 }
 
 impl GroupNumber {
+    /// The group of ours that never has rules, and that no class of pods wears: new interfaces start with it while
+    /// [`crate::settings::Settings::quarantine`] is on. No other group gets this number.
+    pub const CLOSED: Self = Self(NonZeroU32::MIN.saturating_add(999_998));
+
     /// The `index`th number, from 0.
     #[must_use]
     pub fn nth(index: usize) -> Self {

@@ -32,7 +32,7 @@ pub(super) struct Bound {
 pub(super) fn bind(table: &Table<'_>, banned: &BTreeSet<GroupNumber>) -> Bound {
     let rivals = Rivals::new(table, banned);
     // How alike two groups are can only be told once references are bound: what one round binds, the next compares.
-    let mut bound = Bound::none(table);
+    let mut bound = Bound::first(table);
     for _ in 0..=ROUNDS {
         let (mut next, compared) = rivals.settle(table, &bound);
         by_references(table, banned, &mut next);
@@ -46,9 +46,15 @@ pub(super) fn bind(table: &Table<'_>, banned: &BTreeSet<GroupNumber>) -> Bound {
 }
 
 impl Bound {
-    fn none(table: &Table<'_>) -> Self {
+    /// What is bound whatever is there: the closed group, to its own number.
+    fn first(table: &Table<'_>) -> Self {
         let (numbers, holders) = (vec![None; table.wanted.len()], vec![None; table.there.len()]);
-        Self { numbers, holders }
+        let mut bound = Self { numbers, holders };
+        let closed = table.wanted.place_of(GroupNumber::CLOSED);
+        if let Some(closed) = closed.filter(|closed| table.used.has(*closed)) {
+            bound.bind(closed, table.there.place_of(GroupNumber::CLOSED), GroupNumber::CLOSED);
+        }
+        bound
     }
 
     /// The number in the cloud of a desired group.
@@ -179,7 +185,7 @@ impl Rivals {
 
     /// Binds greedily, and tells whether it took comparing rules, which depends on what is `known` to be bound.
     fn settle(&self, table: &Table<'_>, known: &Bound) -> (Bound, bool) {
-        let mut bound = Bound::none(table);
+        let mut bound = Bound::first(table);
         let bind = |bound: &mut Bound, (wanted, there): (usize, usize)| {
             if let Some(number) = table.there.numbers.get(there)
                 && bound.number(wanted).is_none()

@@ -25,7 +25,7 @@ pub enum Fault {
     /// A rule in passage of a group that stays lets through more than those rules of the group do that it starts with or that
     /// are wanted of it.
     WiderRule(GroupNumber, Rule),
-    /// A group is made that nobody wears and no rule names.
+    /// A group is made that nobody wears and no rule names, other than the closed one.
     IdleGroup(GroupNumber),
     /// A group is deleted that somebody wears.
     WornGroup(GroupNumber),
@@ -76,7 +76,11 @@ fn of_step(plan: &Plan, from: &State, state: &State, step: &Step) -> Vec<Fault> 
                 Step::Authorize { rules, .. } => rules.keys().any(|it| names(it) == Some(*group)),
                 Step::CreateGroup(_) | Step::Revoke { .. } | Step::DeleteGroup(_) => false,
             });
-            if used { Vec::new() } else { vec![Fault::IdleGroup(*group)] }
+            if used || *group == GroupNumber::CLOSED {
+                Vec::new()
+            } else {
+                vec![Fault::IdleGroup(*group)]
+            }
         }
         Step::Authorize { group, rules: added, .. } => {
             let lasting = plan.target.groups.contains_key(&GroupKey::Ours(*group));

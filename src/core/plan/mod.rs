@@ -141,7 +141,8 @@ fn leg(desired: &Desired, observed: &Observed, inventory: &Inventory, quotas: &Q
     let table = table::Table::new(desired, observed, inventory);
     let mut care = care::Care::holding(&desired.over_quota, &observed.state);
     loop {
-        let banned = care.spare.iter().chain(observed.taken.keys()).copied().collect();
+        let banned = care.spare.iter().chain(observed.taken.keys()).copied();
+        let banned = banned.chain([GroupNumber::CLOSED]).collect();
         let bound = bind::bind(&table, &banned);
         let part = part::Part::new(&table, &bound, observed, inventory);
         if let Some((stages, end, held)) = way(&part, desired, &mut care, quotas) {

@@ -26,7 +26,7 @@ pub(super) struct Part {
     pub(super) goal: State,
     /// The desired numbers of its groups, and of those that their rules name.
     pub(super) asked: Binding,
-    /// Those of its groups that somebody apart wears, or a group apart names.
+    /// Those of its groups that somebody apart wears, or a group apart names; and the closed group, which stays whoever wears it.
     pub(super) anchored: BTreeSet<GroupNumber>,
     /// The number of our groups apart.
     pub(super) others: usize,
@@ -349,7 +349,9 @@ impl Sides<'_, '_> {
             }
         }
         let anchored = groups.places().filter(|place| apart.has(*place));
-        anchored.filter_map(|place| there.numbers.get(place).copied()).collect()
+        let anchored = anchored.filter_map(|place| there.numbers.get(place).copied());
+        let closed = wanted.place_of(GroupNumber::CLOSED).and_then(|it| self.bound.number(it));
+        anchored.chain(closed).collect()
     }
 
     /// The desired numbers of groups and of those that their rules name.

@@ -15,7 +15,7 @@ use crate::provider::Observed;
 pub(super) struct Table<'a> {
     /// The desired groups of ours.
     pub(super) wanted: Groups<'a>,
-    /// Those of them that somebody is to wear, or that such a group names.
+    /// Those of them that somebody is to wear, or that such a group names; and the closed group, if its name is free.
     pub(super) used: Marks,
     /// The groups that are there, ours and others'.
     pub(super) there: Groups<'a>,
@@ -82,6 +82,11 @@ impl<'a> Table<'a> {
             worn.push(line.wears().iter().filter_map(|key| there.place(key)));
         }
         let mut table = Self { wanted, used, there, lines, asked, worn, names: OnceCell::new() };
+        let closed = table.wanted.place_of(GroupNumber::CLOSED);
+        if let Some(closed) = closed.filter(|_| !observed.taken.contains_key(&GroupNumber::CLOSED))
+        {
+            table.used.set(closed);
+        }
         table.use_named();
         table
     }

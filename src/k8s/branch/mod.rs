@@ -4,7 +4,10 @@
 //! A pod gets a branch interface where a SecurityGroupPolicy selects it as it is made, with the groups of all that do, and keeps
 //! it whatever becomes of the policies or of its labels (amazon-vpc-resource-controller-k8s, `pkg/utils`, `webhooks/core`).
 
+mod quarantine;
 mod read;
+
+pub use quarantine::{INSTALLATION, Orders, quarantine_name};
 
 pub(crate) use read::{cni, cni_node, is_cni, room};
 
@@ -37,6 +40,8 @@ pub struct SecurityGroupPolicy {
     pub accounts: Option<Selector>,
     /// The cloud's ids of the groups.
     pub groups: BTreeSet<Word>,
+    /// The installation whose quarantine it is, if it is one.
+    pub installation: Option<Word>,
 }
 
 /// What a node is to do (`vpcresources.k8s.aws/v1alpha1`, CNINode).
@@ -85,40 +90,52 @@ impl Branches {
     }
 
     /// The policies that certainly select a pod, by name.
-    fn selecting(&self, pod: &Pod) -> impl Iterator<Item = &Word> {
+    fn selecting(&self, pod: &Pod) -> impl Iterator<Item = (&Word, &SecurityGroupPolicy)> {
         let first = (Word::clone(&pod.namespace), Word::from(""));
         let namespace = Word::clone(&pod.namespace);
         let own = self.policies.range(first..).take_while(move |((it, _), _)| *it == namespace);
         let labels = Arc::clone(&pod.labels);
-        own.filter(move |(_, policy)| policy.selects(&labels)).map(|((_, name), _)| name)
+        let selecting = own.filter(move |(_, policy)| policy.selects(&labels));
+        selecting.map(|((_, name), policy)| (name, policy))
     }
 
     /// Policies that share pods, and pods that have no interface of their own although a policy selects them.
     fn of_pods(&self, inventory: &Inventory) -> Vec<Finding> {
-        let mut joined: BTreeMap<(&Word, &Word), &Word> = BTreeMap::new();
+        let mut joined: BTreeMap<(&Word, &Word), (&Word, &SecurityGroupPolicy)> = BTreeMap::new();
         let mut found = Vec::new();
         if self.policies.is_empty() {
             return found;
         }
         for (_, pod) in inventory.pods_of_policies() {
-            let mut policies = self.selecting(pod);
-            let Some(first) = policies.next() else { continue };
-            joined.extend(policies.map(|other| ((&pod.namespace, other), first)));
+            // A quarantine goes first: of two policies the other one is told.
+            let mut policies: Vec<_> = self.selecting(pod).collect();
+            policies.sort_by_key(|(_, policy)| policy.installation.is_none());
+            let mut policies = policies.into_iter();
+            let Some((first, policy)) = policies.next() else { continue };
+            let others = policies.filter(|(_, other)| other.installation.is_none());
+            joined.extend(others.map(|(other, _)| ((&pod.namespace, other), (first, policy))));
             let attachment = inventory.interface(pod).map(|interface| interface.attachment);
             if attachment == Some(Attachment::Shared) {
                 found.push(self.unheeded(pod, first, inventory));
             }
         }
-        found.extend(joined.into_iter().map(|((namespace, other), first)| {
+        found.extend(joined.into_iter().map(|((namespace, other), (first, policy))| {
             let object = ObjectRef {
                 kind: Kind::SecurityGroupPolicy,
                 namespace: Some(Word::clone(namespace)),
                 name: Word::clone(other),
             };
-            let message = format!(
-                "`{first}` selects pods of this one, too: their interfaces start with the groups of both; let one of the two \
-                 select each pod"
-            );
+            let message = if policy.installation.is_some() {
+                format!(
+                    "`{first}`, Moat's quarantine, selects pods of this one, too: their interfaces start with the groups of both, and \
+                     so open; delete this one, if the pods need nothing but interfaces of their own"
+                )
+            } else {
+                format!(
+                    "`{first}` selects pods of this one, too: their interfaces start with the groups of both; let one of the two \
+                     select each pod"
+                )
+            };
             finding(object, Reason::GroupsJoined, Effect::Ignored, message)
         }));
         found

@@ -4,7 +4,7 @@ use moat_core::finding::Reason;
 use moat_core::policy::{Selector, Word};
 use serde_json::Value;
 
-use super::{CNI, Cni, CniNode, SecurityGroupPolicy};
+use super::{CNI, Cni, CniNode, INSTALLATION, SecurityGroupPolicy};
 use crate::reader::{Node, Reader};
 
 /// The resource of which a node says how many branch interfaces it can have.
@@ -22,7 +22,9 @@ impl Reader {
         let ids = spec.at(["securityGroups", "groupIds"]).and_then(Value::as_array);
         let ids = ids.into_iter().flatten().filter_map(Value::as_str);
         let groups = ids.map(|id| self.word(id)).collect();
-        let policy = SecurityGroupPolicy { pods, accounts, groups };
+        let installation = root.at(["metadata", "labels", INSTALLATION]).and_then(Value::as_str);
+        let installation = installation.map(|name| self.word(name));
+        let policy = SecurityGroupPolicy { pods, accounts, groups, installation };
         if self.failed_since(mark) {
             return None;
         }

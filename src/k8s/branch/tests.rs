@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Content, Part, Parts, read_object};
 
-/// What these objects say, with an interface for each pod that bears the annotation `interface`: of this attachment.
-fn found(objects: &[Value]) -> Vec<String> {
+/// What these objects say, with an interface for each pod, of the attachment that its annotation `interface` names; and what was not
+/// understood.
+fn gather(objects: &[Value]) -> (Branches, Inventory, Vec<Finding>) {
     let mut parts = Parts::default();
     let mut told = Vec::new();
     let mut interfaces = BTreeMap::new();
@@ -32,6 +33,12 @@ fn found(objects: &[Value]) -> Vec<String> {
     }
     let branches = parts.branches.clone();
     let inventory = Inventory { interfaces, ..parts.inventory(BTreeSet::new()) };
+    (branches, inventory, told)
+}
+
+/// What is found of these objects.
+fn found(objects: &[Value]) -> Vec<String> {
+    let (branches, inventory, mut told) = gather(objects);
     told.extend(branches.findings(&inventory));
     let said = |it: Finding| format!("{} {} {}: {}", it.effect, it.object, it.reason, it.message);
     told.into_iter().map(said).collect()
@@ -247,4 +254,104 @@ fn what_the_resource_controller_passes_over_is_told_and_selects_nobody() {
                 .to_owned(),
         ]
     );
+}
+
+// --------------------------------------------------------------------------------------------- Quarantine
+
+/// What stands in the way of quarantining `media` and `shop`.
+fn obstacles(objects: &[Value]) -> [Option<String>; 2] {
+    let (branches, inventory, _) = gather(objects);
+    let namespaces = ["media", "shop"].map(Word::from);
+    let mut all = branches.obstacles(&inventory, "default", &namespaces.clone().into());
+    let found = namespaces.map(|namespace| all.remove(&namespace).expect("it is told of"));
+    assert!(all.is_empty());
+    found
+}
+
+fn own(namespace: &str, group: &str) -> Value {
+    let mut policy = sgp("moat-default", &json!({"podSelector": {}}));
+    policy["metadata"]["namespace"] = json!(namespace);
+    policy["metadata"]["labels"] = json!({"moat.dev/cluster": "default"});
+    policy["spec"]["securityGroups"]["groupIds"] = json!([group]);
+    policy
+}
+
+#[test]
+fn trap_66_a_namespace_whose_pods_could_not_start_closed_is_not_quarantined() {
+    let trunk = |value: &str| json!({"vpc.amazonaws.com/has-trunk-attached": value});
+    let with = node("a", &trunk("true"), None);
+    let because = |why: &str| [None, Some(why.to_owned())];
+    assert_eq!(obstacles(std::slice::from_ref(&with)), [None, None]);
+    let on = |labels: &Value| {
+        obstacles(&[with.clone(), node("b", labels, None), pod("one", "web", "b", "fixed")])
+    };
+    let without = "its pod `one` runs on `b`, which has no trunk for them";
+    assert_eq!(on(&trunk("false")), because(without));
+    let windows = "its pod `one` runs on `b`, which runs Windows";
+    assert_eq!(on(&json!({"kubernetes.io/os": "windows"})), because(windows));
+    let fargate = "its pod `one` runs on `b`, which is Fargate's";
+    assert_eq!(on(&json!({"eks.amazonaws.com/compute-type": "fargate"})), because(fargate));
+    let nowhere = Some("no node has a trunk for branch interfaces".to_owned());
+    assert_eq!(obstacles(&[node("b", &trunk("false"), None)]), [nowhere.clone(), nowhere]);
+    let told = [node("b", &json!({}), None), cni_node("b", "SecurityGroupsForPods")];
+    assert_eq!(obstacles(&told), [None, None]);
+}
+
+#[test]
+fn a_namespace_whose_pods_would_take_more_branch_interfaces_than_there_are_is_not_quarantined() {
+    let labels = json!({"vpc.amazonaws.com/has-trunk-attached": "true"});
+    let mut shared = ["one", "two"].map(|name| pod(name, "web", "a", "shared")).to_vec();
+    let mut other = pod("three", "web", "a", "shared");
+    other["metadata"]["namespace"] = json!("media");
+    shared.extend([other, pod("own", "web", "a", "own")]);
+    let with =
+        |pods: &[Value], room: &str| obstacles(&[pods, &[node("a", &labels, Some(room))]].concat());
+    assert_eq!(with(&shared, "4"), [None, None]);
+    let lacking =
+        "2 of its pods have no interface of their own yet, and the nodes have room for 1 more";
+    assert_eq!(with(&shared, "3"), [None, Some(lacking.to_owned())]);
+    // One that is quarantined stays so.
+    shared.push(own("shop", "sg-1"));
+    assert_eq!(with(&shared, "3"), [None, None]);
+}
+
+#[test]
+fn orders_make_what_is_missing_and_take_back_what_is_ours_alone() {
+    let mut theirs = own("theirs", "sg-0");
+    theirs["metadata"]["labels"] = json!({"moat.dev/cluster": "other"});
+    let mut renamed = own("renamed", "sg-0");
+    renamed["metadata"]["name"] = json!("moat-other");
+    let objects = [own("gone", "sg-1"), own("old", "sg-0"), own("right", "sg-1"), theirs, renamed];
+    let (branches, _, _) = gather(&objects);
+    let wanted: BTreeSet<Word> = ["new", "old", "right"].map(Word::from).into();
+    let apply = ["new", "old"].map(|namespace| {
+        let mut policy = own(namespace, "sg-1");
+        policy["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("moat");
+        policy
+    });
+    let orders = Orders { apply: apply.into(), delete: vec!["gone".into()] };
+    assert_eq!(branches.orders("default", "sg-1", &wanted), orders);
+    assert!(branches.is_quarantined("default") && !branches.is_quarantined("other"));
+    assert!(!gather(&[sgp("moat-default", &json!({}))]).0.is_quarantined("default"));
+    let obstacles = branches.obstacles(&Inventory::default(), "default", &["theirs".into()].into());
+    let theirs = "its SecurityGroupPolicy `moat-default` is not Moat's".to_owned();
+    assert_eq!(obstacles, BTreeMap::from([("theirs".into(), Some(theirs))]));
+}
+
+#[test]
+fn trap_60_a_policy_beside_a_quarantine_is_told_that_it_opens_what_that_closes() {
+    let objects = [
+        pod("one", "web", "n", "own"),
+        sgp("a", &pods("web")),
+        own("shop", "sg-1"),
+        sgp("z", &pods("web")),
+    ];
+    let said = |policy: &str| {
+        format!(
+            "ignored SecurityGroupPolicy shop/{policy} GroupsJoined: `moat-default`, Moat's quarantine, selects pods of this one, too: \
+             their interfaces start with the groups of both, and so open; delete this one, if the pods need nothing but interfaces of \
+             their own"
+        )
+    };
+    assert_eq!(found(&objects), [said("a"), said("z")]);
 }

@@ -32,6 +32,7 @@ fn every_field_is_read() {
         nodes: vec!["10.9.0.1/32".parse().unwrap()],
         keep_groups: vec![ForeignGroupId("sg-0b".into())],
         quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
+        quarantine: true,
     };
     assert_eq!(configuration.settings(Quotas::default()), settings);
     assert_eq!(configuration.cluster.as_str(), "blue");

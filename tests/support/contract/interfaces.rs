@@ -66,6 +66,41 @@ pub async fn a_recorded_group_that_someone_deleted_is_no_prior_group<F: Fixture>
     assert!(!observed.state.groups.contains_key(&GroupKey::Foreign(deleted)));
 }
 
+/// `Scope::defaults`: what "an interface gets back that wears groups of ours alone, where no record tells what it wore before";
+/// "they are shown if they exist". `group_id`: "the cloud's own id of a group of ours".
+pub async fn an_interface_of_which_nothing_is_recorded_gets_the_defaults_that_exist<F: Fixture>(
+    mut fixture: F,
+) {
+    let opens = BTreeSet::from([nth_rule(1)]);
+    let base = fixture.make_group(BTreeSet::new()).await;
+    let default = fixture.make_group(opens.clone()).await;
+    let gone = fixture.make_group(BTreeSet::new()).await;
+    fixture.delete_group(gone.clone()).await;
+    let [born, recorded, bare] = [
+        fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await,
+        fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await,
+        fixture.make_interface(Attachment::Exclusive, [base.clone()].into()).await,
+    ];
+    let mut scope = scope([&born, &recorded, &bare]);
+    scope.defaults = [default.clone(), gone].into();
+    let observed = settled(&mut fixture, &scope).await;
+    assert_eq!(observed.state.groups[&GroupKey::Foreign(default.clone())], opens);
+    let steps =
+        vec![create(0), wear(&born, [ours(0)]), record(&recorded, [ours(0)], [base.clone()])];
+    let observed = take(&mut fixture, &scope, steps).await;
+    let prior = |id: &InterfaceId| observed.interfaces[id].prior.clone();
+    assert_eq!(prior(&born), [default.clone()].into());
+    assert_eq!([prior(&recorded), prior(&bare)], [[base.clone()].into(), [base].into()]);
+    let id = fixture.provider().group_id(number(0)).expect("it is there");
+    assert_ne!(id, default.0);
+    // Whoever makes interfaces names it so.
+    let new = fixture.make_interface(Attachment::Exclusive, [ForeignGroupId(id)].into()).await;
+    scope.interfaces.insert(new.clone());
+    let observed = settled(&mut fixture, &scope).await;
+    assert_eq!(observed.state.interfaces[&new], [ours(0)].into());
+    assert_eq!(observed.interfaces[&new].prior, [default].into());
+}
+
 /// `Observed::taken`: "someone took the tags off one of ours"; "with a record, a group that bears a name of ours counts as ours".
 pub async fn a_group_of_ours_without_its_tags_is_left_alone_and_passed_over<F: Fixture>(
     mut fixture: F,

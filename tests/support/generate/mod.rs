@@ -65,17 +65,13 @@ pub fn cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
 
 fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
     let any = [(60, Quotas::UNLIMITED), (20, Quotas::default()), (20, TIGHT)];
+    let icmp =
+        random.weighted(&[(3, IcmpMode::Strict), (4, IcmpMode::Essential), (3, IcmpMode::Open)]);
+    let node_traffic =
+        random.weighted(&[(4, NodeTraffic::Probes), (3, NodeTraffic::All), (3, NodeTraffic::None)]);
     Settings {
-        icmp: random.weighted(&[
-            (3, IcmpMode::Strict),
-            (4, IcmpMode::Essential),
-            (3, IcmpMode::Open),
-        ]),
-        node_traffic: random.weighted(&[
-            (4, NodeTraffic::Probes),
-            (3, NodeTraffic::All),
-            (3, NodeTraffic::None),
-        ]),
+        icmp,
+        node_traffic,
         on_quota: random.weighted(&[(1, OnQuota::Hold), (1, OnQuota::Narrow)]),
         pod_subnets: pod_subnets(random),
         nodes: if random.chance(15) { vec![prefix("10.0.9.128/28")] } else { Vec::new() },
@@ -85,6 +81,8 @@ fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
             QuotaChoice::Tight => TIGHT,
             QuotaChoice::Unlimited => Quotas::UNLIMITED,
         },
+        // The two have nothing to do with each other.
+        quarantine: node_traffic == NodeTraffic::None,
     }
 }
 

@@ -143,6 +143,7 @@ pub(crate) fn standing() -> Series {
     Series::from([
         (labels(Reason::GroupReplaced, Effect::Ignored), 3),
         (labels(Reason::NeverFiltered, Effect::NotEnforced), 1),
+        (labels(Reason::StartsOpen, Effect::NotEnforced), 1),
     ])
 }
 
