@@ -124,6 +124,13 @@ fn the_closed_group_is_made_and_kept_though_nobody_wears_it_and_is_no_class_of_p
     let there = world(plan.target.clone(), wanted());
     assert_eq!(planned(&there, &quotas).stages, []);
 
+    // Also where quarantine has been switched off meanwhile.
+    let born = state(&[(closed(), &[])], &[("a", &[closed()])]);
+    let plan =
+        planned(&world(born, state(std::slice::from_ref(&of_web), &[("a", &[group(1)])])), &quotas);
+    assert_eq!(plan.target.interfaces[&interface("a")], [group(1)].into());
+    assert!(!plan.target.groups.contains_key(&closed()));
+
     // A pod that no policy concerns gets back what is known of it, and the group stays.
     let idle = state(&[(closed(), &[])], &[("a", &[closed()])]);
     let plan = planned(&world(idle.clone(), state(&[(closed(), &[])], &[])), &quotas);
