@@ -51,6 +51,7 @@ mod tests {
             groups: Some(9_999),
             rules_per_group: Some(120),
             groups_per_interface: Some(4),
+            ..QuotaOverrides::default()
         };
         assert_eq!(
             remarks(told, &assumed, &configured),

@@ -1,14 +1,14 @@
 //! Quotas as arithmetic, before any call (Amazon VPC quotas).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::firewall::{GroupKey, GroupNumber, Named, Naming, Peer, Rule, State};
-use crate::inventory::InterfaceId;
+use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Family;
-use crate::policy::Direction;
+use crate::policy::{Direction, Word};
 use crate::settings::Quotas;
 
 /// A limit that a state would pass, with the numbers.
@@ -126,6 +126,26 @@ pub fn breaches(state: &State, quotas: &Quotas) -> Vec<Breach> {
         .chain(moved.filter_map(|(interface, worn)| of_interface(interface, worn.len(), quotas)))
         .chain(of_groups(count, quotas))
         .collect()
+}
+
+/// The groups of ours that the pods of each namespace wear. One that pods of several wear counts for each of them: it is the
+/// same as if the others were not there.
+#[must_use]
+pub fn groups_by_namespace<'a>(
+    state: &State,
+    inventory: &'a Inventory,
+) -> BTreeMap<&'a Word, BTreeSet<GroupNumber>> {
+    let mut worn: BTreeMap<&Word, BTreeSet<GroupNumber>> = BTreeMap::new();
+    for (_, pod) in inventory.pods_of_policies() {
+        let groups = pod.interface.as_ref().and_then(|id| state.interfaces.get(id));
+        let ours = groups.into_iter().flatten().filter_map(|key| match key {
+            GroupKey::Ours(number) => Some(*number),
+            GroupKey::Foreign(_) => None,
+        });
+        worn.entry(&pod.namespace).or_default().extend(ours);
+    }
+    worn.retain(|_, groups| !groups.is_empty());
+    worn
 }
 
 impl Naming for Breach {

@@ -1,5 +1,7 @@
 //! What an operator decides for the whole cluster.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 
 use crate::firewall::ForeignGroupId;
@@ -23,6 +25,8 @@ pub struct Settings {
     pub keep_groups: Vec<ForeignGroupId>,
     /// The cloud's limits.
     pub quotas: Quotas,
+    /// The groups that the pods of one namespace may wear between them, so that others find some left; none: as many as there are.
+    pub groups_per_namespace: Option<NonZeroUsize>,
     /// Keep a group without rules ([`crate::firewall::GroupNumber::CLOSED`]) for new interfaces to start with, though nobody wears
     /// it.
     pub quarantine: bool,

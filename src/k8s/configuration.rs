@@ -60,7 +60,7 @@ pub struct Configuration {
     /// Addresses of nodes besides those of the Node objects. Default: none.
     #[serde(default)]
     pub nodes: Vec<AddressBlock>,
-    /// The account's limits where they differ from what the provider tells.
+    /// The account's limits where they differ from what the provider tells, and a namespace's.
     #[serde(default)]
     pub quotas: QuotaOverrides,
     /// What isolated pods let through of ICMP besides what policies say. Default `Essential`.
@@ -187,6 +187,7 @@ impl Configuration {
             keep_groups: self.keep_groups.iter().map(GroupId::to_foreign).collect(),
             quotas: self.quotas.over(provider),
             quarantine: self.quarantine,
+            groups_per_namespace: self.quotas.groups_per_namespace,
         }
     }
 
@@ -279,6 +280,7 @@ impl From<serde_saphyr::Error> for ConfigurationError {
         let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
         let message = message
             .replace("invalid u64", "not a whole number from 0 up")
+            .replace("a nonzero usize", "a whole number from 1 up")
             .replace("value requires quoting", "a string belongs here, in quotes")
             .replace("expected sequence start", "a list belongs here")
             .replace("expected mapping start", "an object belongs here");

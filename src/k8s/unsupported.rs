@@ -255,10 +255,11 @@ pub const fn row(reason: Reason) -> Row {
         Reason::QuotaExceeded => (
             Policy,
             NARROWER,
-            "rules that do not fit the quotas of security groups",
+            "rules that do not fit the quotas of security groups, and pods that need more groups than `quotas.groupsPerNamespace` \
+             lets their namespace have",
             "closes what does not fit, least first; with `onQuota: Hold`, what was in force stays whole: `Programmed=False`, \
-             `Stalled`",
-            "ask for less, or raise the quotas",
+             `Stalled`; what is beyond the budget of a namespace is closed at once",
+            "ask for less, or raise the quotas or the budget",
         ),
         Reason::NotApplied => (
             Command,

@@ -24,7 +24,8 @@ impl fmt::Display for Cluster {
             blocks(&settings.nodes),
             settings.keep_groups.len(),
         )?;
-        writeln!(f, "  {:?}", settings.quotas)?;
+        let budget = settings.groups_per_namespace;
+        writeln!(f, "  {:?}, groups of a namespace {budget:?}", settings.quotas)?;
         inventory(f, &self.inventory)?;
         self.policies.iter().try_for_each(|one| policy(f, one))
     }

@@ -1,13 +1,14 @@
 //! What the MoatInstallation says of the installation as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use moat_core::budget;
 use moat_core::compile::Desired;
 use moat_core::finding::{Effect, Finding};
-use moat_core::firewall::GroupNumber;
 use moat_core::plan::Held;
-use moat_core::policy::{Kind, Word};
+use moat_core::policy::Kind;
 use moat_k8s::configuration::Configuration;
 use moat_k8s::crd::{
     CloudFinding, HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse,
@@ -51,7 +52,7 @@ pub(crate) fn status(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: Some(settings(&round.decision.configuration)),
         quotas: Some(quotas(round, desired)),
-        namespaces: namespaces(desired),
+        namespaces: namespaces(round, desired),
         held_change,
         findings: found.into_iter().take(report::ROWS).map(row).collect(),
         supported_features: SupportedFeatures::all(),
@@ -190,20 +191,17 @@ fn quotas(round: &Round, desired: &Desired) -> QuotasInUse {
     }
 }
 
-/// The namespaces whose policies use most groups.
-fn namespaces(desired: &Desired) -> Vec<NamespaceUse> {
-    let mut used: BTreeMap<&Word, BTreeSet<GroupNumber>> = BTreeMap::new();
-    for ((group, _), reason) in &desired.reasons {
-        for namespace in reason.serves.iter().filter_map(|policy| policy.namespace.as_ref()) {
-            used.entry(namespace).or_default().insert(*group);
-        }
-    }
-    let mut used: Vec<_> = used.into_iter().collect();
-    used.sort_by_key(|(_, groups)| std::cmp::Reverse(groups.len()));
-    let used = used.into_iter().take(MOST);
-    used.map(|(namespace, groups)| NamespaceUse {
+/// The namespaces whose pods wear most groups.
+fn namespaces(round: &Round, desired: &Desired) -> Vec<NamespaceUse> {
+    let worn = budget::groups_by_namespace(&desired.state, &round.inputs.inventory);
+    let mut worn: Vec<_> = worn.into_iter().collect();
+    worn.sort_by_key(|(_, groups)| Reverse(groups.len()));
+    let limit = round.inputs.settings.groups_per_namespace.map(|budget| count(budget.get()));
+    let most = worn.into_iter().take(MOST);
+    most.map(|(namespace, groups)| NamespaceUse {
         namespace: namespace.to_string(),
         groups: count(groups.len()),
+        limit,
     })
     .collect()
 }

@@ -68,6 +68,10 @@ async fn a_change_of_most_groups_waits_until_its_id_is_approved() {
     for (name, port) in names.iter().zip(8000..) {
         world.apply(&policy(name, port)).await;
     }
+    let budget =
+        "apiVersion: moat.dev/v1alpha1\nkind: Configuration\nquotas: {groupsPerNamespace: 40}";
+    *world.configuration.lock().expect("nobody panics with it") =
+        Ok(budget.parse().expect("a configuration"));
     let controller = world.controller("one");
     let status = told(&world, "all is enforced", |status| {
         conditions(status).get("Programmed").is_some_and(|(status, ..)| status == "True")
@@ -75,7 +79,7 @@ async fn a_change_of_most_groups_waits_until_its_id_is_approved() {
     })
     .await;
     assert_eq!(status["leader"], json!("one"));
-    assert_eq!(status["namespaces"], json!([{"namespace": "shop", "groups": 12}]));
+    assert_eq!(status["namespaces"], json!([{"namespace": "shop", "groups": 12, "limit": 40}]));
     assert_eq!(status["settings"]["mode"], json!("Enforce"));
     let kinds = status["supportedFeatures"].as_array().expect("features").len();
     assert_eq!(kinds, 4);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::class::{Classes, worn_foreign};
-use super::concession::Concession;
+use super::concession::{Concession, Shortage};
 use super::layout::{Layout, LinePeer};
 use super::meaning::Meaning;
 use super::served::Served;
@@ -77,7 +77,9 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
         }
         for pod in &cohort.pods {
             let interface = meaning.inventory.pod(*pod).and_then(|pod| pod.interface.clone());
-            let holds = meaning.settings.on_quota == OnQuota::Hold;
+            // What a namespace held beyond its budget would be missing elsewhere.
+            let holds = meaning.settings.on_quota == OnQuota::Hold
+                && cohort.concession.shortage != Some(Shortage::Namespace);
             if holds && *cohort.concession != Concession::default() {
                 desired.over_quota.extend(interface.clone());
             }

@@ -1,5 +1,6 @@
 //! Why policies and cloud differ at one end, and which object is told.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::HashMap;
@@ -9,7 +10,7 @@ use super::meaning::Meaning;
 use crate::finding::{Effect, Reason};
 use crate::net::{AddressSet, Intervals, ServiceSet, Transport};
 use crate::policy::{Action, Direction, Kind, ObjectRef, Rule, ServiceMatch, Services, Word};
-use crate::settings::Quotas;
+use crate::settings::Settings;
 
 /// The other end of a difference.
 #[derive(Clone, Debug)]
@@ -23,8 +24,8 @@ pub(crate) enum Remote {
     },
     /// Pods.
     Pods {
-        /// Whether they gave up being named, to fit a quota.
-        nameless: bool,
+        /// What was short if they gave up being named, to fit a quota.
+        nameless: Option<Shortage>,
         /// Whether others claim their addresses, too.
         disputed: bool,
     },
@@ -53,6 +54,16 @@ type SctpRules = HashMap<(u32, Direction), Vec<(Arc<str>, ServiceSet)>>;
 pub(crate) struct Blame<'m, 'a> {
     meaning: &'m Meaning<'a>,
     sctp: SctpRules,
+}
+
+impl Remote {
+    /// What was short for those who gave up being named.
+    pub(crate) const fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::Pods { nameless, .. } => *nameless,
+            Self::Addresses { .. } => None,
+        }
+    }
 }
 
 impl<'m, 'a> Blame<'m, 'a> {
@@ -129,7 +140,7 @@ impl<'m, 'a> Blame<'m, 'a> {
         let given_up = cohort.concession.of(direction);
         let carved = self.meaning.granted(id, direction).map(|(_, grant)| &grant.carved);
         let reason = match remote {
-            Remote::Pods { nameless: true, .. } => Reason::QuotaExceeded,
+            Remote::Pods { nameless: Some(_), .. } => Reason::QuotaExceeded,
             Remote::Pods { disputed: true, .. } => Reason::DuplicateAddress,
             _ if given_up.rung != Rung::Exact => Reason::QuotaExceeded,
             Remote::Addresses { addresses, .. }
@@ -219,13 +230,20 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
 }
 
 /// What to tell the reader about a quota, with the numbers: how far down the ladder it leads, and what to do.
-pub(crate) fn out_of_quota(rung: Rung, shortage: Option<Shortage>, quotas: Quotas) -> String {
+pub(crate) fn out_of_quota(rung: Rung, shortage: Shortage, settings: &Settings) -> String {
+    let quotas = settings.quotas;
     let short = match shortage {
-        Some(Shortage { needs, room }) => format!(
+        Shortage::Interface { needs, room } => format!(
             "the exact rules need {needs} groups of {} rules on an interface that has room for {room}",
             quotas.rules_per_group
         ),
-        None => format!("more than {} groups are needed", quotas.groups),
+        Shortage::Namespace => {
+            let budget = settings.groups_per_namespace.map_or(usize::MAX, NonZeroUsize::get);
+            format!(
+                "a namespace needs more groups than the {budget} of `quotas.groupsPerNamespace`"
+            )
+        }
+        Shortage::Account => format!("more than {} groups are needed", quotas.groups),
     };
     let closed = match rung {
         Rung::OtherProtocols => {
@@ -244,14 +262,22 @@ pub(crate) fn out_of_quota(rung: Rung, shortage: Option<Shortage>, quotas: Quota
         Rung::Accepts => "Accept rules of the policy are left out",
         Rung::Exact | Rung::Everything => "these flows stay closed",
     };
+    let has_run_out = match shortage {
+        Shortage::Account | Shortage::Namespace => true,
+        Shortage::Interface { .. } => false,
+    };
     let instead = match rung {
         Rung::OtherProtocols | Rung::UnnamedTypes | Rung::CutTypes | Rung::CutIcmp => {
             "accept what is needed instead of denying what is not"
         }
-        Rung::Exact | Rung::Everything if shortage.is_none() => "tell fewer pods apart",
+        Rung::Exact | Rung::Everything if has_run_out => "tell fewer pods apart",
         Rung::Exact | Rung::Accepts | Rung::Everything => "ask for less",
     };
-    format!("{short}, so {closed}; raise the quotas or {instead}")
+    let limit = match shortage {
+        Shortage::Namespace => "it",
+        Shortage::Account | Shortage::Interface { .. } => "the quotas",
+    };
+    format!("{short}, so {closed}; raise {limit} or {instead}")
 }
 
 /// The groups of others on a cohort, as an object to tell about.

@@ -15,7 +15,7 @@ pub(crate) struct Concession {
     pub(crate) given_up: ByDirection<GivenUp>,
     /// Whether they give up being named by the rules of others.
     pub(crate) nameless: bool,
-    /// What was short when they could not have all; none if the account's groups have run out.
+    /// What was short when they could not have all.
     pub(crate) shortage: Option<Shortage>,
 }
 
@@ -49,11 +49,16 @@ pub(crate) enum Rung {
     Everything,
 }
 
-/// How many groups the exact rules need on one interface, and how many there is room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Shortage {
-    pub(crate) needs: usize,
-    pub(crate) room: usize,
+/// What is short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Shortage {
+    /// The account's groups have run out.
+    #[default]
+    Account,
+    /// The groups have run out that the pods' namespace may have.
+    Namespace,
+    /// The exact rules need so many groups on one interface, and there is room for so many.
+    Interface { needs: usize, room: usize },
 }
 
 /// Concessions by pod; most pods make none.

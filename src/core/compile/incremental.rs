@@ -178,7 +178,7 @@ impl Compiler {
     fn is_entangled(&self) -> bool {
         self.index.shares_interfaces()
             || self.classes.are_carved()
-            || self.groups.are_short(self.store.settings.quotas_of_classes())
+            || self.groups.are_short(&self.store.settings)
     }
 
     fn scratch(&self) -> Desired {
@@ -191,7 +191,8 @@ impl Compiler {
 
     /// Makes the groups of what moved.
     fn make(&mut self, moved: &mut Moved) {
-        let (made, gone) = self.groups.lay_out(&self.classes, self.store.settings.quotas, moved);
+        let quotas = self.store.settings.quotas;
+        let (made, gone) = self.groups.lay_out(&self.index, &self.classes, quotas, moved);
         let view = View { store: &self.store, index: &self.index, classes: &self.classes };
         let mut served = Served::new(&view);
         for (id, groups) in made {

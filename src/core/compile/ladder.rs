@@ -14,19 +14,21 @@
 //!
 //! A direction that fits gives up nothing. When groups run out, whoever takes several goes down to the fourth rung. Then classes
 //! are served by namespace in turn; the pods of the others are closed in the directions that policies govern, and nobody can
-//! name them. In the end they are closed both ways: one group for all who are left.
+//! name them. In the end they are closed both ways: one group for all who are left. So it goes for a namespace first whose pods
+//! wear more groups than it may have ([`crate::settings::Settings::groups_per_namespace`]), then for all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::class::{Class, ClassId, Classes};
 use super::cohort::{Cohort, CohortId};
-use super::concession::{Concession, Concessions, GivenUp, Rung};
+use super::concession::{Concession, Concessions, GivenUp, Rung, Shortage};
 use super::layout::Layout;
 use super::meaning::{ByDirection, Meaning};
 use super::program::node_addresses;
 use crate::net::{Family, ServiceSet};
-use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services};
+use crate::policy::{Action, Direction, Peer, Peers, Policy, Rule, ServiceMatch, Services, Word};
 
 /// The concessions with one more step for whoever does not fit; none if everybody fits, or nothing is left to give up.
 pub(crate) fn climb(
@@ -34,8 +36,75 @@ pub(crate) fn climb(
     classes: &Classes,
     layout: &Layout,
 ) -> Option<Concessions> {
-    let steps = [too_large, too_many, out_of_groups, sealed];
-    steps.into_iter().find_map(|step| applied(meaning, step(meaning, classes, layout)))
+    let too_large = applied(meaning, too_large(meaning, classes, layout));
+    too_large.or_else(|| {
+        [over_budget(meaning, classes, layout), over_account(meaning, layout)].into_iter().find_map(
+            |stores| {
+                [too_many, out_of_groups, sealed].into_iter().find_map(|step| {
+                    let more =
+                        stores.iter().flat_map(|store| step(meaning, classes, layout, store));
+                    applied(meaning, more.collect())
+                })
+            },
+        )
+    })
+}
+
+/// Groups that have run out, with those who share them.
+struct Store<'m> {
+    shortage: Shortage,
+    /// The namespace whose pods share them; none: all pods do.
+    namespace: Option<&'m Word>,
+    /// How many there are.
+    allowed: usize,
+    /// How many membership groups are among those in use.
+    memberships: usize,
+}
+
+impl Store<'_> {
+    /// What to tell was short. Where a namespace is beyond its budget, that decides whatever else was.
+    fn told(&self, before: Option<Shortage>) -> Option<Shortage> {
+        match self.shortage {
+            Shortage::Namespace => Some(Shortage::Namespace),
+            Shortage::Account | Shortage::Interface { .. } => before.or(Some(self.shortage)),
+        }
+    }
+
+    fn is_of(&self, cohort: &Cohort) -> bool {
+        self.namespace.is_none_or(|namespace| *namespace == cohort.namespace)
+    }
+
+    /// The cohorts of a class that share them.
+    fn cohorts<'c>(
+        &'c self,
+        meaning: &'c Meaning<'_>,
+        class: &'c Class,
+    ) -> impl Iterator<Item = (CohortId, &'c Cohort)> {
+        cohorts(meaning, class).filter(|(_, cohort)| self.is_of(cohort))
+    }
+}
+
+/// The namespaces that need more groups than each may have.
+fn over_budget<'m>(meaning: &'m Meaning<'_>, classes: &Classes, layout: &Layout) -> Vec<Store<'m>> {
+    let Some(allowed) = meaning.settings.groups_per_namespace.map(NonZeroUsize::get) else {
+        return Vec::new();
+    };
+    let worn = layout.by_namespace(meaning, classes).into_iter();
+    let store = |(namespace, (_, memberships))| Store {
+        shortage: Shortage::Namespace,
+        namespace: Some(namespace),
+        allowed,
+        memberships,
+    };
+    worn.filter(|(_, (worn, _))| *worn > allowed).map(store).collect()
+}
+
+/// The account, if more groups are needed than it has.
+fn over_account<'m>(meaning: &'m Meaning<'_>, layout: &Layout) -> Vec<Store<'m>> {
+    let allowed = meaning.settings.quotas_of_classes().groups;
+    let memberships = layout.memberships.len();
+    let store = Store { shortage: Shortage::Account, namespace: None, allowed, memberships };
+    (layout.count > allowed).then_some(store).into_iter().collect()
 }
 
 /// More concessions, by cohort.
@@ -62,19 +131,17 @@ fn too_large(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step 
     more
 }
 
-/// Where groups run out: one more of the fine rungs for classes that take several groups.
-fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
+/// One more of the fine rungs for classes that take several groups.
+fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, store: &Store<'_>) -> Step {
     let mut more = Step::new();
-    if layout.count <= meaning.settings.quotas_of_classes().groups {
-        return more;
-    }
     for (class, place) in classes.list.iter().zip(0..) {
-        for (id, cohort) in cohorts(meaning, class) {
+        for (id, cohort) in store.cohorts(meaning, class) {
             let mut next = (*cohort.concession).clone();
             for (direction, _) in exceeded(layout.beyond_first(place)) {
                 let given_up = cohort.concession.of(direction);
                 if let Some(rung) = fine_rung(meaning, id, direction, given_up.rung) {
                     next = next.with(direction, GivenUp { rung, ..given_up.clone() });
+                    next.shortage = store.told(next.shortage);
                 }
             }
             more.insert(id, next);
@@ -83,30 +150,31 @@ fn too_many(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
     more
 }
 
-/// Where they still do: nothing for those who are not served.
-fn out_of_groups(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout) -> Step {
-    let allowed = meaning.settings.quotas_of_classes().groups;
+/// Where they are still too many: nothing for those who are not served.
+fn out_of_groups(
+    meaning: &Meaning<'_>,
+    classes: &Classes,
+    layout: &Layout,
+    store: &Store<'_>,
+) -> Step {
     let mut more = Step::new();
-    if layout.count > allowed {
-        for class in unserved(meaning, classes, layout, allowed) {
-            let directions = Direction::BOTH.into_iter().zip(class.grants);
-            let governed = directions.filter_map(|(direction, grant)| grant.map(|_| direction));
-            let governed: Vec<Direction> = governed.collect();
-            for (id, cohort) in cohorts(meaning, class) {
-                let closed = closed(cohort, governed.iter().copied());
-                more.insert(id, Concession { nameless: true, ..closed });
-            }
+    for class in unserved(meaning, classes, layout, store) {
+        let directions = Direction::BOTH.into_iter().zip(class.grants);
+        let governed = directions.filter_map(|(direction, grant)| grant.map(|_| direction));
+        let governed: Vec<Direction> = governed.collect();
+        for (id, cohort) in store.cohorts(meaning, class) {
+            let closed = closed(cohort, governed.iter().copied());
+            let shortage = store.told(closed.shortage);
+            more.insert(id, Concession { nameless: true, shortage, ..closed });
         }
     }
     more
 }
 
 /// Where even a closed group for each pattern of isolation is too many: one group, closed both ways.
-fn sealed(meaning: &Meaning<'_>, _: &Classes, layout: &Layout) -> Step {
-    if layout.count <= meaning.settings.quotas_of_classes().groups {
-        return Step::new();
-    }
-    let unserved = meaning.cohorts.iter().filter(|(_, cohort)| cohort.concession.nameless);
+fn sealed(meaning: &Meaning<'_>, _: &Classes, _: &Layout, store: &Store<'_>) -> Step {
+    let unserved = meaning.cohorts.iter();
+    let unserved = unserved.filter(|(_, cohort)| cohort.concession.nameless && store.is_of(cohort));
     unserved.map(|(id, cohort)| (id, closed(cohort, Direction::BOTH))).collect()
 }
 
@@ -255,14 +323,13 @@ fn unserved<'c>(
     meaning: &Meaning<'_>,
     classes: &'c Classes,
     layout: &Layout,
-    allowed: usize,
+    store: &Store<'_>,
 ) -> Vec<&'c Class> {
     let mut turns: Vec<(usize, &str, ClassId)> = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let mut closed = BTreeSet::new();
     for (id, class) in classes.list.iter().enumerate() {
-        let first = class.cohorts.first().and_then(|cohort| meaning.cohorts.get(*cohort));
-        let Some(cohort) = first else { continue };
+        let Some((_, cohort)) = store.cohorts(meaning, class).next() else { continue };
         if class.grants != [None, None] {
             closed.insert((class.grants.map(|grant| grant.is_some()), class.copied.clone()));
         }
@@ -273,7 +340,7 @@ fn unserved<'c>(
         }
     }
     turns.sort_unstable();
-    let mut left = allowed.saturating_sub(closed.len() + layout.memberships.len());
+    let mut left = store.allowed.saturating_sub(closed.len() + store.memberships);
     let mut unserved = Vec::new();
     for (_, _, id) in turns {
         let groups = layout.groups.get(id).map_or(0, Vec::len);

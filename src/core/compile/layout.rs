@@ -14,7 +14,7 @@ use super::meaning::{ByDirection, Meaning};
 use super::shared::Shared;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::net::{Family, Prefix, Service, ServiceSet, Shape};
-use crate::policy::Direction;
+use crate::policy::{Direction, Word};
 use crate::settings::Quotas;
 
 /// One rule before groups have numbers.
@@ -80,7 +80,7 @@ impl Layout {
             let free = quotas.groups_per_interface.saturating_sub(slots.used(id));
             if shards.len().max(1) > free {
                 let excess = by_direction(shards.iter().skip(free));
-                let shortage = Shortage { needs: shards.len().max(1), room: free };
+                let shortage = Shortage::Interface { needs: shards.len().max(1), room: free };
                 layout.too_large.insert(id, (shortage, excess));
             }
             let needs_group = class.named || class.grants.iter().any(Option::is_some);
@@ -98,6 +98,33 @@ impl Layout {
     fn next(&mut self) -> GroupNumber {
         self.count += 1;
         GroupNumber::nth(self.count - 1)
+    }
+
+    /// How many groups the pods of each namespace wear, and how many of these are membership groups.
+    pub(crate) fn by_namespace<'m>(
+        &self,
+        meaning: &'m Meaning<'_>,
+        classes: &Classes,
+    ) -> BTreeMap<&'m Word, (usize, usize)> {
+        let namespaces = |id: ClassId| {
+            let cohorts = classes.cohorts(id).filter_map(|cohort| meaning.cohorts.get(cohort));
+            cohorts.map(|cohort| &cohort.namespace)
+        };
+        let mut worn: BTreeMap<&Word, (usize, usize)> = BTreeMap::new();
+        for (id, groups) in self.groups.iter().enumerate() {
+            for namespace in namespaces(id).collect::<BTreeSet<_>>() {
+                worn.entry(namespace).or_default().0 += groups.len();
+            }
+        }
+        for members in self.memberships.keys() {
+            let wearers: BTreeSet<_> = members.iter().flat_map(|id| namespaces(*id)).collect();
+            for namespace in wearers {
+                let (all, memberships) = worn.entry(namespace).or_default();
+                *all += 1;
+                *memberships += 1;
+            }
+        }
+        worn
     }
 
     /// How many rules of a class do not fit its first group, in each direction.

@@ -62,7 +62,7 @@ struct Losses<'m, 'a> {
     places: HashMap<Rc<Region>, RegionId>,
     found: BTreeMap<Key, Extent>,
     /// How far down the ladder the pods are of those who are told, and what was short for them.
-    conceded: HashMap<Told, (Rung, Option<Shortage>)>,
+    conceded: HashMap<Told, (Rung, Shortage)>,
     declared: AddressSet,
 }
 
@@ -98,6 +98,7 @@ impl Losses<'_, '_> {
         };
         for difference in differences.iter() {
             let (effect, region) = (difference.effect, &difference.region);
+            let short = [cohort.concession.shortage, difference.remote.shortage()];
             for (told, reason, services) in
                 self.blame.of(id, cohort, direction, effect, &difference.remote)
             {
@@ -109,10 +110,10 @@ impl Losses<'_, '_> {
                 } else {
                     self.place(Region { services: explained, ..(**region).clone() })
                 };
-                if conceded {
-                    let rung = cohort.concession.of(direction).rung;
+                let rung = cohort.concession.of(direction).rung;
+                for shortage in short.iter().flatten().copied() {
                     let known = self.conceded.entry(told.clone()).or_default();
-                    *known = (rung.max(known.0), cohort.concession.shortage.max(known.1));
+                    *known = (rung.max(known.0), shortage.max(known.1));
                 }
                 let extent = self.found.entry((told, reason, effect)).or_default();
                 extent.entry(place).or_default().push(id);
@@ -226,10 +227,11 @@ impl Losses<'_, '_> {
         direction: Direction,
         found: &mut Vec<Difference>,
     ) {
-        let mut grouped: BTreeMap<(Effect, Family, [bool; 2], ServiceSet), BTreeSet<PodIndex>> =
-            BTreeMap::new();
+        type Alike = (Effect, Family, (Option<Shortage>, bool), ServiceSet);
+        let mut grouped: BTreeMap<Alike, BTreeSet<PodIndex>> = BTreeMap::new();
         for (id, cohort) in self.meaning.cohorts.iter() {
             let nameless = cohort.concession.nameless;
+            let nameless = nameless.then(|| cohort.concession.shortage.unwrap_or_default());
             let reach = asked.and_then(|function| function.reach(id));
             for (pod, address) in self.meaning.cohorts.placed(id) {
                 let family = Family::of(address);
@@ -250,13 +252,13 @@ impl Losses<'_, '_> {
                     (Effect::NotEnforced, given.difference(&wanted)),
                 ] {
                     if !services.is_empty() {
-                        let key = (effect, family, [nameless, disputed], services);
+                        let key = (effect, family, (nameless, disputed), services);
                         grouped.entry(key).or_default().insert(pod);
                     }
                 }
             }
         }
-        for ((effect, family, [nameless, disputed], services), pods) in grouped {
+        for ((effect, family, (nameless, disputed), services), pods) in grouped {
             let remote = EndpointSet { pods, addresses: AddressSet::empty() };
             let place = self.place(Region { direction, remote, services, family });
             found.extend(self.difference(effect, Remote::Pods { nameless, disputed }, place));
@@ -283,7 +285,7 @@ impl Losses<'_, '_> {
             };
             let message = if reason == Reason::QuotaExceeded {
                 let (rung, shortage) = self.conceded.get(&told).copied().unwrap_or_default();
-                out_of_quota(rung, shortage, meaning.settings.quotas).into()
+                out_of_quota(rung, shortage, meaning.settings).into()
             } else if let Some(carriers) = carriers {
                 format!("{}; they are on {carriers}", advice(reason)).into()
             } else {

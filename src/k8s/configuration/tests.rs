@@ -1,5 +1,7 @@
 //! What a configuration says, and what a mistake in it gets.
 
+use std::num::NonZeroUsize;
+
 use moat_core::firewall::ForeignGroupId;
 
 use super::*;
@@ -19,7 +21,7 @@ fn nothing_but_the_head_is_the_default() {
 fn every_field_is_read() {
     let body = "cluster: blue\nvpc: vpc-0a\naws: {region: us-gov-west-1, roleArn: 'arn:aws-us-gov:iam::123456789012:role/a/moat'}\n\
         podSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
-        quotas: {rulesPerGroup: 100}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
+        quotas: {rulesPerGroup: 100, groupsPerNamespace: 30}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
         quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
         maxChange: 5%\nserve: {address: '[::]:8080'}\nlog: {level: debug, address: '[::1]:8081'}\n\
         admission: {address: '[::]:9443', name: warns}\n";
@@ -33,6 +35,7 @@ fn every_field_is_read() {
         keep_groups: vec![ForeignGroupId("sg-0b".into())],
         quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
         quarantine: true,
+        groups_per_namespace: NonZeroUsize::new(30),
     };
     assert_eq!(configuration.settings(Quotas::default()), settings);
     assert_eq!(configuration.cluster.as_str(), "blue");
@@ -68,6 +71,7 @@ fn every_mistake_is_named_where_it_stands() {
         ("quotas: {rulesPerGroup: 600}", None, "600 rules for a group times 5 groups"),
         ("quotas: {rulesPerGroup: 0}", None, "are at least 1"),
         ("quotas: {groups: -1}", Some((3, 18)), "not a whole number from 0 up"),
+        ("quotas: {groupsPerNamespace: 0}", Some((3, 10)), "expected a whole number from 1 up"),
         ("cluster: A", Some((3, 10)), "`A` is not a cluster name"),
         ("cluster: a\ncluster: b", Some((4, 1)), "duplicate mapping key `cluster`"),
         ("vpc: vpc_1", Some((3, 6)), "`vpc_1` is not the id of a VPC"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use moat_core::firewall::ForeignGroupId;
@@ -24,6 +25,8 @@ pub struct QuotaOverrides {
     pub groups_per_interface: Option<usize>,
     /// Groups of the region that are free for this cluster.
     pub groups: Option<usize>,
+    /// The groups that the pods of one namespace may wear between them; at least 1. No limit of the account's: a budget.
+    pub groups_per_namespace: Option<NonZeroUsize>,
 }
 
 /// Namespaces by their labels, as everywhere in Kubernetes.

@@ -73,7 +73,7 @@ pub struct InstallationStatus {
     /// The limits of the cloud, and how much of each is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<QuotasInUse>,
-    /// The namespaces whose policies use most groups; 20 at most.
+    /// The namespaces whose pods wear most groups; 20 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub namespaces: Vec<NamespaceUse>,
@@ -132,8 +132,11 @@ pub struct QuotaInUse {
 pub struct NamespaceUse {
     /// Its name.
     pub namespace: String,
-    /// The groups that hold rules for its policies.
+    /// The groups that its pods wear; one that pods of several namespaces wear counts for each of them.
     pub groups: i64,
+    /// How many they may wear between them, as `quotas.groupsPerNamespace` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
 }
 
 /// A change that waits for a word.

@@ -1,6 +1,7 @@
 //! What happens to a cluster, told one by one: in any order, now and then twice, now and then forgotten and told as a whole later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use moat_core::compile::Event;
 use moat_core::firewall::{ForeignGroupId, Rule};
@@ -53,6 +54,10 @@ fn happen(random: &mut Random, cluster: &mut Cluster) {
         34 => {
             let kind = edits::OBJECTS + random.below(3);
             edits::edit_once(random, cluster, kind);
+        }
+        35 if random.chance(50) => {
+            let budget = random.pick(&[None, NonZeroUsize::new(1), NonZeroUsize::new(2)]);
+            cluster.settings.groups_per_namespace = budget;
         }
         35 => cluster.settings.quotas = random.pick(&[Quotas::UNLIMITED, Quotas::UNLIMITED, TIGHT]),
         36 => namespace(random, inventory),

@@ -8,6 +8,8 @@ mod inventory;
 mod policies;
 mod services;
 
+use std::num::NonZeroUsize;
+
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::policy::Policy;
@@ -33,7 +35,7 @@ pub struct Cluster {
 /// Which quotas the clusters of a run live under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotaChoice {
-    /// Now and then those of an account, now and then tight ones, mostly none.
+    /// Now and then those of an account, now and then tight ones, mostly none; now and then a budget for each namespace.
     Any,
     /// 5 rules for a group, 3 groups for an interface, 20 groups: the ladder of DESIGN §6.6 is walked to its end.
     Tight,
@@ -56,9 +58,13 @@ pub fn cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
     let mut random = Random::new(seed);
     let mut inventory = inventory::inventory(&mut random);
     let policies = policies::policies(&mut random, &inventory);
-    let settings = settings(&mut random, quotas);
+    let mut settings = settings(&mut random, quotas);
     if random.chance(5) {
         inventory::dispute(&mut random, &mut inventory);
+    }
+    // Last, so that the rest of a seed's cluster is the same with a budget and without.
+    if quotas == QuotaChoice::Any && random.chance(30) {
+        settings.groups_per_namespace = NonZeroUsize::new(random.between(1, 2));
     }
     Cluster { policies, inventory, settings }
 }
@@ -76,6 +82,7 @@ fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
         pod_subnets: pod_subnets(random),
         nodes: if random.chance(15) { vec![prefix("10.0.9.128/28")] } else { Vec::new() },
         keep_groups: if random.chance(5) { vec![inventory::narrow_group()] } else { Vec::new() },
+        groups_per_namespace: None,
         quotas: match quotas {
             QuotaChoice::Any => random.weighted(&any),
             QuotaChoice::Tight => TIGHT,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::classes::{Classes, GrantId, Moved};
+use super::index::Index;
 use crate::compile::HashMap;
 use crate::compile::class::ClassId;
 use crate::compile::effective::ByAddress;
@@ -13,8 +14,8 @@ use crate::compile::layout::{
 use crate::compile::shared::Shared;
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use crate::net::{ServiceSet, Shape};
-use crate::policy::Direction;
-use crate::settings::Quotas;
+use crate::policy::{Direction, Word};
+use crate::settings::{Quotas, Settings};
 
 /// A set of classes that a membership group names.
 type Members = BTreeSet<ClassId>;
@@ -38,6 +39,11 @@ pub(super) struct Groups {
     joined: HashMap<ClassId, BTreeSet<GroupNumber>>,
     /// Classes that may not fit their interfaces.
     short: BTreeSet<ClassId>,
+    /// The namespaces of each class, and how many groups it wears.
+    charged: HashMap<ClassId, (BTreeSet<Word>, usize)>,
+    /// How many groups the classes of each namespace wear, one that several classes wear counted for each: no less than what
+    /// its pods wear.
+    by_namespace: HashMap<Word, usize>,
     free: BTreeSet<GroupNumber>,
     /// How many numbers were ever given.
     given: usize,
@@ -52,6 +58,7 @@ impl Groups {
     /// Lays out what moved: the groups that are there with their lines, and those that are not there any more.
     pub(super) fn lay_out(
         &mut self,
+        index: &Index,
         classes: &Classes,
         quotas: Quotas,
         moved: &mut Moved,
@@ -62,6 +69,7 @@ impl Groups {
             gone.extend(self.own.remove(class).into_iter().flatten());
             self.joined.remove(class);
             self.short.remove(class);
+            self.discharge(*class);
         }
         self.free.extend(&gone);
         let mut made = Made::new();
@@ -89,6 +97,9 @@ impl Groups {
             } else {
                 self.short.remove(id);
             }
+            let namespaces = class.cohorts.iter().filter_map(|id| index.cohort(*id));
+            let namespaces = namespaces.map(|cohort| cohort.alike.namespace.clone()).collect();
+            self.charge(*id, namespaces, shards.len() + joined);
             let mut numbers = self.own.remove(id).unwrap_or_default();
             if numbers.len() != shards.len() {
                 moved.cohorts.extend(&class.cohorts);
@@ -105,6 +116,24 @@ impl Groups {
             self.own.insert(*id, numbers);
         }
         (made, gone)
+    }
+
+    /// Lets the namespaces of a class wear so many groups, in place of those that they wore for it.
+    fn charge(&mut self, class: ClassId, namespaces: BTreeSet<Word>, groups: usize) {
+        self.discharge(class);
+        for namespace in &namespaces {
+            *self.by_namespace.entry(namespace.clone()).or_default() += groups;
+        }
+        self.charged.insert(class, (namespaces, groups));
+    }
+
+    fn discharge(&mut self, class: ClassId) {
+        let (namespaces, groups) = self.charged.remove(&class).unwrap_or_default();
+        for namespace in namespaces {
+            if let Some(worn) = self.by_namespace.get_mut(&namespace) {
+                *worn -= groups;
+            }
+        }
     }
 
     /// Makes references anew, and the membership groups that they name.
@@ -234,7 +263,11 @@ impl Groups {
     }
 
     /// Whether the quotas are short, so that what one class gets depends on the others.
-    pub(super) fn are_short(&self, quotas: Quotas) -> bool {
-        !self.short.is_empty() || self.given - self.free.len() > quotas.groups
+    pub(super) fn are_short(&self, settings: &Settings) -> bool {
+        !self.short.is_empty()
+            || self.given - self.free.len() > settings.quotas_of_classes().groups
+            || settings
+                .groups_per_namespace
+                .is_some_and(|budget| self.by_namespace.values().any(|worn| *worn > budget.get()))
     }
 }

@@ -3,9 +3,13 @@
 mod property;
 mod rungs;
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
 use super::{assert_compiles, flows, limited, plain};
+use crate::finding::Reason;
 use crate::policy::{Peer, Policy};
-use crate::settings::Settings;
+use crate::settings::{OnQuota, Quotas, Settings};
 use crate::testing::{Cluster, accept, admin, blocks, deny, network_policy, pod, pods, set};
 
 /// Pods a, b and c in the namespaces x and y, each labelled with its name.
@@ -169,6 +173,72 @@ fn when_groups_run_out_namespaces_are_served_in_turn_and_the_rest_are_closed_and
           such as 0.0.0.0 → y/b 10.0.1.2 tcp/53
         ",
     );
+}
+
+/// Each pod of x accepts from everywhere at a port of its own, and y/a from the pods of x.
+fn tenants(settings: Settings) -> Cluster {
+    let mut tenants = cluster(settings);
+    for (name, port) in [("a", 80), ("b", 81), ("c", 79)] {
+        let policy = network_policy(&format!("x/{name}"), &format!("pod={name}"));
+        let services = set(&format!("tcp/{port}"));
+        tenants = tenants.policy(policy.ingress([accept().services([services])]));
+    }
+    let from_x = accept().peers([Peer::Pods(pods("ns=x", ""))]).services([set("tcp/443")]);
+    tenants.policy(network_policy("y/a", "pod=a").ingress([from_x]))
+}
+
+#[test]
+fn a_namespace_beyond_its_budget_is_served_as_far_as_it_goes_and_others_lose_its_pods_alone() {
+    let settings = Settings { groups_per_namespace: NonZeroUsize::new(2), ..plain() };
+    assert_compiles(
+        &tenants(settings),
+        "
+        moat.1: x/a
+          ingress 0.0.0.0/0 tcp/80
+          egress 0.0.0.0/0 all
+        moat.2: x/b, x/c
+          egress 0.0.0.0/0 all
+        moat.3: y/a
+          ingress moat.1 tcp/443
+          egress 0.0.0.0/0 all
+        narrower QuotaExceeded NetworkPolicy x/b
+          anywhere → x/b tcp/81 IPv4
+          x/a, y/a, y/b, y/c → x/b tcp/81 IPv4
+          x/c → x/b tcp/81 IPv4
+          such as 0.0.0.0 → x/b 10.0.0.2 tcp/81
+        narrower QuotaExceeded NetworkPolicy x/c
+          anywhere → x/c tcp/79 IPv4
+          x/a, y/a, y/b, y/c → x/c tcp/79 IPv4
+          x/b → x/c tcp/79 IPv4
+          such as 0.0.0.0 → x/c 10.0.0.3 tcp/79
+        narrower QuotaExceeded NetworkPolicy y/a
+          x/b, x/c → y/a tcp/443 IPv4
+          such as x/b 10.0.0.2 → y/a 10.0.1.1 tcp/443
+        ",
+    );
+}
+
+#[test]
+fn a_policy_that_loses_to_a_budget_is_told_so_with_the_number_and_the_setting() {
+    let settings = Settings { groups_per_namespace: NonZeroUsize::new(2), ..plain() };
+    let desired = tenants(settings).compile();
+    let exceeded = desired.findings.iter().filter(|it| it.reason == Reason::QuotaExceeded);
+    let told: Vec<(String, &str)> =
+        exceeded.map(|it| (it.object.to_string(), &*it.message)).collect();
+    let message = "a namespace needs more groups than the 2 of `quotas.groupsPerNamespace`, so these flows stay closed; \
+        raise it or tell fewer pods apart";
+    let objects = ["NetworkPolicy x/b", "NetworkPolicy x/c", "NetworkPolicy y/a"];
+    assert_eq!(told, objects.map(|object| (object.to_owned(), message)));
+}
+
+#[test]
+fn what_a_namespace_lost_to_its_budget_is_not_held_as_it_was() {
+    let settings = Settings { groups_per_namespace: NonZeroUsize::new(2), ..plain() };
+    assert_eq!(settings.on_quota, OnQuota::Hold);
+    assert_eq!(tenants(settings.clone()).compile().over_quota, BTreeSet::new());
+    let quotas = Quotas { groups: 2, ..Quotas::UNLIMITED };
+    let account = Settings { quotas, groups_per_namespace: None, ..settings };
+    assert_ne!(tenants(account).compile().over_quota, BTreeSet::new());
 }
 
 #[test]

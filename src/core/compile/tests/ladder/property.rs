@@ -1,11 +1,15 @@
 //! Whatever the policies and the quotas: within every quota, every loss reported, nothing wider.
 
+use std::num::NonZeroUsize;
+
 use proptest::prelude::*;
 
 use super::super::flows;
 use super::{cluster, hosts};
 use crate::budget;
-use crate::inventory::Attachment;
+use crate::compile::Desired;
+use crate::finding::Reason;
+use crate::inventory::{Attachment, PodIndex};
 use crate::policy::{Peer, Policy, ServiceMatch};
 use crate::settings::{IcmpMode, NodeTraffic, Quotas, Settings};
 use crate::testing::{
@@ -108,8 +112,9 @@ fn quotas() -> impl Strategy<Value = Quotas> {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let icmp = prop::sample::select(&[IcmpMode::Strict, IcmpMode::Essential, IcmpMode::Open][..]);
-    let declared = any::<bool>();
-    (quotas(), icmp, declared).prop_map(|(quotas, icmp, declared)| Settings {
+    let (declared, budget) = (any::<bool>(), prop::option::of(1..6usize));
+    (quotas(), icmp, declared, budget).prop_map(|(quotas, icmp, declared, budget)| Settings {
+        groups_per_namespace: budget.and_then(NonZeroUsize::new),
         quotas,
         icmp,
         node_traffic: NodeTraffic::Probes,
@@ -127,6 +132,43 @@ proptest! {
         cluster.policies = policies;
         let desired = cluster.compile();
         prop_assert_eq!(budget::breaches(&desired.state, &cluster.settings.quotas), vec![]);
+        if let Some(budget) = cluster.settings.groups_per_namespace {
+            for (namespace, groups) in budget::groups_by_namespace(&desired.state, &cluster.inventory) {
+                prop_assert!(groups.len() <= budget.get(), "{namespace} wears {groups:?}");
+            }
+        }
         flows::assert_honest(&cluster, &desired);
+    }
+
+    #[test]
+    fn a_namespace_never_wears_more_groups_than_its_budget_and_others_lose_nothing_but_its_pods(
+        mut settings in settings(),
+        policies in policies(),
+        budget in 1..4usize,
+    ) {
+        (settings.quotas, settings.groups_per_namespace) = (Quotas::UNLIMITED, None);
+        let mut cluster = mixed(settings);
+        cluster.policies = policies;
+        let inventory = cluster.inventory.clone();
+        let worn = |desired: &Desired| budget::groups_by_namespace(&desired.state, &inventory);
+        let beyond = worn(&cluster.compile());
+        let beyond: Vec<_> =
+            beyond.into_iter().filter(|(_, groups)| groups.len() > budget).map(|it| it.0.clone()).collect();
+        cluster.settings.groups_per_namespace = NonZeroUsize::new(budget);
+        let desired = cluster.compile();
+        for (namespace, groups) in worn(&desired) {
+            prop_assert!(groups.len() <= budget, "{namespace} wears {groups:?}");
+        }
+        flows::assert_honest(&cluster, &desired);
+        let exceeded = desired.findings.iter().filter(|it| it.reason == Reason::QuotaExceeded);
+        for flows in exceeded.flat_map(|finding| finding.flows.iter()) {
+            let is_beyond = |place: &PodIndex| beyond.contains(&cluster.inventory.pods[place.0].namespace);
+            let mut ends = [&flows.sources, &flows.destinations].into_iter();
+            prop_assert!(
+                ends.any(|end| end.addresses.is_empty() && end.pods.iter().all(is_beyond)),
+                "{beyond:?} alone may lose: {}",
+                flows.display(&cluster.inventory)
+            );
+        }
     }
 }
