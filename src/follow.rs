@@ -45,7 +45,7 @@ async fn until_stopped<P: Provider + Send + 'static>(
 }
 
 /// The name of the pod or the machine, with what tells this process from others there.
-fn identity() -> String {
+pub(crate) fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "moat".to_owned());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{host}_{}_{}", std::process::id(), since.as_nanos())

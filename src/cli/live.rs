@@ -30,6 +30,16 @@ pub trait Cluster {
     /// That is not known.
     fn leader(&mut self, installation: &str) -> Result<Option<String>, String>;
 
+    /// Takes the lease of an installation, and renews it for as long as this lives: no controller changes the cloud meanwhile.
+    /// Who holds it instead, if somebody does.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    fn take(&mut self, installation: &str) -> Result<Option<String>, String>;
+
+    /// Whether the lease that was taken is still ours.
+    fn is_held(&self) -> bool;
+
     /// Asks that Moat let go of a pod, or take it back.
     ///
     /// # Errors

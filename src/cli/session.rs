@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use moat_core::compile::{self, Desired};
 use moat_core::drift;
-use moat_core::drive::Ending;
+use moat_core::drive::{self, Ending, Outcome};
 use moat_core::finding::{Finding, Location, Reason};
 use moat_core::firewall::Naming;
 use moat_core::inventory::Inventory;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     cloud: Cloud,
     /// The cluster that was read beside the manifests.
     live: Option<Box<dyn Cluster>>,
+    /// Whether a lease is taken, and has to be ours whenever the cloud is changed.
+    is_leased: bool,
     /// Whether anything was read that should be in the cloud.
     has_input: bool,
     /// The picture that the pods' places were read from, until it is asked for.
@@ -115,6 +117,7 @@ impl Session {
             cluster,
             cloud,
             live,
+            is_leased: false,
             has_input: true,
             picture: place.picture,
         })
@@ -136,6 +139,7 @@ impl Session {
             cluster,
             cloud,
             live,
+            is_leased: false,
             has_input: false,
             sources: Vec::new(),
             policies: Vec::new(),
@@ -212,8 +216,8 @@ impl Session {
         }
     }
 
-    /// Whether nobody else keeps the same groups in an account: two would undo each other's work.
-    pub(crate) fn is_alone(&mut self) -> Result<(), Failure> {
+    /// Sees to it that nobody else keeps the same groups in an account until this ends: two would undo each other's work.
+    pub(crate) fn be_alone(&mut self) -> Result<(), Failure> {
         let (cluster, Some(vpc)) = (&self.cluster, self.cloud.vpc()) else { return Ok(()) };
         let refused = |why: String| Err(Failure::NotApplied(why));
         let Some(live) = &mut self.live else {
@@ -222,8 +226,11 @@ impl Session {
                  that its lease is looked at, or `--no-controller` where there is none"
             ));
         };
-        match live.leader(cluster) {
-            Ok(None) => Ok(()),
+        match live.take(cluster) {
+            Ok(None) => {
+                self.is_leased = true;
+                Ok(())
+            }
             Ok(Some(leader)) => refused(format!(
                 "the controller `{leader}` keeps the groups of `{cluster}` in {vpc}, and would undo this: let it do the work, or \
                  stop it first, as `kubectl scale deployment moat --replicas=0` in its namespace does"
@@ -238,6 +245,41 @@ impl Session {
     /// The plan from a picture to what is desired.
     pub(crate) fn plan(&self, desired: &Desired, observed: &Observed) -> Plan {
         plan::plan(desired, observed, &self.inventory, &self.settings.quotas)
+    }
+
+    /// A plan in parts between which it is seen whether the lease is still ours: what is done until then is done before
+    /// somebody else may take it.
+    fn parts(&self, plan: &Plan) -> Vec<Plan> {
+        /// EC2 allows five changes a second, and a lease is good for five seconds after its holder stops to count on it.
+        const PORTION: usize = 25;
+        let part = |stages| Plan { stages, ..Plan::default() };
+        if !self.is_leased {
+            return vec![part(plan.stages.clone())];
+        }
+        let stages = drive::portions(plan.stages.clone(), PORTION);
+        stages.into_iter().map(|stage| part(vec![stage])).collect()
+    }
+
+    /// Carries out the parts of a plan, as long as each comes to its end.
+    fn drive<'plan>(&mut self, parts: &'plan [Plan]) -> Result<Outcome<'plan>, Failure> {
+        let mut whole = Outcome { attempts: Vec::new(), observed: None, ending: Ending::Done };
+        for part in parts {
+            if self.is_leased && !self.live.as_ref().is_some_and(|live| live.is_held()) {
+                return Err(Failure::NotApplied(format!(
+                    "the lease of `{}` is lost, and a controller may take it: what is done until here is safe, and the command \
+                     again, once the API server answers, does the rest",
+                    self.cluster
+                )));
+            }
+            let outcome = self.cloud.drive(part, &self.inventory, &self.configuration);
+            whole.attempts.extend(outcome.attempts);
+            whole.observed = outcome.observed.or(whole.observed);
+            whole.ending = outcome.ending;
+            if whole.ending != Ending::Done {
+                break;
+            }
+        }
+        Ok(whole)
     }
 
     /// Whether the role may make the calls of a plan: a missing permission is told before anything is half done.
@@ -279,7 +321,8 @@ impl Session {
             progress(io, steps > LONG_PLAN, || {
                 format!("carrying out {}", text::count(steps, "call"))
             })?;
-            let outcome = self.cloud.drive(&plan, &self.inventory, &self.configuration);
+            let parts = self.parts(&plan);
+            let outcome = self.drive(&parts)?;
             let failures: Vec<String> = outcome
                 .failures()
                 .map(|(step, error)| format!("{}: {error}", step.named(&self.cluster)))

@@ -61,28 +61,30 @@ pub(crate) fn duration(spec: &LeaseSpec) -> Duration {
 }
 
 impl Candidate {
-    /// A candidate for the lease of this name in the client's namespace; `me` is unlike any other process's.
-    pub(crate) fn new(client: Client, name: String, me: String) -> (Self, Tenure) {
-        let (held, tenure) = watch::channel(None);
-        let api = Api::default_namespaced(client);
-        (Self { api, name, me, seen: None, held }, Tenure(tenure))
+    /// A candidate for the lease of this name in a namespace, or else in the client's; `me` is unlike any other process's.
+    pub(crate) fn new(client: Client, namespace: Option<&str>, name: String, me: String) -> Self {
+        let api = match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::default_namespaced(client),
+        };
+        Self { api, name, me, seen: None, held: watch::channel(None).0 }
+    }
+
+    /// The same after somebody watched the lease, which did not change since then.
+    pub(crate) fn having_watched(self, lease: Lease, since: Instant) -> Self {
+        Self { seen: Some(Seen::again(None, lease, since)), ..self }
+    }
+
+    /// Whether this process holds the lease, as it comes and goes.
+    pub(crate) fn tenure(&self) -> Tenure {
+        Tenure(self.held.subscribe())
     }
 
     /// Takes the lease whenever it is free, and keeps it, until the future is dropped.
     pub(crate) async fn run(&mut self) {
         loop {
-            let began = Instant::now();
             match timeout(DEADLINE, self.attempt()).await {
-                Ok(Ok(true)) => {
-                    if self.held.send_replace(Some(began + DEADLINE)).is_none() {
-                        info!(lease = self.name, "leading");
-                    }
-                }
-                Ok(Ok(false)) => {
-                    if self.held.send_replace(None).is_some() {
-                        warn!(lease = self.name, "another one leads");
-                    }
-                }
+                Ok(Ok(_)) => {}
                 Ok(Err(error)) => warn!(lease = self.name, %error, "the lease was not renewed"),
                 Err(_) => warn!(lease = self.name, "the lease was not renewed in time"),
             }
@@ -107,8 +109,21 @@ impl Candidate {
         }
     }
 
-    /// Looks at the lease, and takes or renews it if it may; whether it is ours.
-    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+    /// Takes or renews the lease if it may; whether it is ours.
+    pub(crate) async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        let began = Instant::now();
+        let is_ours = self.look().await?;
+        let before = self.held.send_replace(is_ours.then(|| began + DEADLINE));
+        match (before, is_ours) {
+            (None, true) => info!(lease = self.name, "leading"),
+            (Some(_), false) => warn!(lease = self.name, "another one leads"),
+            (Some(_), true) | (None, false) => {}
+        }
+        Ok(is_ours)
+    }
+
+    /// Looks at the lease, and writes it if it may; whether it is ours.
+    async fn look(&mut self) -> Result<bool, kube::Error> {
         let there = self.api.get_opt(&self.name).await?;
         let now = Instant::now();
         self.seen = there.map(|lease| Seen::again(self.seen.take(), lease, now));

@@ -12,6 +12,7 @@
 mod admission;
 mod connect;
 mod consent;
+mod hold;
 mod index;
 mod kinds;
 mod lease;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use admission::{Terms, Webhook};
 pub use connect::connect;
+pub use hold::{Hold, Taking};
 pub use kube::Client;
 pub use log::Log;
 pub use look::Cluster;
@@ -90,7 +92,8 @@ pub async fn run<P: Provider + Send + 'static>(
     let (rounds, reported) = latest::channel(None);
     let (stopping, stopped) = latest::channel(false);
     let lease = lease::name(&configuration.cluster.to_string());
-    let (mut candidate, tenure) = Candidate::new(client.clone(), lease, identity.clone());
+    let mut candidate = Candidate::new(client.clone(), None, lease, identity.clone());
+    let tenure = candidate.tenure();
     let telemetry = Arc::new(Telemetry::new(&configuration, tenure.clone()));
     cloud.meter(telemetry.meter());
     let mut tasks = JoinSet::new();

@@ -24,14 +24,14 @@ use crate::watch::{GONE, NOT_FOUND, PAGE, read};
 /// A cluster whose API server can be asked.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
+    pub(crate) client: Client,
     /// Where the API server is.
     url: String,
 }
 
 /// Why something was not read or written.
 #[derive(Debug)]
-enum Refusal {
+pub(crate) enum Refusal {
     /// The resource is not served.
     NotServed,
     /// The object is not there.
@@ -40,6 +40,16 @@ enum Refusal {
     Forbidden { verb: &'static str, resource: String },
     /// Anything else: what, and what to do.
     Failed(String),
+}
+
+/// Who leads an installation.
+#[derive(Debug)]
+pub(crate) enum Tenancy {
+    /// The holder of a lease that is renewed.
+    Led(String),
+    /// Nobody. The leases that are there, by namespace, have not changed since then for as long as each is good, if somebody
+    /// held them.
+    Free { since: Instant, leases: BTreeMap<String, Lease> },
 }
 
 /// So long an answer is waited for.
@@ -122,52 +132,60 @@ impl Cluster {
         Ok(join_all(self.list(&resource, None, parse).await?.into_iter().map(with_leader)).await)
     }
 
-    /// Who leads an installation at the moment, by its lease: the holder of one that is renewed. One that seems to be older
-    /// than its duration by this machine's clock is watched for as long, since clocks differ.
+    /// Who leads an installation at the moment, by its lease: see [`Self::tenancy`].
     ///
     /// # Errors
     /// Why that is not known, and what to do.
     pub async fn leader(&self, installation: &str) -> Result<Option<String>, String> {
-        let began = Instant::now();
+        Ok(match self.tenancy(installation).await? {
+            Tenancy::Led(holder) => Some(holder),
+            Tenancy::Free { .. } => None,
+        })
+    }
+
+    /// Who leads an installation at the moment: the holder of a lease that is renewed. One that seems to be older than its duration
+    /// by this machine's clock is watched for as long, since clocks differ.
+    pub(crate) async fn tenancy(&self, installation: &str) -> Result<Tenancy, String> {
+        let since = Instant::now();
         let first = self.leases(installation).await?;
-        let is_fresh = |spec: &&LeaseSpec| {
+        let is_fresh = |(_, spec): &(&str, &LeaseSpec)| {
             let renewed = spec.renew_time.as_ref().map(|time| time.0);
             let age = renewed.map(|time| Timestamp::now().duration_since(time).unsigned_abs());
             age.is_some_and(|age| age < lease::duration(spec))
         };
-        if let Some(spec) = first.values().find(is_fresh) {
-            return Ok(spec.holder_identity.clone());
+        if let Some((_, spec)) = held(&first).find(is_fresh) {
+            return Ok(Tenancy::Led(spec.holder_identity.clone().unwrap_or_default()));
         }
-        let mut held = first.clone();
-        while held.values().any(|spec| began.elapsed() <= lease::duration(spec)) {
+        let mut leases = first.clone();
+        while held(&leases).any(|(_, spec)| since.elapsed() <= lease::duration(spec)) {
             sleep(AGAIN).await;
-            held = self.leases(installation).await?;
-            let is_renewed = |(namespace, spec): &(_, _)| first.get(*namespace) != Some(*spec);
-            if let Some((_, spec)) = held.iter().find(is_renewed) {
-                return Ok(spec.holder_identity.clone());
+            leases = self.leases(installation).await?;
+            let is_renewed = |(namespace, spec): &(&str, &LeaseSpec)| {
+                first.get(*namespace).and_then(|lease| lease.spec.as_ref()) != Some(*spec)
+            };
+            if let Some((_, spec)) = held(&leases).find(is_renewed) {
+                return Ok(Tenancy::Led(spec.holder_identity.clone().unwrap_or_default()));
             }
         }
-        Ok(None)
+        Ok(Tenancy::Free { since, leases })
     }
 
-    /// The leases of an installation that somebody holds, by namespace: a controller keeps its own where it runs.
-    async fn leases(&self, installation: &str) -> Result<BTreeMap<String, LeaseSpec>, String> {
+    /// The leases of an installation, by namespace: a controller keeps its own where it runs.
+    async fn leases(&self, installation: &str) -> Result<BTreeMap<String, Lease>, String> {
         let api: Api<Lease> = Api::all(self.client.clone());
         let parameters =
             ListParams::default().fields(&format!("metadata.name={}", lease::name(installation)));
-        let listed = match self.patiently(api.list(&parameters)).await {
-            Ok(listed) => listed,
+        match self.patiently(api.list(&parameters)).await {
+            Ok(listed) => {
+                let named =
+                    |lease: Lease| (lease.metadata.namespace.clone().unwrap_or_default(), lease);
+                Ok(listed.items.into_iter().map(named).collect())
+            }
             Err(error) => {
                 let resource = ApiResource::erase::<Lease>(&());
-                return Err(self.why("list", &resource, error).await.into_text());
+                Err(self.why("list", &resource, error).await.into_text())
             }
-        };
-        let held = listed.items.into_iter().filter_map(|lease| {
-            let spec = lease.spec?;
-            let is_held = spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty());
-            is_held.then_some((lease.metadata.namespace.unwrap_or_default(), spec))
-        });
-        Ok(held.collect())
+        }
     }
 
     /// Asks that Moat let go of a pod, or take it back.
@@ -300,14 +318,22 @@ impl Cluster {
     // ---- answers
 
     /// An answer, unless it takes too long.
-    async fn patiently<T>(&self, answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    pub(crate) async fn patiently<T>(
+        &self,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> kube::Result<T> {
         timeout(PATIENCE, answer)
             .await
             .unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
     }
 
     /// Why something was not answered as asked for.
-    async fn why(&self, verb: &'static str, resource: &ApiResource, error: kube::Error) -> Refusal {
+    pub(crate) async fn why(
+        &self,
+        verb: &'static str,
+        resource: &ApiResource,
+        error: kube::Error,
+    ) -> Refusal {
         let code = if let kube::Error::Api(status) = &error { Some(status.code) } else { None };
         let named = match &*resource.group {
             "" => resource.plural.clone(),
@@ -348,7 +374,7 @@ impl Cluster {
 }
 
 impl Refusal {
-    fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             Self::NotServed => "the cluster does not serve this kind".to_owned(),
             Self::NotFound => "there is no such object in the cluster".to_owned(),
@@ -356,6 +382,15 @@ impl Refusal {
             Self::Failed(why) => why,
         }
     }
+}
+
+/// The leases that somebody holds.
+fn held(leases: &BTreeMap<String, Lease>) -> impl Iterator<Item = (&str, &LeaseSpec)> {
+    leases.iter().filter_map(|(namespace, lease)| {
+        let spec = lease.spec.as_ref()?;
+        let is_held = spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty());
+        is_held.then_some((namespace.as_str(), spec))
+    })
 }
 
 /// What to do about what is forbidden.

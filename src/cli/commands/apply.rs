@@ -37,7 +37,7 @@ fn carry_out(
 ) -> Result<Exit, Failure> {
     session.may_apply()?;
     if !no_controller {
-        session.is_alone()?;
+        session.be_alone()?;
     }
     let findings = session.all_findings(desired);
     let observed = session.observe()?;

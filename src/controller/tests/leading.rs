@@ -1,7 +1,9 @@
 //! Two controllers: one leads, the other follows when it goes, however it goes.
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
+use moat_controller::{Cluster, Taking};
+use moat_k8s::Access;
 use moat_test_cluster::{Part, until};
 use serde_json::{Value, json};
 
@@ -17,10 +19,13 @@ fn closed() -> Value {
     })
 }
 
-async fn holder(world: &World) -> Option<String> {
+async fn lease(world: &World) -> Option<LeaseSpec> {
     let leases: Api<Lease> = Api::default_namespaced(world.client.clone());
-    let lease = leases.get_opt("moat-default").await.ok()??;
-    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+    leases.get_opt("moat-default").await.ok()??.spec
+}
+
+async fn holder(world: &World) -> Option<String> {
+    lease(world).await?.holder_identity.filter(|holder| !holder.is_empty())
 }
 
 async fn led_by(world: &World, who: &str) {
@@ -53,6 +58,36 @@ async fn a_lease_is_handed_over_at_once_and_taken_from_the_dead_when_its_time_ha
     world.delete(&closed()).await;
     until("the third cleans up", async || (groups(&world) == 0).then_some(())).await;
     third.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_holds_the_lease_while_it_works_and_no_controller_leads_meanwhile() {
+    let world = World::new().await;
+    let kubeconfig = Some(world.plane.kubeconfig.clone());
+    let cluster = Cluster::reach(Access { kubeconfig, context: None }).await.expect("a cluster");
+    let take = async |me: &str| match cluster.take("default", me).await.expect("it may") {
+        Taking::Ours(hold) => Ok(hold),
+        Taking::Of(holder) => Err(holder),
+    };
+    let hold = take("command").await.expect("nobody else is there");
+    let controller = world.controller("one");
+    // It waits while the lease is renewed.
+    for _ in 0..2 {
+        let before = lease(&world).await;
+        until("it is renewed", async || (lease(&world).await != before).then_some(())).await;
+        assert_eq!(holder(&world).await.as_deref(), Some("command"));
+    }
+    assert!(hold.is_held());
+    assert_eq!(take("another").await.err().as_deref(), Some("command"));
+    hold.give_back().await;
+    assert_ne!(holder(&world).await.as_deref(), Some("command"), "nobody waits for it");
+    led_by(&world, "one").await;
+
+    assert_eq!(take("command").await.err().as_deref(), Some("one"));
+    drop(controller);
+    let hold = until("his time is over", async || take("command").await.ok()).await;
+    assert_eq!(holder(&world).await.as_deref(), Some("command"));
+    hold.give_back().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,10 +74,12 @@ pub(crate) struct Fixture {
     pub(crate) reached: RefCell<Option<Target>>,
     /// Who leads in the cluster of every context, as far as that is known.
     pub(crate) leader: RefCell<Result<Option<String>, String>>,
+    /// How often a command that took the lease finds it still its own.
+    pub(crate) lasting: Cell<usize>,
 }
 
-/// A cluster that tells who leads, and of one pod.
-struct Led(Result<Option<String>, String>);
+/// A cluster that tells who leads, and of one pod. A lease that was taken is lost after it was looked at so often.
+struct Led(Result<Option<String>, String>, Cell<usize>);
 
 impl Cluster for Led {
     fn there(&mut self) -> Result<There, String> {
@@ -104,6 +106,16 @@ impl Cluster for Led {
         self.0.clone()
     }
 
+    fn take(&mut self, installation: &str) -> Result<Option<String>, String> {
+        self.leader(installation)
+    }
+
+    fn is_held(&self) -> bool {
+        let left = self.1.get();
+        self.1.set(left.saturating_sub(1));
+        left > 0
+    }
+
     fn release(&mut self, _: &str, _: &str, _: bool) -> Result<(), String> {
         Ok(())
     }
@@ -124,7 +136,7 @@ impl Fixture {
         sim.place(&mut read.inventory).unwrap();
         let vpc = Shared(Rc::new(RefCell::new(sim)), Rc::default(), Rc::default(), Rc::default());
         let leader = RefCell::new(Ok(None));
-        Self { vpc, folder, reached: RefCell::default(), leader }
+        Self { vpc, folder, reached: RefCell::default(), leader, lasting: Cell::new(usize::MAX) }
     }
 
     /// Someone deletes an interface.
@@ -162,7 +174,8 @@ impl Fixture {
             Ok(Box::new(self.vpc.clone()))
         };
         let reach = |_: &Access| -> Result<Box<dyn Cluster>, String> {
-            Ok(Box::new(Led(self.leader.borrow().clone())))
+            let lasting = Cell::new(self.lasting.get());
+            Ok(Box::new(Led(self.leader.borrow().clone(), lasting)))
         };
         let exit = {
             let mut io = Io {

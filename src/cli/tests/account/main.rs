@@ -329,6 +329,28 @@ fn an_account_is_left_alone_while_a_controller_keeps_it_or_may_keep_it() {
 }
 
 #[test]
+fn a_command_that_loses_the_lease_stops_where_it_is_and_another_one_goes_on() {
+    let fixture = Fixture::new();
+    let found = held(&fixture);
+    let apply = ["apply", "FOLDER", "--yes", "--context", "production"];
+    fixture.lasting.set(0);
+    let (exit, text) = fixture.run_beside(&apply, "");
+    assert!(exit == Exit::Failed && text.contains("the lease of `default` is lost"), "{text}");
+    assert_eq!(held(&fixture), found, "nothing is done without it");
+    fixture.lasting.set(1);
+    let (exit, text) = fixture.run_beside(&apply, "");
+    assert!(exit == Exit::Failed && text.contains("the lease of `default` is lost"), "{text}");
+    let begun = held(&fixture);
+    assert_ne!(begun, found, "groups are made");
+    assert_eq!(begun.interfaces, found.interfaces, "and nobody wears them");
+    fixture.lasting.set(usize::MAX);
+    let (exit, text) = fixture.run_beside(&apply, "");
+    assert_ne!(exit, Exit::Failed, "{text}");
+    let (_, text) = fixture.run(&["plan", "FOLDER"], "");
+    assert!(text.contains("nothing to do"), "{text}");
+}
+
+#[test]
 fn status_shows_the_groups_that_interfaces_wear_in_the_account() {
     let fixture = Fixture::new();
     let (_, text) = fixture.run(&["status"], "");
