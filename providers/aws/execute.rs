@@ -284,7 +284,7 @@ impl Aws {
         let read = read.as_ref().ok_or_else(gone)?;
         match attachment(read) {
             Attachment::Exclusive => {}
-            Attachment::Shared | Attachment::Fixed => {
+            Attachment::Shared | Attachment::Fixed | Attachment::Released => {
                 let advice = "only a pod's own branch interface is Moat's to change: plan again, and what becomes of its pods is \
                               reported";
                 let (subject, advice) = (subject.to_owned(), advice.to_owned());

@@ -147,7 +147,7 @@ impl Sim {
             let attachment = told.map_or_else(|| self.attachment_of(pod), |told| told.attachment);
             let description = match attachment {
                 Attachment::Shared => format!("node {}", pod.node.as_deref().unwrap_or_default()),
-                Attachment::Exclusive | Attachment::Fixed => {
+                Attachment::Exclusive | Attachment::Fixed | Attachment::Released => {
                     format!("pod {} {}", name_of(pod), pod.uid)
                 }
             };

@@ -314,7 +314,7 @@ impl Sim {
         })?;
         match read.attachment {
             Attachment::Exclusive => {}
-            Attachment::Shared | Attachment::Fixed => {
+            Attachment::Shared | Attachment::Fixed | Attachment::Released => {
                 let advice =
                     "only a pod's own interface is Moat's to change: plan again".to_owned();
                 return Err(ProviderError::NotOurs { subject: subject(), advice });

@@ -124,6 +124,8 @@ reasons! {
     SharedInterface,
     /// A pod on an interface whose groups cannot be changed.
     FixedInterface,
+    /// A pod that Moat was asked to let go of: it wears what it wore before.
+    Released,
     /// A pod for which the cloud has no interface: nothing filters it.
     NoInterface,
     /// An isolated pod's own groups were replaced.

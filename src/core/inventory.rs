@@ -101,6 +101,8 @@ pub enum Attachment {
     Exclusive,
     /// One pod's, but not to be changed: Fargate.
     Fixed,
+    /// One pod's that its owner asks Moat to let go of: no cloud says so, people do.
+    Released,
     /// A node's, carrying several pods.
     Shared,
 }

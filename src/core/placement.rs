@@ -115,8 +115,8 @@ pub fn place(inventory: &mut Inventory, observed: &Observed) {
     }
 }
 
-/// Takes the interfaces of released pods, by namespace and name, for such that cannot be changed: nothing is desired of them, so
-/// they get back what they wore before, and policies say that the pods are not filtered.
+/// Lets go of the interfaces of released pods, by namespace and name: nothing is desired of them, so they get back what they wore
+/// before, and policies say that the pods are not filtered.
 pub fn release(inventory: &mut Inventory, released: &BTreeSet<(Word, Word)>) {
     for pod in &inventory.pods {
         if released.contains(&(pod.namespace.clone(), pod.name.clone()))
@@ -124,7 +124,7 @@ pub fn release(inventory: &mut Inventory, released: &BTreeSet<(Word, Word)>) {
             && let Some(interface) = inventory.interfaces.get_mut(interface)
             && interface.attachment == Attachment::Exclusive
         {
-            interface.attachment = Attachment::Fixed;
+            interface.attachment = Attachment::Released;
         }
     }
 }

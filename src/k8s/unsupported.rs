@@ -205,9 +205,16 @@ pub const fn row(reason: Reason) -> Row {
         Reason::FixedInterface => (
             Policy,
             NOT_ENFORCED,
-            "a pod whose interface's groups cannot be changed, or that bears `moat.dev/release: \"true\"`",
-            "leaves the groups alone, or gives back those from before Moat: what the policy denies passes",
-            "take the annotation off, or make the pod anew where it can have an interface of its own",
+            "a pod whose interface's groups cannot be changed",
+            "leaves the groups alone: what the policy denies passes",
+            "make the pod anew where it can have an interface of its own",
+        ),
+        Reason::Released => (
+            Policy,
+            NOT_ENFORCED,
+            "a pod that bears `moat.dev/release: \"true\"`",
+            "gives back the groups from before Moat: what the policy denies passes",
+            "take the annotation off: `moat release NAMESPACE/POD --undo`",
         ),
         Reason::NoInterface => (
             Policy,

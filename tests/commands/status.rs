@@ -77,12 +77,12 @@ async fn status_tells_of_each_pod_and_a_pod_is_released_and_taken_back() {
         "kind": "PolicyEnforcement",
         "metadata": {"namespace": "shop", "name": "netpol-db"},
     });
-    let unfiltered = json!([{"reason": "FixedInterface", "pods": 1, "names": ["shop/db"]}]);
+    let unfiltered = json!([{"reason": "Released", "pods": 1, "names": ["shop/db"]}]);
     until("the policy says so", async || {
         (world.get(&about).await?["status"]["unfiltered"] == unfiltered).then_some(())
     })
     .await;
-    world.moat(&["check", "--context", "control-plane"]).holds(2, &["FixedInterface"]);
+    world.moat(&["check", "--context", "control-plane"]).holds(2, &["Released"]);
     world
         .moat(&["release", "shop/db", "--undo"])
         .holds(0, &["gives its interface the groups of its policies again"]);

@@ -159,7 +159,7 @@ fn step_is_ours(step: &Step, inventory: &Inventory) -> Result<(), String> {
     let attachment = inventory.interfaces.get(interface).map(|interface| interface.attachment);
     match attachment {
         Some(Attachment::Exclusive) => Ok(()),
-        Some(Attachment::Fixed | Attachment::Shared) | None => {
+        Some(Attachment::Fixed | Attachment::Released | Attachment::Shared) | None => {
             Err(format!("{step}: the interface is not an exclusive one"))
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn release(arguments: &Release, io: &mut Io<'_>) -> Result<Exit, Fail
     } else {
         format!(
             "pod {named} is released: Moat gives its interface the groups back that it wore before, and leaves it alone until \
-             `moat release {named} --undo`\npolicies that select it say FixedInterface, NotEnforced; `moat status` shows it as \
+             `moat release {named} --undo`\npolicies that select it say Released, NotEnforced; `moat status` shows it as \
              NotEnforced, Released"
         )
     };

@@ -100,11 +100,8 @@ fn what_is_not_filtered_is_told_of_those_pods_alone() {
         pods: 1,
         names: vec!["shop/db".to_owned()],
     };
-    let fixed = Unfiltered {
-        reason: "FixedInterface".to_owned(),
-        pods: 1,
-        names: vec!["shop/free".to_owned()],
-    };
+    let fixed =
+        Unfiltered { reason: "Released".to_owned(), pods: 1, names: vec!["shop/free".to_owned()] };
     let mut status = EnforcementStatus {
         conditions: vec![
             condition("Programmed", "True", "Programmed"),

@@ -194,6 +194,7 @@ fn unfiltered(
             Some(Attachment::Exclusive) => continue,
             Some(Attachment::Shared) => Reason::Found(finding::Reason::SharedInterface),
             Some(Attachment::Fixed) => Reason::Found(finding::Reason::FixedInterface),
+            Some(Attachment::Released) => Reason::Found(finding::Reason::Released),
             None => Reason::Found(finding::Reason::NoInterface),
         };
         found.entry(reason).or_default().push(pod);

@@ -127,7 +127,7 @@ async fn a_released_pod_wears_what_it_wore_before_until_it_is_taken_back() {
     let row = &status["findings"][0];
     assert_eq!(
         (&row["reason"], &row["effect"]),
-        (&json!("FixedInterface"), &json!("NotEnforced")),
+        (&json!("Released"), &json!("NotEnforced")),
         "{row:#}"
     );
 

@@ -212,8 +212,11 @@ pub(crate) fn advice(reason: Reason) -> &'static str {
         ),
         (
             Reason::FixedInterface,
-            "the groups of the pods' interfaces cannot be changed, or are not to be, as the annotation `moat.dev/release` of a pod \
-             says, and what the policy denies passes",
+            "the groups of the pods' interfaces cannot be changed, and what the policy denies passes",
+        ),
+        (
+            Reason::Released,
+            "the annotation `moat.dev/release` asks that Moat let go of the pods, and what the policy denies passes: take it off",
         ),
         (Reason::NoInterface, "the cloud has no interface for the pods, so nothing filters them"),
         (

@@ -289,6 +289,7 @@ impl Cohort {
         match &self.carrier {
             Carrier::Programmable(_) => None,
             Carrier::Untouchable(Attachment::Fixed, _) => Some(Reason::FixedInterface),
+            Carrier::Untouchable(Attachment::Released, _) => Some(Reason::Released),
             Carrier::Untouchable(Attachment::Shared | Attachment::Exclusive, _) => {
                 Some(Reason::SharedInterface)
             }

@@ -272,7 +272,10 @@ impl Losses<'_, '_> {
         let (meaning, outcomes, regions) = (self.meaning, &mut self.outcomes, &self.regions[..]);
         let mut pen = Pen { meaning, outcomes, regions };
         for ((told, reason, effect), extent) in found {
-            let untouchable = matches!(reason, Reason::SharedInterface | Reason::FixedInterface);
+            let untouchable = matches!(
+                reason,
+                Reason::SharedInterface | Reason::FixedInterface | Reason::Released
+            );
             let carriers = untouchable.then(|| carriers(meaning, &extent));
             let key = (extent, effect);
             let (flows, witness) = match known.get(&key) {

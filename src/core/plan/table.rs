@@ -179,7 +179,7 @@ fn wanted<'a>(
 ) -> Option<Cow<'a, BTreeSet<GroupKey>>> {
     match seen.attachment {
         Attachment::Exclusive => {}
-        Attachment::Fixed | Attachment::Shared => return None,
+        Attachment::Fixed | Attachment::Released | Attachment::Shared => return None,
     }
     // What no policy concerns any more gets back what it wore. Not the interface of a pod that is gone: nobody uses it, the
     // cloud is about to delete it, and the calls are for pods that live. At the end, when nothing is wanted, it does, too.

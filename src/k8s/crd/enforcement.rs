@@ -96,7 +96,7 @@ pub struct EnforcementStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfiltered {
-    /// `SharedInterface`, `FixedInterface`, `NoInterface`, or `NotSelected`: `namespaceSelector` leaves their namespace out.
+    /// `SharedInterface`, `FixedInterface`, `Released`, `NoInterface`, or `NotSelected`: `namespaceSelector` leaves their namespace out.
     pub reason: String,
     /// How many they are.
     pub pods: i32,

@@ -205,7 +205,9 @@ fn attach(
 ) {
     let Some(attachment) = attachment.filter(|_| !pod.host_network) else { return };
     let id = match attachment {
-        Attachment::Exclusive | Attachment::Fixed => format!("eni-{}", pod.uid),
+        Attachment::Exclusive | Attachment::Fixed | Attachment::Released => {
+            format!("eni-{}", pod.uid)
+        }
         Attachment::Shared => format!("eni-{}", pod.node.as_deref().unwrap_or("lost")),
     };
     let id = InterfaceId(word(id));

@@ -149,7 +149,9 @@ impl Fixture for Cloud {
     ) -> InterfaceId {
         let tags = match attachment {
             Attachment::Exclusive => vec![tags::tag(tags::BRANCH, "1")],
-            Attachment::Fixed | Attachment::Shared => vec![tags::tag("Name", "node")],
+            Attachment::Fixed | Attachment::Released | Attachment::Shared => {
+                vec![tags::tag("Name", "node")]
+            }
         };
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::NetworkInterface)

@@ -165,7 +165,7 @@ pub(crate) fn means(reason: Reason) -> Means {
             vec![by_network_policy(reason, Ignored, &port("TCP", 80), &out).at("spec")]
         }
         // What mends these is not the policy.
-        Reason::FixedInterface | Reason::GroupKept => vec![passing(reason)],
+        Reason::FixedInterface | Reason::Released | Reason::GroupKept => vec![passing(reason)],
         // The pod is told, too.
         Reason::SharedInterface | Reason::NoInterface => {
             return Means::Policies(vec![passing(reason)], 1);

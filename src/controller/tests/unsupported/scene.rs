@@ -119,11 +119,16 @@ pub(crate) async fn go_on(world: &World) {
 pub(crate) async fn mend(world: &World, examples: &[Example]) {
     configure(world, "");
     world.cloud.bereft.lock().expect("nobody panics with it").clear();
-    attach(world, &[]);
+    attach(world, []);
     for example in examples {
         world.apply(&example.mended).await;
     }
-    world.apply(&annotated("fixedinterface-notenforced", "web", "moat.dev/release", "no")).await;
+    world.apply(&annotated("released-notenforced", "web", "moat.dev/release", "no")).await;
+    // A pod keeps its interface, so another one takes its place.
+    let fixed = pod("fixedinterface-notenforced", "web");
+    world.delete(&fixed).await;
+    until("it is gone", async || world.get(&fixed).await.is_none().then_some(())).await;
+    world.apply(&fixed).await;
     world.apply(&annotated(OTHERS, "annotated", POD_ENI, "[]")).await;
     world.delete(&pod("duplicateaddress-narrower", "ghost")).await;
     world.delete(&pod(OTHERS, "failed")).await;
@@ -196,7 +201,7 @@ fn pod(namespace: &str, name: &str) -> Value {
         "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},
         "spec": {"containers": [container]},
     });
-    if namespace == "fixedinterface-notenforced" {
+    if namespace == "released-notenforced" {
         pod["metadata"]["annotations"] = json!({"moat.dev/release": "true"});
     }
     pod
@@ -295,7 +300,15 @@ async fn give(world: &World, namespace: &str, name: &str, addresses: &[String]) 
 /// What the cloud has before a controller comes: pods that share an interface, have none, or wear groups of others. The group that
 /// lets everything in.
 async fn clothe(world: &World) -> GroupId {
-    attach(world, &[&format!("{SHARED}/web"), "duplicateaddress-narrower/peer"]);
+    let shared = format!("{SHARED}/web");
+    attach(
+        world,
+        [
+            (&shared, Attachment::Shared),
+            ("duplicateaddress-narrower/peer", Attachment::Shared),
+            ("fixedinterface-notenforced/web", Attachment::Fixed),
+        ],
+    );
     let bereft = "nointerface-notenforced/web".to_owned();
     world.cloud.bereft.lock().expect("nobody panics with it").insert(bereft);
     let mut worn = Vec::new();
@@ -328,12 +341,11 @@ async fn clothe(world: &World) -> GroupId {
     })
 }
 
-/// Lets these pods share their node's interface, and no others.
-fn attach(world: &World, shared: &[&str]) {
+/// Gives these pods interfaces that are not just their own to be changed, and no others.
+fn attach<const N: usize>(world: &World, pods: [(&str, Attachment); N]) {
     let mut sim = world.cloud.lock();
     let mut config = sim.config().clone();
-    let shared = shared.iter().map(|pod| ((*pod).to_owned(), Attachment::Shared));
-    config.attachments = shared.collect();
+    config.attachments = pods.map(|(pod, attachment)| (pod.to_owned(), attachment)).into();
     sim.configure(config);
 }
 

@@ -96,7 +96,10 @@ fn is_misread(reason: Reason) -> bool {
 
 /// Whether the one pod of the example is not filtered.
 fn is_of_interface(reason: Reason) -> bool {
-    matches!(reason, Reason::SharedInterface | Reason::FixedInterface | Reason::NoInterface)
+    matches!(
+        reason,
+        Reason::SharedInterface | Reason::FixedInterface | Reason::Released | Reason::NoInterface
+    )
 }
 
 /// How many policies have each condition: there are so many more, and others open something beside so many of those.

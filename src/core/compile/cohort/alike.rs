@@ -88,7 +88,9 @@ impl<'a> Carriers<'a> {
             let prior = Arc::new(prior.clone());
             self.list.push(match attachment {
                 Attachment::Exclusive => Carrier::Programmable(prior),
-                Attachment::Fixed | Attachment::Shared => Carrier::Untouchable(*attachment, prior),
+                Attachment::Fixed | Attachment::Released | Attachment::Shared => {
+                    Carrier::Untouchable(*attachment, prior)
+                }
             });
             self.list.len() - 1
         })
