@@ -71,20 +71,14 @@ impl<'m> Notes<'m, '_> {
 
     /// Groups of others that no longer filter isolated pods.
     fn replaced_groups(&mut self, classes: &Classes) {
-        let mut pods: BTreeMap<_, usize> = BTreeMap::new();
-        for ((_, cohort), standing) in self.meaning.cohorts.iter().zip(&classes.standing) {
-            for group in &standing.gone {
-                *pods.entry(group).or_default() += cohort.pods.len();
-            }
-        }
-        for (group, count) in pods {
+        let gone: BTreeSet<_> =
+            classes.standing.iter().flat_map(|standing| &standing.gone).collect();
+        for group in gone {
             let name = group.0.clone();
             let object = ObjectRef { kind: Kind::SecurityGroup, namespace: None, name };
-            let message = format!(
-                "the group gives way to the policies on {}; it is recorded on their interfaces and put back when \
-                 the policies go",
-                if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
-            );
+            // How many pods wore it is not said: whoever tells of it would tell anew with each pod that comes and goes.
+            let message = "the group gives way to the policies on pods that wore it; it is recorded on their interfaces and put \
+                           back when the policies go";
             self.note(&object, &Arc::from(""), Reason::GroupReplaced, message);
         }
     }

@@ -260,3 +260,18 @@ fn a_group_whose_rules_nobody_knows_goes() {
         ",
     );
 }
+
+#[test]
+fn what_is_told_of_a_replaced_group_does_not_change_with_the_pods_that_come_and_go() {
+    let told = |cluster: &Cluster| {
+        let found = cluster.compile().findings;
+        let found = found.into_iter().filter(|finding| finding.reason == Reason::GroupReplaced);
+        found.map(|finding| (finding.object, finding.message)).collect::<Vec<_>>()
+    };
+    let one = isolated(&["sg-base"]);
+    let more = isolated(&["sg-base"])
+        .pod(pod("x/db-2").label("app", "db").at("10.0.0.3"))
+        .wired(&["sg-base"]);
+    assert_eq!(told(&one).len(), 1);
+    assert_eq!(told(&more), told(&one));
+}
