@@ -66,6 +66,29 @@ mod tests {
     }
 
     #[test]
+    fn the_image_is_where_a_release_of_the_repository_puts_it() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chart/values.yaml");
+        let values = std::fs::read_to_string(path).expect("committed");
+        let image = env!("CARGO_PKG_REPOSITORY").replace("https://github.com/", "ghcr.io/");
+        assert!(values.contains(&format!("\n  repository: {image}\n")), "{image}: {values}");
+    }
+
+    #[test]
+    fn what_others_made_is_taken_by_its_commit_with_the_version_beside() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/workflows");
+        for file in std::fs::read_dir(path).expect("workflows") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("readable");
+            for line in text.lines().filter(|line| line.contains("uses: ")) {
+                let (_, pin) = line.split_once('@').expect("a version");
+                let (commit, version) = pin.split_once(" # v").expect("a comment");
+                let is_digest =
+                    commit.len() == 40 && commit.bytes().all(|it| it.is_ascii_hexdigit());
+                assert!(is_digest && version.split('.').count() == 3, "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn panels_do_not_overlap_and_have_numbers_of_their_own() {
         let dashboard = dashboard();
         let panels = dashboard["panels"].as_array().expect("panels");

@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Where an alert is explained; its name in lower case follows.
-const RUNBOOK: &str = "https://moat.dev/docs/alerts#";
+const RUNBOOK: &str = concat!(env!("CARGO_PKG_HOMEPAGE"), "/docs/alerts#");
 
 /// Every alert (`docs/alerts.md` says what to do).
 const ALERTS: [Alert; 9] = [
