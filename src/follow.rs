@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use moat_cli::{Kept, Start};
 use moat_controller::{Client, Log, Options, Ports, Reread};
 use moat_core::provider::Provider;
+use moat_k8s::crd::ProviderInUse;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,13 +22,17 @@ async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<
     let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
     let client = moat_controller::connect(access).await?;
     let reread = reread.map(Reread);
-    let options = Options { configuration, reread, identity: identity(), ports, log: Some(log) };
+    let provider = ProviderInUse { name: "sim".to_owned(), vpc: None, region: None };
+    let log = Some(log);
+    let options = Options { configuration, reread, identity: identity(), provider, ports, log };
     match cloud {
         Kept::Embedded(sim) => until_stopped(client, *sim, options).await,
         #[cfg(feature = "aws")]
         Kept::Account(target) => {
             let aws = crate::account::reach(&target).await?;
-            until_stopped(client, aws, options).await
+            let region = aws.region().map(str::to_owned);
+            let provider = ProviderInUse { name: "aws".to_owned(), vpc: Some(target.vpc), region };
+            until_stopped(client, aws, Options { provider, ..options }).await
         }
         #[cfg(not(feature = "aws"))]
         Kept::Account(target) => moat_cli::unreachable(&target).map(drop),

@@ -127,6 +127,12 @@ impl Aws {
         &self.config
     }
 
+    /// The region that it calls.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.client.config().region().map(AsRef::as_ref)
+    }
+
     /// The address blocks of the VPC, read once.
     async fn blocks(&self) -> Result<&[Prefix], ProviderError> {
         let blocks = self.memory.blocks.get_or_try_init(|| self.read_blocks()).await;

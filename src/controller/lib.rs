@@ -41,6 +41,7 @@ pub use log::Log;
 pub use look::Cluster;
 use moat_core::provider::Provider;
 use moat_k8s::configuration::Configuration;
+use moat_k8s::crd::ProviderInUse;
 pub use reload::Reread;
 pub use serve::{PortError, Ports};
 use tokio::sync::{mpsc, watch as latest};
@@ -63,6 +64,8 @@ pub struct Options {
     pub reread: Option<Reread>,
     /// Names this process, and no other: the holder of the lease.
     pub identity: String,
+    /// Names the cloud.
+    pub provider: ProviderInUse,
     /// Where it answers.
     pub ports: Ports,
     /// The log whose level can be set there.
@@ -86,7 +89,7 @@ pub async fn run<P: Provider + Send + 'static>(
     options: Options,
     stop: impl Future<Output = ()>,
 ) {
-    let Options { configuration, reread, identity, mut ports, log } = options;
+    let Options { configuration, reread, identity, provider, mut ports, log } = options;
     let configuration = Arc::new(configuration);
     let (tell, told) = mpsc::channel(NEWS);
     let (rounds, reported) = latest::channel(None);
@@ -99,7 +102,7 @@ pub async fn run<P: Provider + Send + 'static>(
     let mut tasks = JoinSet::new();
     let webhook = ports.admission.take();
     tasks.spawn(ports.answer(telemetry.clone(), log));
-    let writer = status::Writer::new(client.clone(), identity, telemetry.clone());
+    let writer = status::Writer::new(client.clone(), identity, provider, telemetry.clone());
     tasks.spawn(writer.run(reported));
     for watched in Watched::ALL {
         tasks.spawn(watch::follow(client.clone(), watched, tell.clone()));

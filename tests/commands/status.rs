@@ -63,7 +63,7 @@ async fn status_tells_of_each_pod_and_a_pod_is_released_and_taken_back() {
     let of_db = json!([{"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}]);
     assert_eq!((&told["pods"][0]["ingress"], &told["pods"][0]["egress"]), (&of_db, &json!([])));
     let table = world.moat(&["status"]);
-    table.holds(0, &[" leads\n", "mode Enforce", "Programmed=True", "1 enforced"]);
+    table.holds(0, &[" leads\n", "mode Enforce", ", sim, 2 of ", "Programmed=True", "1 enforced"]);
     let line = table.text.lines().find(|line| line.starts_with("shop ")).expect("a line");
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(cells, ["shop", "db", "netpol/db", "-", "Enforced", "-"]);

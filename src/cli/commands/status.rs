@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::policy::ObjectRef;
 use moat_k8s::Installation;
-use moat_k8s::crd::InstallationStatus;
+use moat_k8s::crd::{InstallationStatus, ProviderInUse};
 
 use crate::args::{Status, StatusOutput};
 use crate::commands::print_json;
@@ -88,7 +88,7 @@ fn table(
 fn about(Installation { object, leader }: &Installation, paint: Paint) -> String {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let status = object.status.clone().unwrap_or_default();
-    let InstallationStatus { conditions, version, settings, quotas, .. } = &status;
+    let InstallationStatus { conditions, version, provider, settings, quotas, .. } = &status;
     let mode = settings.as_ref().map_or("unknown", |settings| &settings.mode);
     let mut text = paint.bold(format!("MoatInstallation {name}")) + ": ";
     text += &match leader {
@@ -97,6 +97,10 @@ fn about(Installation { object, leader }: &Installation, paint: Paint) -> String
         Err(why) => format!("{} led last, and who does is not known: {why}", status.leader),
     };
     text += &format!("\n  mode {mode}, version {version}");
+    if let Some(ProviderInUse { name, vpc, region }) = provider {
+        let places = [vpc, region].into_iter().flatten().map(|it| format!(" {it}"));
+        text += &visible(&format!(", {name}{}", places.collect::<String>()));
+    }
     if let Some(quotas) = quotas {
         text += &format!(", {} of {} groups", quotas.groups.used, quotas.groups.limit);
     }

@@ -11,8 +11,8 @@ use moat_core::plan::Held;
 use moat_core::policy::Kind;
 use moat_k8s::configuration::Configuration;
 use moat_k8s::crd::{
-    CloudFinding, HeldChange, InstallationStatus, NamespaceUse, QuotaInUse, QuotasInUse,
-    SettingsInForce, SupportedFeatures,
+    CloudFinding, HeldChange, InstallationStatus, NamespaceUse, ProviderInUse, QuotaInUse,
+    QuotasInUse, SettingsInForce, SupportedFeatures,
 };
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ const MOST: usize = 20;
 pub(crate) fn status(
     round: &Round,
     desired: &Desired,
-    leader: &str,
+    (leader, provider): (&str, &ProviderInUse),
     before: &[Condition],
     now: &Time,
 ) -> InstallationStatus {
@@ -50,6 +50,7 @@ pub(crate) fn status(
         conditions: conditions(round, &found, before, now).into(),
         leader: leader.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        provider: Some(provider.clone()),
         settings: Some(settings(&round.decision.configuration)),
         quotas: Some(quotas(round, desired)),
         namespaces: namespaces(round, desired),

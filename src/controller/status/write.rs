@@ -16,7 +16,7 @@ use moat_core::inventory::Inventory;
 use moat_core::policy::{Kind, ObjectRef, Word};
 use moat_k8s::crd::{
     ClusterPolicyEnforcement, EnforcementStatus, InstallationStatus, MoatInstallation,
-    PolicyEnforcement, PolicyReference,
+    PolicyEnforcement, PolicyReference, ProviderInUse,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
@@ -40,6 +40,7 @@ pub(crate) struct Writer {
     events: Events,
     telemetry: Arc<Telemetry>,
     leader: String,
+    provider: ProviderInUse,
     /// What the MoatInstallation says, if it is there.
     installation: Option<(String, InstallationStatus)>,
     /// What is there, by policy.
@@ -68,13 +69,19 @@ const LONGEST_NAME: usize = 253;
 
 impl Writer {
     /// `instance` names this process.
-    pub(crate) fn new(client: Client, instance: String, telemetry: Arc<Telemetry>) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        instance: String,
+        provider: ProviderInUse,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let events = Events::new(client.clone(), instance.clone());
         Self {
             client,
             events,
             telemetry,
             leader: instance,
+            provider,
             installation: None,
             written: BTreeMap::new(),
             said: BTreeSet::new(),
@@ -163,6 +170,11 @@ impl Writer {
         Some(events::reference(watched, object, uid.as_deref()))
     }
 
+    /// Who leads, and keeps which cloud.
+    fn who(&self) -> (&str, &ProviderInUse) {
+        (&self.leader, &self.provider)
+    }
+
     /// The MoatInstallation.
     fn own_reference(&self, round: &Round) -> ObjectReference {
         let resource = ApiResource::erase::<MoatInstallation>(&());
@@ -240,7 +252,7 @@ impl Writer {
             }
         };
         let now = Time(Timestamp::now());
-        let status = installation::status(round, desired, &self.leader, &before.conditions, &now);
+        let status = installation::status(round, desired, self.who(), &before.conditions, &now);
         if status != before {
             put_status(&api, &resource, &name, json!(status)).await?;
         }

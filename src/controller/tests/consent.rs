@@ -80,6 +80,7 @@ async fn a_change_of_most_groups_waits_until_its_id_is_approved() {
     .await;
     assert_eq!(status["leader"], json!("one"));
     assert_eq!(status["namespaces"], json!([{"namespace": "shop", "groups": 12, "limit": 40}]));
+    assert_eq!(status["provider"], json!({"name": "sim", "vpc": "vpc-0a"}));
     assert_eq!(status["settings"]["mode"], json!("Enforce"));
     let kinds = status["supportedFeatures"].as_array().expect("features").len();
     assert_eq!(kinds, 4);

@@ -12,6 +12,7 @@ use moat_core::inventory::Inventory;
 use moat_core::policy::Word;
 use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
 use moat_k8s::configuration::Configuration;
+use moat_k8s::crd::ProviderInUse;
 use moat_sim::Sim;
 use moat_test_cluster::{ControlPlane, Objects, PATIENCE, Server, until};
 use serde_json::{Value, json};
@@ -154,7 +155,9 @@ impl World {
         let written = Arc::clone(&self.configuration);
         let reread = move || written.lock().expect("nobody panics with it").clone();
         let reread = Some(Reread(Box::new(reread)));
-        let options = Options { configuration, reread, identity, ports, log };
+        let vpc = Some("vpc-0a".to_owned());
+        let provider = ProviderInUse { name: "sim".to_owned(), vpc, region: None };
+        let options = Options { configuration, reread, identity, provider, ports, log };
         let stopped = async { drop(stopped.await) };
         let run = moat_controller::run(self.account.clone(), self.cloud.clone(), options, stopped);
         Controller { task: tokio::spawn(run), stop: Some(stop) }

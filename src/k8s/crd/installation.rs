@@ -33,6 +33,13 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Groups", type_ = "integer", json_path = ".status.quotas.groups.used"),
     printcolumn(name = "Held", type_ = "string", json_path = ".status.heldChange.id"),
+    printcolumn(
+        name = "Provider",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.provider.name"
+    ),
+    printcolumn(name = "VPC", type_ = "string", priority = 1, json_path = ".status.provider.vpc"),
     printcolumn(name = "Leader", type_ = "string", priority = 1, json_path = ".status.leader"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -67,6 +74,9 @@ pub struct InstallationStatus {
     /// Its version.
     #[serde(default)]
     pub version: String,
+    /// The cloud that it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderInUse>,
     /// The settings in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SettingsInForce>,
@@ -88,6 +98,19 @@ pub struct InstallationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub supported_features: Vec<SupportedFeatures>,
+}
+
+/// The cloud that an installation keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct ProviderInUse {
+    /// `aws`, or `sim`: a VPC in memory.
+    pub name: String,
+    /// The VPC, where there is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
+    /// Where the VPC is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// Settings of the configuration that are in force.

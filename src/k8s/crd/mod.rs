@@ -36,8 +36,8 @@ pub use enforcement::{
 };
 pub use installation::{
     APPROVED_CHANGE, CloudFinding, HeldChange, InstallationStatus, MoatInstallation,
-    MoatInstallationSpec, NamespaceUse, PAUSED, QuotaInUse, QuotasInUse, SettingsInForce,
-    SupportedFeatures,
+    MoatInstallationSpec, NamespaceUse, PAUSED, ProviderInUse, QuotaInUse, QuotasInUse,
+    SettingsInForce, SupportedFeatures,
 };
 pub use namespaced::{
     EgressRule, IngressRule, IpBlock, Peer, PolicyType, VpcNetworkPolicy, VpcNetworkPolicySpec,
