@@ -132,7 +132,7 @@ impl Cluster {
         Ok(join_all(self.list(&resource, None, parse).await?.into_iter().map(with_leader)).await)
     }
 
-    /// Who leads an installation at the moment, by its lease: see [`Self::tenancy`].
+    /// Who leads an installation at the moment, by its lease: the holder of one that is renewed.
     ///
     /// # Errors
     /// Why that is not known, and what to do.
