@@ -1,5 +1,7 @@
 //! The account of `--provider aws`: each call is waited for.
 
+use std::sync::Arc;
+
 use moat_aws::{Aws, Config, Login};
 use moat_cli::{Account, Target};
 use moat_core::drive::{self, Outcome};
@@ -33,7 +35,7 @@ impl Account for Waiting {
         self.runtime.block_on(self.aws.capabilities())
     }
 
-    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         self.runtime.block_on(drive::observe(&mut self.aws, scope))
     }
 

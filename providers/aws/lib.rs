@@ -163,16 +163,16 @@ impl Provider for Aws {
         Ok(Capabilities { quotas, assumed, vpc })
     }
 
-    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
-        self.picture(scope, None).await
+    async fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
+        self.picture(scope, None).await.map(Arc::new)
     }
 
     async fn observe_again(
         &mut self,
         scope: &Scope,
         touched: &Touched,
-    ) -> Result<Observed, ProviderError> {
-        self.picture(scope, Some(touched)).await
+    ) -> Result<Arc<Observed>, ProviderError> {
+        self.picture(scope, Some(touched)).await.map(Arc::new)
     }
 
     async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {

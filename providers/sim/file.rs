@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::call::Buckets;
 use crate::place::Placements;
-use crate::vpc::{Group, GroupId, NetworkInterface, Owner, RuleEntry};
+use crate::vpc::{Group, GroupId, NetworkInterface, Owner, RuleEntry, Vpc};
 use crate::{Config, Sim};
 
 /// The version of the file that is written, and the only one that is read.
@@ -130,11 +130,11 @@ impl Sim {
         file.check()?;
         let mut sim = Self::new(file.config);
         sim.now = file.now;
-        sim.vpc.given = file.given;
-        sim.vpc.groups.clear();
+        sim.vpc = Vpc::new(sim.config.vpc.clone(), sim.config.quotas);
         for (id, group) in file.groups {
-            sim.vpc.groups.insert(id, group.into_group()?.into());
+            sim.vpc.insert_group(id, group.into_group()?);
         }
+        sim.vpc.given = file.given;
         for (id, interface) in file.interfaces {
             sim.vpc.put_interface(id, interface);
         }

@@ -9,6 +9,7 @@ mod call;
 mod config;
 mod fault;
 mod file;
+mod picture;
 mod place;
 mod provider;
 mod vpc;

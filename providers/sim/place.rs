@@ -10,7 +10,7 @@ use moat_core::policy::Direction;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::provider::View;
+use crate::picture::View;
 use crate::{NetworkInterface, Sim, Vpc, base_group};
 
 /// The addresses that the VPC gave, by `namespace/name` of a pod or the name of a node.

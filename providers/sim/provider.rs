@@ -1,85 +1,33 @@
 //! The port, in terms of the VPC's calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
-use moat_core::inventory::{Attachment, Interface, InterfaceId, Inventory};
+use moat_core::inventory::{Attachment, InterfaceId, Inventory};
 use moat_core::policy::{Direction, Word};
 use moat_core::provider::{
-    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, is_kept, prior,
+    Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, Touched,
 };
 
+use crate::picture::View;
 use crate::vpc::{Owner, Vpc};
-use crate::{Call, GroupId, NetworkInterface, Sim};
+use crate::{Call, GroupId, Sim};
 
 /// What a process knows: from its last picture, and what it made since.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    groups: BTreeMap<GroupNumber, GroupId>,
-    rules: BTreeMap<(GroupNumber, Rule), RuleId>,
-    interfaces: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+    pub(crate) picture: Option<Arc<Observed>>,
+    /// Whether something was asked since and not answered: what the picture lacks is not known.
+    pub(crate) is_behind: bool,
+    pub(crate) groups: BTreeMap<GroupNumber, GroupId>,
+    /// The groups that interfaces were given and that no picture has shown yet.
+    pub(crate) worn: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
     /// Groups that were made and that no picture has shown yet.
-    made: BTreeSet<GroupNumber>,
+    pub(crate) made: BTreeSet<GroupNumber>,
     /// Those of them whose default rules are still there.
-    unfinished: BTreeSet<GroupNumber>,
-}
-
-/// The VPC in the words of the port: groups with a cluster's tags are ours.
-pub(crate) struct View<'a> {
-    vpc: &'a Vpc,
-    cluster: &'a str,
-}
-
-impl<'a> View<'a> {
-    pub(crate) const fn new(vpc: &'a Vpc, cluster: &'a str) -> Self {
-        Self { vpc, cluster }
-    }
-
-    fn ours(&self) -> impl Iterator<Item = (GroupNumber, &'a GroupId)> {
-        self.vpc.groups().filter_map(|(id, _)| Some((self.number(id)?, id)))
-    }
-
-    fn number(&self, id: &GroupId) -> Option<GroupNumber> {
-        let owner = self.vpc.group(id)?.owner.as_ref();
-        owner.filter(|owner| owner.cluster == self.cluster).map(|owner| owner.number)
-    }
-
-    /// The numbers whose names other groups bear.
-    pub(crate) fn taken(&self) -> BTreeMap<GroupNumber, GroupKey> {
-        let ours: BTreeSet<GroupNumber> = self.ours().map(|(number, _)| number).collect();
-        let number = |name: &str| GroupNumber::of_name(name, self.cluster);
-        let named = self.vpc.groups();
-        let named = named.filter_map(|(id, group)| Some((number(&group.name)?, self.key(id))));
-        named.filter(|(number, _)| !ours.contains(number)).collect()
-    }
-
-    pub(crate) fn key(&self, id: &GroupId) -> GroupKey {
-        self.number(id).map_or_else(|| GroupKey::Foreign(id.clone()), GroupKey::Ours)
-    }
-
-    pub(crate) fn rule(&self, rule: &Rule) -> Rule {
-        let mut rule = rule.clone();
-        if let Peer::Group(GroupKey::Foreign(id)) = &rule.peer {
-            rule.peer = Peer::Group(self.key(id));
-        }
-        rule
-    }
-
-    /// An interface as the port tells of it; `taken` is [`View::taken`], and of the defaults are those that exist.
-    pub(crate) fn interface(
-        &self,
-        interface: &NetworkInterface,
-        taken: &BTreeMap<GroupNumber, GroupKey>,
-        defaults: &BTreeSet<GroupId>,
-    ) -> Interface {
-        let worn = interface.groups.iter().map(|id| self.key(id)).collect();
-        let there = interface.record.iter().filter(|id| self.vpc.group(id).is_some());
-        let prior = prior(&worn, &there.cloned().collect(), taken, defaults);
-        Interface { attachment: interface.attachment, prior }
-    }
+    pub(crate) unfinished: BTreeSet<GroupNumber>,
 }
 
 impl Provider for Sim {
@@ -88,9 +36,16 @@ impl Provider for Sim {
         Ok(Capabilities { quotas, assumed: BTreeMap::new(), vpc: self.config.vpc.clone() })
     }
 
-    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
-        let observed = self.picture(scope)?;
-        Ok(observed)
+    async fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
+        self.picture(scope)
+    }
+
+    async fn observe_again(
+        &mut self,
+        scope: &Scope,
+        touched: &Touched,
+    ) -> Result<Arc<Observed>, ProviderError> {
+        self.picture_again(scope, touched)
     }
 
     /// One step after the other. Time stands still meanwhile, so that what throttles one throttles those after it.
@@ -121,96 +76,6 @@ impl Provider for Sim {
     fn meter(&mut self, meter: Arc<dyn Meter>) {
         self.metered.by(meter);
     }
-}
-
-// ----------------------------------------------------------------------------------------------- Reading
-
-impl Sim {
-    fn picture(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
-        let vpc = self.visible().clone();
-        let cluster = self.config.cluster.clone();
-        let view = View::new(&vpc, &cluster);
-        let mut observed = Observed { taken: view.taken(), ..Observed::default() };
-
-        let defaults = scope.defaults.iter().filter(|id| vpc.group(id).is_some());
-        let defaults: BTreeSet<GroupId> = defaults.cloned().collect();
-        let wears_ours = |worn: &BTreeSet<GroupId>| worn.iter().any(|id| view.number(id).is_some());
-        let shown: Vec<_> = vpc
-            .interfaces()
-            .filter(|(id, it)| {
-                scope.interfaces.contains(id)
-                    || !borne(it, &scope.addresses).is_empty()
-                    || wears_ours(&it.groups)
-            })
-            .collect();
-        self.read_pages(Call::DescribeNetworkInterfaces, shown.len())?;
-        for (id, interface) in shown {
-            let worn = interface.groups.iter().map(|group| view.key(group)).collect();
-            observed.state.interfaces.insert(id.clone(), worn);
-            observed
-                .interfaces
-                .insert(id.clone(), view.interface(interface, &observed.taken, &defaults));
-            let borne = borne(interface, &scope.addresses).into_iter();
-            observed.bearers.extend(borne.map(|address| (address, id.clone())));
-            if !interface.record.is_empty() {
-                observed.records.insert(id.clone(), interface.record.clone());
-            }
-        }
-        let prior = observed.interfaces.values().flat_map(|it| &it.prior);
-        let worn = observed.state.interfaces.values().flatten().filter_map(GroupKey::foreign);
-        let foreign: BTreeSet<GroupId> = prior.chain(worn).chain(&defaults).cloned().collect();
-
-        let wanted: BTreeSet<&GroupId> = view.ours().map(|(_, id)| id).chain(&foreign).collect();
-        self.read_pages(Call::DescribeSecurityGroups, wanted.len())?;
-        let groups: Vec<_> = vpc.groups().filter(|(id, _)| wanted.contains(id)).collect();
-        let count = groups.iter().map(|(_, group)| group.rules.len()).sum();
-        self.read_pages(Call::DescribeSecurityGroupRules, count)?;
-        for (id, group) in groups {
-            let key = view.key(id);
-            let rules = group.rules.keys().map(|rule| view.rule(rule)).collect();
-            observed.state.groups.insert(key.clone(), rules);
-            let GroupKey::Ours(number) = key else { continue };
-            for (rule, entry) in &group.rules {
-                let rule = view.rule(rule);
-                if entry.cluster.as_ref() != Some(&self.config.cluster) {
-                    observed.unmarked.insert((number, rule.clone()));
-                }
-                if is_kept(&entry.description) {
-                    observed.foreign_rules.insert((number, rule.clone()));
-                }
-                observed.rule_ids.insert((number, rule), entry.id.clone());
-            }
-        }
-        self.memorise(&view, &observed);
-        Ok(observed)
-    }
-
-    /// Makes as many calls as an answer of so many things has pages.
-    fn read_pages(&mut self, call: Call, things: usize) -> Result<(), ProviderError> {
-        for _ in 0..things.div_ceil(self.config.page.max(1)) {
-            self.call(call, |_| Ok(()))?;
-        }
-        Ok(())
-    }
-
-    fn memorise(&mut self, view: &View<'_>, observed: &Observed) {
-        let memory = &mut self.memory;
-        let made = &memory.made;
-        memory.groups.retain(|number, _| made.contains(number));
-        for (number, id) in view.ours() {
-            memory.groups.insert(number, id.clone());
-            memory.made.remove(&number);
-            memory.unfinished.remove(&number);
-        }
-        memory.rules.clone_from(&observed.rule_ids);
-        memory.interfaces.clone_from(&observed.state.interfaces);
-    }
-}
-
-/// Those of some addresses that an interface bears.
-fn borne(interface: &NetworkInterface, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-    let blocks = interface.addresses.iter();
-    blocks.flat_map(|block| addresses.range(block.first()..=block.last()).copied()).collect()
 }
 
 // ---------------------------------------------------------------------------------------------- Changing
@@ -294,7 +159,8 @@ impl Sim {
         rules: &BTreeSet<Rule>,
     ) -> Result<(), ProviderError> {
         let id = self.group_id(number)?;
-        let known = |rule: &Rule| self.memory.rules.get(&(number, rule.clone())).cloned();
+        let picture = self.memory.picture.as_ref();
+        let known = |rule: &Rule| picture?.rule_ids.get(&(number, rule.clone())).cloned();
         let Some(ids) = rules.iter().map(known).collect::<Option<BTreeSet<RuleId>>>() else {
             return Err(ProviderError::not_found(format!("a rule of {number}")));
         };
@@ -322,7 +188,9 @@ impl Sim {
         }
         let view = View::new(self.visible(), &self.config.cluster);
         let worn: BTreeSet<_> = read.groups.iter().map(|group| view.key(group)).collect();
-        match self.memory.interfaces.get(interface) {
+        let Memory { worn: given, picture, .. } = &self.memory;
+        let shown = || picture.as_ref()?.state.interfaces.get(interface);
+        match given.get(interface).or_else(shown) {
             None => return Err(ProviderError::not_found(subject())),
             Some(known) if *known != worn => {
                 return Err(ProviderError::Changed { subject: subject() });
@@ -339,7 +207,7 @@ impl Sim {
             self.change(Call::ModifyNetworkInterfaceAttribute, &touched, |vpc| {
                 vpc.set_groups(interface, ids.clone())
             })?;
-            self.memory.interfaces.insert(interface.clone(), groups.clone());
+            self.memory.worn.insert(interface.clone(), groups.clone());
         }
         if record.is_empty() && !read.record.is_empty() {
             self.change(Call::DeleteTags, &[], |vpc| vpc.record(interface, BTreeSet::new()))?;

@@ -22,6 +22,8 @@ pub struct Vpc {
     pub(crate) blocks: Vec<Prefix>,
     pub(crate) quotas: Quotas,
     pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
+    /// The group that bears each name, in lower case.
+    names: BTreeMap<String, GroupId>,
     pub(crate) interfaces: BTreeMap<InterfaceId, Arc<NetworkInterface>>,
     /// How many ids were given out.
     pub(crate) given: u64,
@@ -83,13 +85,19 @@ impl Vpc {
     /// A VPC of these blocks, without groups and interfaces.
     #[must_use]
     pub fn new(blocks: Vec<Prefix>, quotas: Quotas) -> Self {
-        Self { blocks, quotas, groups: BTreeMap::new(), interfaces: BTreeMap::new(), given: 0 }
+        let (groups, names, interfaces) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { blocks, quotas, groups, names, interfaces, given: 0 }
     }
 
     /// A group by its id.
     #[must_use]
     pub fn group(&self, id: &GroupId) -> Option<&Group> {
         self.groups.get(id).map(Arc::as_ref)
+    }
+
+    /// The group that bears a name, whatever its case.
+    pub(crate) fn named(&self, name: &str) -> Option<&GroupId> {
+        self.names.get(&name.to_ascii_lowercase())
     }
 
     /// Every group.
@@ -116,7 +124,7 @@ impl Vpc {
         if refused || !name.chars().all(|it| it == '&' || is_description(it)) {
             return Err(invalid(format!("`{name}` is no name for a group")));
         }
-        if self.groups.values().any(|group| group.name.eq_ignore_ascii_case(name)) {
+        if self.named(name).is_some() {
             return Err(ProviderError::Duplicate { subject: name.to_owned(), code: None });
         }
         let owned = self.groups.values().filter(|group| group.owner.is_some()).count();
@@ -132,7 +140,7 @@ impl Vpc {
         });
         let rules = everything.map(|rule| (rule, self.entry(String::new(), None))).collect();
         let id = ForeignGroupId(self.fresh("sg").into());
-        self.groups.insert(id.clone(), Arc::new(Group { name: name.to_owned(), owner, rules }));
+        self.insert_group(id.clone(), Group { name: name.to_owned(), owner, rules });
         Ok(id)
     }
 
@@ -228,7 +236,9 @@ impl Vpc {
             let code = "DependencyViolation".to_owned();
             return Err(ProviderError::InUse { subject: id.0.to_string(), code });
         }
-        self.groups.remove(id);
+        if let Some(group) = self.groups.remove(id) {
+            self.names.remove(&group.name.to_ascii_lowercase());
+        }
         Ok(())
     }
 
@@ -284,7 +294,13 @@ impl Vpc {
         rules: impl IntoIterator<Item = Rule>,
     ) {
         let rules = rules.into_iter().map(|rule| (rule, self.entry(String::new(), None))).collect();
-        self.groups.insert(id, Arc::new(Group { name: name.to_owned(), owner: None, rules }));
+        self.insert_group(id, Group { name: name.to_owned(), owner: None, rules });
+    }
+
+    /// A group as a whole.
+    pub(crate) fn insert_group(&mut self, id: GroupId, group: Group) {
+        self.names.insert(group.name.to_ascii_lowercase(), id.clone());
+        self.groups.insert(id, Arc::new(group));
     }
 
     fn change_group(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use moat_core::drive::{self, Outcome};
 use moat_core::finding::Finding;
@@ -30,7 +31,7 @@ pub trait Account {
     ///
     /// # Errors
     /// Those of [`moat_core::provider::Provider::observe`], when waiting did not help.
-    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError>;
+    fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError>;
 
     /// The calls that a plan needs and that are known to be refused, without making any: none where that cannot be asked.
     fn forbidden(&mut self, _: &Plan) -> Vec<String> {
@@ -131,7 +132,7 @@ impl Cloud {
         &mut self,
         inventory: &Inventory,
         configuration: &Configuration,
-    ) -> Result<Observed, Failure> {
+    ) -> Result<Arc<Observed>, Failure> {
         let scope = placement::scope(inventory, &configuration.default_groups());
         let observed = match self {
             Self::Embedded(sim, _) => block_on(drive::observe(&mut **sim, &scope)),
@@ -214,5 +215,5 @@ pub(crate) struct Place {
     /// The pods that are not there for policies, and those whose interface is not there.
     pub(crate) findings: Vec<Finding>,
     /// What the account was read from: plans start from the same picture.
-    pub(crate) picture: Option<Observed>,
+    pub(crate) picture: Option<Arc<Observed>>,
 }

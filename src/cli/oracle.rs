@@ -1,5 +1,7 @@
 //! What there is to ask about flows once everything is read, compiled and in the cloud.
 
+use std::sync::Arc;
+
 use moat_core::compile::Desired;
 use moat_core::explain::{Evidence, Explainer};
 use moat_core::finding::Finding;
@@ -15,7 +17,7 @@ use crate::session::Session;
 /// What the cloud holds, and what it is to hold.
 pub(crate) struct Clouds {
     /// What the provider holds: without a state file, as it is after applying; with one, as it is.
-    held: Observed,
+    held: Arc<Observed>,
     /// What it is to hold at the end.
     target: State,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use moat_core::compile::{self, Desired};
 use moat_core::drift;
@@ -47,7 +48,7 @@ pub(crate) struct Session {
     /// Whether anything was read that should be in the cloud.
     has_input: bool,
     /// The picture that the pods' places were read from, until it is asked for.
-    picture: Option<Observed>,
+    picture: Option<Arc<Observed>>,
 }
 
 /// What came of applying.
@@ -55,7 +56,7 @@ pub(crate) struct Applied {
     /// The stages of every round, in order.
     pub(crate) stages: Vec<Stage>,
     /// The last picture.
-    pub(crate) observed: Observed,
+    pub(crate) observed: Arc<Observed>,
 }
 
 impl Session {
@@ -200,7 +201,7 @@ impl Session {
     }
 
     /// A picture of the cloud: the one that the inventory was read from, and later ones.
-    pub(crate) fn observe(&mut self) -> Result<Observed, Failure> {
+    pub(crate) fn observe(&mut self) -> Result<Arc<Observed>, Failure> {
         let Self { cloud, inventory, configuration, .. } = self;
         self.picture.take().map_or_else(|| cloud.observe(inventory, configuration), Ok)
     }
@@ -299,7 +300,7 @@ impl Session {
     pub(crate) fn apply(
         &mut self,
         desired: &Desired,
-        mut observed: Observed,
+        mut observed: Arc<Observed>,
         io: &mut Io<'_>,
     ) -> Result<Applied, Failure> {
         /// A plan is carried out whole unless the cloud changes beneath it, or is slow to show what was done.

@@ -1,6 +1,7 @@
 //! What of each pod is enforced and what is not, from what a controller tells of its policies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use moat_core::finding::{Effect, Reason};
 use moat_core::firewall::GroupKey;
@@ -28,7 +29,7 @@ pub(crate) struct View {
     /// Whether all namespaces were looked at.
     is_whole: bool,
     /// What interfaces wear, where the cloud was looked at, and what the cloud calls its groups for: the owner tag.
-    worn: Option<(Observed, String)>,
+    worn: Option<(Arc<Observed>, String)>,
 }
 
 /// How a pod stands.

@@ -33,11 +33,22 @@ impl Records {
 
     /// Says what became of a step.
     pub(crate) fn tell(&self, attempt: &Attempt<'_>, cluster: &str) {
-        let step = attempt.step.named(cluster).to_string();
-        let policies = self.policies(attempt.step);
-        match &attempt.answer {
-            Ok(()) => info!(purpose = ?attempt.purpose, %step, %policies, "done"),
-            Err(error) => warn!(purpose = ?attempt.purpose, %step, %policies, %error, "refused"),
+        let Attempt { purpose, step, answer } = attempt;
+        // A record that nobody reads is not put together: its fields stand within the macro.
+        match answer {
+            Ok(()) => info!(
+                ?purpose,
+                step = %step.named(cluster),
+                policies = %self.policies(step),
+                "done"
+            ),
+            Err(error) => warn!(
+                ?purpose,
+                step = %step.named(cluster),
+                policies = %self.policies(step),
+                %error,
+                "refused"
+            ),
         }
     }
 

@@ -30,6 +30,9 @@ pub fn opened(
     observed: &Observed,
     cluster: &str,
 ) -> Vec<Finding> {
+    if observed.foreign_rules.is_empty() {
+        return Vec::new();
+    }
     let groups: BTreeSet<GroupKey> =
         observed.foreign_rules.iter().map(|(group, _)| GroupKey::Ours(*group)).collect();
     let interfaces = observed.state.interfaces.iter();

@@ -1,5 +1,6 @@
 //! Executes a plan: what the commands and the controller share. It makes no choices; all of them are in the plan.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Plan, Purpose, Stage};
@@ -11,7 +12,7 @@ pub struct Outcome<'plan> {
     /// The steps that were tried, in order.
     pub attempts: Vec<Attempt<'plan>>,
     /// The last picture that was read back; none if there was nothing to do, or nothing could be read.
-    pub observed: Option<Observed>,
+    pub observed: Option<Arc<Observed>>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -113,7 +114,7 @@ pub fn portions(stages: Vec<Stage>, most: usize) -> Vec<Stage> {
 pub async fn observe<P: Provider>(
     provider: &mut P,
     scope: &Scope,
-) -> Result<Observed, ProviderError> {
+) -> Result<Arc<Observed>, ProviderError> {
     patiently(provider, scope, None).await
 }
 
@@ -125,7 +126,7 @@ pub async fn observe_again<P: Provider>(
     provider: &mut P,
     scope: &Scope,
     touched: &Touched,
-) -> Result<Observed, ProviderError> {
+) -> Result<Arc<Observed>, ProviderError> {
     patiently(provider, scope, Some(touched)).await
 }
 
@@ -133,7 +134,7 @@ async fn patiently<P: Provider>(
     provider: &mut P,
     scope: &Scope,
     touched: Option<&Touched>,
-) -> Result<Observed, ProviderError> {
+) -> Result<Arc<Observed>, ProviderError> {
     let mut patience = Patience::LONG;
     loop {
         let picture = match touched {
@@ -186,7 +187,7 @@ async fn read_back<P: Provider>(
     provider: &mut P,
     scope: &Scope,
     attempts: &[Attempt<'_>],
-) -> Result<(Observed, Ending), ProviderError> {
+) -> Result<(Arc<Observed>, Ending), ProviderError> {
     let failed = attempts.iter().any(|attempt| match &attempt.answer {
         Ok(()) => false,
         Err(error) => !matches!(error.remedy(), Remedy::Observe),

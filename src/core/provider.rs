@@ -4,6 +4,7 @@
 
 mod error;
 mod meter;
+mod renew;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -56,18 +57,21 @@ pub trait Provider {
     fn observe(
         &mut self,
         scope: &Scope,
-    ) -> impl Future<Output = Result<Observed, ProviderError>> + Send;
+    ) -> impl Future<Output = Result<Arc<Observed>, ProviderError>> + Send;
 
     /// The last picture, with what some steps touched read anew; a whole one where there is none, or where that costs no more.
     ///
     /// * Guarantees: if nobody else changed anything, it is the picture that [`Self::observe`] gives. What others did elsewhere
-    ///   shows in the next whole one.
-    /// * Caveats and errors: as for [`Self::observe`].
+    ///   shows in the next whole one; so does it that an interface or an address left the scope.
+    /// * Assumptions: what the scope asks for beyond that of the last picture is among what was touched, and its defaults are
+    ///   the same.
+    /// * Caveats and errors: as for [`Self::observe`]. A provider may change the last picture in place: whoever let go of it before
+    ///   spares a copy of the whole.
     fn observe_again(
         &mut self,
         scope: &Scope,
         _touched: &Touched,
-    ) -> impl Future<Output = Result<Observed, ProviderError>> + Send {
+    ) -> impl Future<Output = Result<Arc<Observed>, ProviderError>> + Send {
         self.observe(scope)
     }
 

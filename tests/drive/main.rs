@@ -207,7 +207,7 @@ fn a_plan_is_executed_stage_by_stage_and_read_back() {
     let tried: Vec<&Step> = outcome.attempts.iter().map(|attempt| attempt.step).collect();
     let planned: Vec<&Step> = plan.stages.iter().flat_map(|stage| &stage.steps).collect();
     assert_eq!(tried, planned);
-    let state = outcome.observed.unwrap().state;
+    let state = outcome.observed.unwrap().state.clone();
     assert_eq!(state.interfaces, after().interfaces);
     let mut groups = state.groups;
     groups.retain(|key, _| matches!(key, GroupKey::Ours(_)));

@@ -71,7 +71,7 @@ fn trap_46_a_new_group_is_not_worn_before_its_default_rules_are_read_back_as_gon
     let outcome = block_on(drive(&mut sim, &outcome, &scope()));
     assert_eq!(outcome.ending, Ending::PlanAgain);
     assert!(outcome.attempts.iter().all(|attempt| attempt.purpose == Purpose::Create));
-    let group = outcome.observed.unwrap().state.groups.remove(&ours(0)).unwrap();
+    let group = outcome.observed.unwrap().state.groups.get(&ours(0)).cloned().unwrap();
     assert!(group.iter().all(|rule| rule.shape == Shape::All), "the picture shows them");
     converge(&mut sim, &before());
 }

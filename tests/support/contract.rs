@@ -10,6 +10,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use moat_core::drive::{Ending, drive, observe, observe_again};
@@ -191,13 +192,14 @@ pub async fn execute<P: Provider>(provider: &mut P, step: &Step) -> Result<(), P
 }
 
 /// The picture.
-async fn look<F: Fixture>(fixture: &mut F, scope: &Scope) -> Observed {
+async fn look<F: Fixture>(fixture: &mut F, scope: &Scope) -> Arc<Observed> {
     observe(fixture.provider(), scope).await.expect("the cloud can be read")
 }
 
 /// Executes steps that depend on each other, each until a picture shows it; gives the last picture.
-async fn take<F: Fixture>(fixture: &mut F, scope: &Scope, steps: Vec<Step>) -> Observed {
-    look(fixture, scope).await;
+async fn take<F: Fixture>(fixture: &mut F, scope: &Scope, steps: Vec<Step>) -> Arc<Observed> {
+    // What was just made is to be in the picture that the steps begin with.
+    settled(fixture, scope).await;
     for step in steps {
         let plan = stage(vec![step]);
         let outcome = drive(fixture.provider(), &plan, scope).await;
@@ -219,7 +221,7 @@ async fn refusal<F: Fixture>(fixture: &mut F, scope: &Scope, step: Step) -> Prov
 }
 
 /// The picture once nothing is on its way any more.
-async fn settled<F: Fixture>(fixture: &mut F, scope: &Scope) -> Observed {
+async fn settled<F: Fixture>(fixture: &mut F, scope: &Scope) -> Arc<Observed> {
     fixture.provider().wait(Duration::from_secs(60)).await;
     look(fixture, scope).await
 }

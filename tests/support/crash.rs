@@ -1,6 +1,7 @@
 //! P5 and P7: killed before or after any call, a cluster's VPC comes to the same end, leaks nothing, and nothing of others is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use moat_core::compile::{Desired, compile};
 use moat_core::drive::{drive, observe};
@@ -66,7 +67,7 @@ fn place(sim: &mut Sim, cluster: &mut Cluster) -> Result<(), String> {
 }
 
 /// Observes, plans and executes until nothing is left to do; begins anew when killed.
-fn converge(sim: &mut Sim, cluster: &Cluster) -> Result<Observed, String> {
+fn converge(sim: &mut Sim, cluster: &Cluster) -> Result<Arc<Observed>, String> {
     let Cluster { policies, inventory, settings } = cluster;
     let desired = compile(policies, inventory, settings);
     let mut rounds = 0..20;
@@ -87,7 +88,7 @@ fn round(
     desired: &Desired,
     inventory: &Inventory,
     quotas: &Quotas,
-) -> Option<Observed> {
+) -> Option<Arc<Observed>> {
     let scope =
         Scope { interfaces: inventory.interfaces.keys().cloned().collect(), ..Scope::default() };
     let observed = block_on(observe(sim, &scope)).ok()?;

@@ -10,7 +10,9 @@ use moat_controller::{Log, Options, Ports, Reread};
 use moat_core::firewall::GroupNumber;
 use moat_core::inventory::Inventory;
 use moat_core::policy::Word;
-use moat_core::provider::{Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step};
+use moat_core::provider::{
+    Capabilities, Meter, Observed, Provider, ProviderError, Scope, Step, Touched,
+};
 use moat_k8s::configuration::Configuration;
 use moat_k8s::crd::ProviderInUse;
 use moat_sim::Sim;
@@ -46,8 +48,16 @@ impl Provider for Shared {
         moat_sim::block_on(self.lock().capabilities())
     }
 
-    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    async fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         moat_sim::block_on(self.lock().observe(scope))
+    }
+
+    async fn observe_again(
+        &mut self,
+        scope: &Scope,
+        touched: &Touched,
+    ) -> Result<Arc<Observed>, ProviderError> {
+        moat_sim::block_on(self.lock().observe_again(scope, touched))
     }
 
     async fn execute(&mut self, steps: &[&Step]) -> Vec<Result<(), ProviderError>> {

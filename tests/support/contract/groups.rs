@@ -7,7 +7,7 @@ pub async fn a_new_group_is_shown_without_rules<F: Fixture>(mut fixture: F) {
     let observed = take(&mut fixture, &Scope::default(), vec![create(0)]).await;
     let mut wanted = Observed::default();
     wanted.state.groups.insert(ours(0), BTreeSet::new());
-    assert_eq!(observed, wanted);
+    assert_eq!(*observed, wanted);
 }
 
 /// `Duplicate`: "it is there already".
@@ -54,7 +54,7 @@ pub async fn a_deleted_group_is_gone_and_its_number_is_free<F: Fixture>(mut fixt
     let nothing = Scope::default();
     let steps = vec![create(0), authorize(0, [nth_rule(0)]), Step::DeleteGroup(number(0))];
     let observed = take(&mut fixture, &nothing, steps).await;
-    assert_eq!(observed, Observed::default());
+    assert_eq!(*observed, Observed::default());
     let error = refusal(&mut fixture, &nothing, Step::DeleteGroup(number(0))).await;
     assert!(matches!(error, ProviderError::NotFound { .. }), "{error}");
     let observed = take(&mut fixture, &nothing, vec![create(0)]).await;

@@ -116,13 +116,13 @@ pub async fn a_group_of_ours_without_its_tags_is_left_alone_and_passed_over<F: F
     let observed = settled(&mut fixture, &scope).await;
     let bereft = observed.taken[&number(0)].clone();
     assert!(matches!(bereft, GroupKey::Foreign(_)), "{bereft}");
-    let mut wanted = before.clone();
+    let mut wanted = Observed::clone(&before);
     let rules = wanted.state.groups.remove(&ours(0)).expect("it was there");
     wanted.state.groups.insert(bereft.clone(), rules);
     wanted.state.interfaces = [(interface.clone(), [ours(1), bereft.clone()].into())].into();
     wanted.taken = [(number(0), bereft.clone())].into();
     wanted.rule_ids.clear();
-    assert_eq!(observed, wanted, "its prior groups are those before Moat");
+    assert_eq!(*observed, wanted, "its prior groups are those before Moat");
     let error = refusal(&mut fixture, &scope, create(0)).await;
     assert!(matches!(error, ProviderError::Duplicate { .. }), "{error}");
     let steps = vec![create(2), record(&interface, [ours(1), ours(2)], [base.clone()])];

@@ -40,7 +40,7 @@ pub async fn every_rule_comes_back_as_it_was_sent<F: Fixture>(mut fixture: F) {
         let observed = take(&mut fixture, &scope, vec![authorize(0, sent.clone())]).await;
         wanted.extend(sent);
         assert_eq!(rules(&observed, 0), wanted);
-        let with_ids = observed.rule_ids.into_keys().map(|(_, rule)| rule);
+        let with_ids = observed.rule_ids.keys().map(|(_, rule)| rule.clone());
         assert_eq!(with_ids.collect::<BTreeSet<Rule>>(), wanted);
     }
 }

@@ -1,6 +1,7 @@
 //! How many calls a plan costs, counted by LocalStack.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moat_aws::time::Time;
@@ -93,7 +94,7 @@ impl World {
         self.scope.interfaces.iter().enumerate().map(wear).collect()
     }
 
-    pub(crate) async fn drive(&mut self, plan: &Plan) -> Observed {
+    pub(crate) async fn drive(&mut self, plan: &Plan) -> Arc<Observed> {
         self.cloud.aws.observe(&self.scope).await.unwrap();
         let outcome = drive(&mut self.cloud.aws, plan, &self.scope).await;
         assert_eq!(outcome.ending, Ending::Done, "{:?}", outcome.attempts);

@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{
 use moat_aws::tags::CLUSTER;
 use moat_core::firewall::{GroupKey, Rule};
 use moat_core::policy::Direction;
-use moat_core::provider::{Provider, Scope, Step};
+use moat_core::provider::{Observed, Provider, Scope, Step};
 use moat_tests::contract::{Fixture, execute};
 
 use crate::calls::{authorize, group};
@@ -53,9 +53,7 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
             request.ip_permissions(permission.build()).send().await.unwrap();
         }
         let observed = cloud.aws.observe(&nothing).await.unwrap();
-        let rules = |observed: &moat_core::provider::Observed| {
-            observed.state.groups[&GroupKey::Ours(group(0))].clone()
-        };
+        let rules = |observed: &Observed| observed.state.groups[&GroupKey::Ours(group(0))].clone();
         let new: BTreeSet<Rule> = rules(&observed).difference(&rules(&before)).cloned().collect();
         let theirs = &theirs.0;
         let mut wanted = vec![
@@ -72,8 +70,8 @@ fn rules_of_every_kind_that_others_add_are_seen_and_revoked_by_their_ids() {
         assert_eq!(seen.iter().map(protocol).collect::<Vec<_>>(), wanted);
 
         // What no rule can say is told as it is spelled.
-        let spelled: Vec<String> = observed.unreadable.into_values().collect();
-        assert_eq!(spelled, [format!("ingress {list} tcp/443")]);
+        let spelled: Vec<&String> = observed.unreadable.values().collect();
+        assert_eq!(spelled, [&format!("ingress {list} tcp/443")]);
 
         let revoke = Step::Revoke { group: group(0), direction: Direction::Ingress, rules: new };
         execute(&mut cloud.aws, &revoke).await.unwrap();
@@ -89,7 +87,7 @@ fn a_rule_without_its_tag_is_still_seen() {
         let nothing = Scope::default();
         execute(&mut cloud.aws, &Step::CreateGroup(group(0))).await.unwrap();
         execute(&mut cloud.aws, &authorize(0, Direction::Egress, 80..82)).await.unwrap();
-        let mut wanted = cloud.aws.observe(&nothing).await.unwrap();
+        let mut wanted = Observed::clone(&*cloud.aws.observe(&nothing).await.unwrap());
         assert_eq!(wanted.unmarked, BTreeSet::new());
         let (key, rule) = wanted.rule_ids.first_key_value().unwrap();
         let (key, rule) = (key.clone(), rule.0.to_string());
@@ -100,7 +98,7 @@ fn a_rule_without_its_tag_is_still_seen() {
         let left = marked.filters(of_cluster).send().await.unwrap();
         assert_eq!(left.security_group_rules().len(), 1, "the other one still bears its tag");
         wanted.unmarked.insert(key);
-        assert_eq!(cloud.aws.observe(&nothing).await.unwrap(), wanted);
+        assert_eq!(*cloud.aws.observe(&nothing).await.unwrap(), wanted);
     });
 }
 

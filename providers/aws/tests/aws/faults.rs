@@ -138,7 +138,7 @@ fn a_group_of_someone_else_with_our_name_is_left_alone() {
         let theirs = GroupKey::Foreign(ForeignGroupId(theirs.group_id.unwrap().into()));
         let taken = [(group(0), theirs)].into();
         let wanted = Observed { taken, ..Observed::default() };
-        assert_eq!(cloud.aws.observe(&Scope::default()).await.unwrap(), wanted);
+        assert_eq!(*cloud.aws.observe(&Scope::default()).await.unwrap(), wanted);
     });
 }
 

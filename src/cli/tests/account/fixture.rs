@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use moat_cli::{Account, Cluster, Exit, Io, Target, Terminal};
 use moat_core::drive::{self, Outcome};
@@ -49,7 +50,7 @@ impl Account for Shared {
         block_on(self.0.borrow_mut().capabilities())
     }
 
-    fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         self.1.set(self.1.get() + 1);
         block_on(drive::observe(&mut *self.0.borrow_mut(), scope))
     }
@@ -204,7 +205,7 @@ pub(crate) fn held(fixture: &Fixture) -> State {
         interfaces: ["eni-0a", "eni-0b"].map(|id| InterfaceId(id.into())).into(),
         ..Scope::default()
     };
-    let mut state = block_on(drive::observe(&mut *sim, &scope)).unwrap().state;
+    let mut state = block_on(drive::observe(&mut *sim, &scope)).unwrap().state.clone();
     state.groups.retain(|key, _| matches!(key, GroupKey::Ours(_)));
     state
 }

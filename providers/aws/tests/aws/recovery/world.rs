@@ -171,7 +171,7 @@ impl Provider for Watched<'_> {
         self.aws.capabilities().await
     }
 
-    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ProviderError> {
+    async fn observe(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         self.aws.observe(scope).await
     }
 

@@ -1,0 +1,59 @@
+//! The picture of the cloud that a worker keeps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moat_core::drive;
+use moat_core::provider::{Observed, Provider, ProviderError, Scope, Touched};
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::telemetry::Phase;
+
+/// A picture of the cloud, and what it shows.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) observed: Arc<Observed>,
+    pub(super) scope: Scope,
+    /// When it was taken as a whole. Parts of it may be newer.
+    pub(super) taken: Instant,
+}
+
+/// How long a picture counts while nothing changes: what others do to the cloud shows no later.
+pub(super) const FRESH: Duration = Duration::from_secs(60);
+
+impl<P: Provider + Send> Worker<P> {
+    /// The picture, read anew if it is old; new interfaces that it does not show are read by themselves.
+    pub(super) async fn look(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
+        let began = Instant::now();
+        let covers = |picture: &Picture| {
+            picture.taken.elapsed() < FRESH
+                && picture.scope.addresses.is_superset(&scope.addresses)
+                && picture.scope.defaults == scope.defaults
+        };
+        let (observed, taken) = match self.picture.take().filter(covers) {
+            Some(known) => {
+                let interfaces = &scope.interfaces - &known.scope.interfaces;
+                if interfaces.is_empty() {
+                    let observed = Arc::clone(&known.observed);
+                    self.picture = Some(known);
+                    return Ok(observed);
+                }
+                // Let go of, so that the provider changes it in place.
+                drop(known.observed);
+                let touched = Touched { interfaces, ..Touched::default() };
+                let read = drive::observe_again(&mut self.cloud, scope, &touched);
+                (self.links.wait_for(read).await?, known.taken)
+            }
+            None => {
+                self.repaired.clear();
+                let read = drive::observe(&mut self.cloud, scope);
+                (self.links.wait_for(read).await?, Instant::now())
+            }
+        };
+        self.links.telemetry.took(Phase::Observe, began.elapsed());
+        let shown = Arc::clone(&observed);
+        self.picture = Some(Picture { observed: shown, scope: scope.clone(), taken });
+        Ok(observed)
+    }
+}
