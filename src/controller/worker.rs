@@ -5,9 +5,10 @@ mod carry;
 mod links;
 mod picture;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use moat_core::compile::Compiler;
+use moat_core::compile::{Compiler, Inputs};
 use moat_core::finding::Finding;
 use moat_core::provider::{Capabilities, Provider};
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub(crate) struct Worker<P> {
     decision: Decision,
     records: Records,
     compiler: Compiler,
+    /// What the compiler was told, shared with those who report; none before the first round.
+    inputs: Option<Arc<Inputs>>,
     capabilities: Option<Capabilities>,
     picture: Option<Picture>,
     /// What others did and is put right, for as long as the picture: one round may be over before anybody looked.
@@ -55,6 +58,7 @@ impl<P: Provider + Send> Worker<P> {
             decision,
             records: Records::default(),
             compiler: Compiler::default(),
+            inputs: None,
             capabilities: None,
             picture: None,
             repaired: Vec::new(),

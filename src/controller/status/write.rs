@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
-use moat_core::compile::Desired;
+use moat_core::compile::{Desired, Inputs};
 use moat_core::finding::{Effect, Finding};
 use moat_core::inventory::Inventory;
 use moat_core::policy::{Kind, ObjectRef, Word};
@@ -58,8 +61,21 @@ pub(crate) struct Written {
     pub(crate) status: EnforcementStatus,
 }
 
+/// What is to be written of a policy.
+struct News<'a> {
+    watched: Watched,
+    object: &'a ObjectRef,
+    known: &'a Known,
+    before: Option<&'a EnforcementStatus>,
+    status: EnforcementStatus,
+}
+
 /// Findings are compiled from scratch: they take one part of the time of a processor, and leave this many.
 const SHARE: u32 = 9;
+
+/// Policies that are written of at a time. An API server has seats for so many requests beside those of others (flow control,
+/// "API Priority and Fairness"); what it has none for, the client repeats when it is told to.
+const AT_ONCE: usize = 16;
 
 /// Who writes, as server-side apply calls it.
 const MANAGER: &str = "moat";
@@ -93,11 +109,16 @@ impl Writer {
         if let Err(error) = self.read().await {
             warn!(%error, "the statuses that are there were not read: all are written anew");
         }
+        let mut last = None;
         while rounds.changed().await.is_ok() {
             let round = rounds.borrow_and_update().clone();
             if let Some(round) = round {
                 let began = Instant::now();
-                let desired = block_in_place(|| round.inputs.compile());
+                let same = |(inputs, _): &(Arc<Inputs>, _)| Arc::ptr_eq(inputs, &round.inputs);
+                let (inputs, desired) = last.take().filter(same).unwrap_or_else(|| {
+                    let desired = block_in_place(|| round.inputs.compile());
+                    (Arc::clone(&round.inputs), desired)
+                });
                 let took = began.elapsed();
                 self.forget(&round).await;
                 self.write(&round, &desired).await;
@@ -107,6 +128,7 @@ impl Writer {
                 self.say(&round, &desired).await;
                 self.count(&round, &desired);
                 // What is told in the meantime is told at once, by the latest word.
+                last = Some((inputs, desired));
                 sleep(took.saturating_mul(SHARE)).await;
             }
         }
@@ -199,27 +221,45 @@ impl Writer {
 
     /// Deletes what was said of policies that are gone; the garbage collector would, after a while.
     async fn forget(&mut self, round: &Round) {
-        let gone = |object: &&ObjectRef| !round.policies.contains_key(*object);
-        let gone: Vec<ObjectRef> = self.written.keys().filter(gone).cloned().collect();
-        for object in gone {
-            let Some(written) = self.written.get(&object) else { continue };
-            let api = self.enforcements(&object);
-            match api.delete(&written.name, &DeleteParams::default()).await {
-                Ok(_) => drop(self.written.remove(&object)),
-                Err(kube::Error::Api(status)) if status.is_not_found() => {
-                    self.written.remove(&object);
-                }
-                Err(error) => warn!(policy = %object, %error, "its status was not deleted"),
+        let gone = self.written.iter().filter(|(object, _)| !round.policies.contains_key(*object));
+        let gone: Vec<_> = gone.map(|(object, written)| self.delete(object, written)).collect();
+        for object in side_by_side(gone).await {
+            self.written.remove(&object);
+        }
+    }
+
+    /// Deletes what was said of a policy, which it gives back once that is gone.
+    async fn delete(&self, object: &ObjectRef, written: &Written) -> Option<ObjectRef> {
+        let api = self.enforcements(object);
+        match api.delete(&written.name, &DeleteParams::default()).await {
+            Ok(_) => Some(object.clone()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Some(object.clone()),
+            Err(error) => {
+                warn!(policy = %object, %error, "its status was not deleted");
+                None
             }
         }
     }
 
     async fn write(&mut self, round: &Round, desired: &Desired) {
         let now = Time(Timestamp::now());
-        for (object, verdict) in report::verdicts(round, desired) {
-            let Some(known) = round.policies.get(&object) else { continue };
-            if let Err(error) = self.tell(&object, known, &verdict, &now).await {
-                warn!(policy = %object, %error, "its status was not written");
+        let verdicts = block_in_place(|| report::verdicts(round, desired));
+        let news = verdicts.iter().filter_map(|(object, verdict)| {
+            self.news(object, round.policies.get(object)?, verdict, &now)
+        });
+        let told: Vec<_> = news.map(|news| self.told(news)).collect();
+        for (object, written) in side_by_side(told).await {
+            self.written.insert(object, written);
+        }
+    }
+
+    /// Writes what is news of a policy; none if that failed.
+    async fn told(&self, news: News<'_>) -> Option<(ObjectRef, Written)> {
+        match self.tell(&news).await {
+            Ok(written) => Some((news.object.clone(), written)),
+            Err(error) => {
+                warn!(policy = %news.object, %error, "its status was not written");
+                None
             }
         }
     }
@@ -270,27 +310,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what becomes of one policy, if it is not there already.
-    async fn tell(
-        &mut self,
-        object: &ObjectRef,
-        known: &Known,
+    /// What is to be written of a policy; none if all of it is there.
+    fn news<'a>(
+        &'a self,
+        object: &'a ObjectRef,
+        known: &'a Known,
         verdict: &Verdict,
         now: &Time,
-    ) -> Result<(), kube::Error> {
-        let Some(watched) = Watched::of_policy(object.kind) else { return Ok(()) };
+    ) -> Option<News<'a>> {
+        let watched = Watched::of_policy(object.kind)?;
         let before = self.written.get(object).filter(|written| written.owner == known.uid);
-        let there = before.map(|written| written.status.clone());
-        let is_new = there.is_none();
-        let there = there.unwrap_or_default();
-        let status = conditions::status(verdict, known.generation, &there, now);
-        if !is_new && there == status {
-            return Ok(());
-        }
+        let before = before.map(|written| &written.status);
+        let nothing = EnforcementStatus::default();
+        let status = conditions::status(verdict, known.generation, before.unwrap_or(&nothing), now);
+        (before != Some(&status)).then_some(News { watched, object, known, before, status })
+    }
+
+    /// Writes what becomes of one policy.
+    async fn tell(&self, news: &News<'_>) -> Result<Written, kube::Error> {
+        let News { watched, object, known, before, status } = news;
         let name = name(known);
         let api = self.enforcements(object);
-        if is_new {
-            let enforcement = enforcement(watched, object, &name, &known.uid);
+        if before.is_none() {
+            let enforcement = enforcement(*watched, object, &name, &known.uid);
             api.patch(&name, &parameters(), &Patch::Apply(&enforcement)).await?;
         }
         put_status(&api, &resource(object.namespace.is_some()), &name, json!(status)).await?;
@@ -301,9 +343,10 @@ impl Writer {
             let conditions = json!({ "conditions": conditions });
             put_status(&api, &watched.resource(), &object.name, conditions).await?;
         }
-        self.events.publish(watched, object, &known.uid, &there, &status).await?;
-        self.written.insert(object.clone(), Written { owner: known.uid.clone(), name, status });
-        Ok(())
+        let nothing = EnforcementStatus::default();
+        let before = before.unwrap_or(&nothing);
+        self.events.publish(*watched, object, &known.uid, before, status).await?;
+        Ok(Written { owner: known.uid.clone(), name, status: status.clone() })
     }
 
     /// The objects that say what becomes of policies where this one is.
@@ -317,6 +360,11 @@ impl Writer {
             None => Api::all_with(self.client.clone(), resource),
         }
     }
+}
+
+/// What comes of work on many objects, a few of which are worked on at a time.
+async fn side_by_side<T>(work: Vec<impl Future<Output = Option<T>>>) -> Vec<T> {
+    stream::iter(work).buffer_unordered(AT_ONCE).filter_map(ready).collect().await
 }
 
 /// What the log says of a finding.

@@ -75,7 +75,7 @@ impl<P: Provider + Send> Worker<P> {
         Ok(Round {
             decision: self.decision.clone(),
             policies: Arc::new(known),
-            inputs: Arc::new(inputs),
+            inputs,
             findings: findings.into(),
             remaining: Arc::new(remaining),
             quarantine: Arc::new(quarantine),
@@ -128,15 +128,17 @@ impl<P: Provider + Send> Worker<P> {
         policies: Vec<Policy>,
         inventory: Inventory,
         observed: &Observed,
-    ) -> (Inputs, Plan) {
+    ) -> (Arc<Inputs>, Plan) {
         let (compiler, telemetry) = (&mut self.compiler, &self.links.telemetry);
         let began = Instant::now();
         let quotas = settings.quotas;
         compiler.tell(Event::Settings(settings));
         compiler.tell(Event::Policies(policies));
         compiler.tell(Event::Inventory(inventory));
+        let known = self.inputs.take().filter(|_| !compiler.has_news());
         compiler.settle();
-        let inputs = compiler.inputs();
+        let inputs = known.unwrap_or_else(|| Arc::new(compiler.inputs()));
+        self.inputs = Some(Arc::clone(&inputs));
         let compiled = Instant::now();
         telemetry.took(Phase::Compile, compiled - began);
         let plan = plan::plan(compiler.desired(), observed, &inputs.inventory, &quotas);

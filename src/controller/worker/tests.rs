@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use moat_k8s::Read;
 use moat_sim::{Config, Sim};
 use serde_json::{Value, json};
@@ -113,13 +111,13 @@ async fn one_change_takes_few_calls_and_none_takes_none() {
     let applications = pods.div_ceil(20);
     let mut world = World::new(Sim::new(Config::default()));
     for watched in Watched::ALL {
-        let all = match watched {
-            Watched::Pods => (0..pods).map(|number| pod(number, number / 20)).collect(),
-            Watched::NetworkPolicies => {
-                let port = |number| 1_000 + number / applications;
-                (0..policies).map(|number| policy(number, applications, port(number))).collect()
-            }
-            _ => Vec::new(),
+        let all = if watched == Watched::Pods {
+            (0..pods).map(|number| pod(number, number / 20)).collect()
+        } else if watched == Watched::NetworkPolicies {
+            let port = |number| 1_000 + number / applications;
+            (0..policies).map(|number| policy(number, applications, port(number))).collect()
+        } else {
+            Vec::new()
         };
         world.tell(watched, News::Listed(all)).await;
     }

@@ -122,6 +122,12 @@ impl Compiler {
         }
     }
 
+    /// Whether anything that was told since the last [`settle`](Self::settle) is otherwise than before.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// Compiles what was touched since the last time, and says what became different.
     pub fn settle(&mut self) -> Change {
         if !std::mem::take(&mut self.news) {
