@@ -1,9 +1,11 @@
 //! The picture of the cloud that a worker keeps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moat_core::drive;
+use moat_core::inventory::InterfaceId;
 use moat_core::provider::{Observed, Provider, ProviderError, Scope, Touched};
 use tokio::time::Instant;
 
@@ -23,7 +25,8 @@ pub(super) struct Picture {
 pub(super) const FRESH: Duration = Duration::from_secs(60);
 
 impl<P: Provider + Send> Worker<P> {
-    /// The picture, read anew if it is old; new interfaces that it does not show are read by themselves.
+    /// The picture, read anew if it is old; interfaces that it does not show are read by themselves: they are new, or the cloud
+    /// did not know them yet.
     pub(super) async fn look(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
         let began = Instant::now();
         let covers = |picture: &Picture| {
@@ -33,7 +36,9 @@ impl<P: Provider + Send> Worker<P> {
         };
         let (observed, taken) = match self.picture.take().filter(covers) {
             Some(known) => {
-                let interfaces = &scope.interfaces - &known.scope.interfaces;
+                let is_shown = |id: &&InterfaceId| known.observed.interfaces.contains_key(*id);
+                let unseen = scope.interfaces.iter().filter(|id| !is_shown(id));
+                let interfaces: BTreeSet<InterfaceId> = unseen.cloned().collect();
                 if interfaces.is_empty() {
                     let observed = Arc::clone(&known.observed);
                     self.picture = Some(known);
