@@ -18,7 +18,7 @@ use crate::watch::{News, Told};
 pub(crate) struct Index {
     watches: BTreeMap<Watched, Standing>,
     parts: Parts,
-    policies: BTreeMap<ObjectRef, Arc<Known>>,
+    policies: Arc<Policies>,
     /// What was not understood of objects that are no policies.
     findings: BTreeMap<ObjectRef, Vec<Finding>>,
     /// The pods that Moat is to let go of.
@@ -26,6 +26,9 @@ pub(crate) struct Index {
     /// The objects of each kind that were told.
     objects: BTreeMap<Watched, BTreeSet<ObjectRef>>,
 }
+
+/// Policies as they were seen. Whoever holds them keeps them as they were, and can tell by their places in memory what changed.
+pub(crate) type Policies = BTreeMap<ObjectRef, Arc<Known>>;
 
 /// The index while it lives: one task takes what the watches tell, and everybody may look.
 #[derive(Clone, Debug)]
@@ -59,8 +62,8 @@ pub(crate) struct Known {
 /// The cluster at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// The policies, sorted by rank.
-    pub(crate) policies: Vec<Policy>,
+    /// The policies.
+    pub(crate) policies: Arc<Policies>,
     /// The inventory, before the cloud placed it.
     pub(crate) inventory: Inventory,
     /// What was not understood of objects that are no policies.
@@ -76,7 +79,7 @@ impl Default for Index {
         Self {
             watches: Watched::ALL.map(|watched| (watched, Standing::default())).into(),
             parts: Parts::default(),
-            policies: BTreeMap::new(),
+            policies: Arc::default(),
             findings: BTreeMap::new(),
             released: BTreeSet::new(),
             objects: BTreeMap::new(),
@@ -126,17 +129,10 @@ impl Index {
         &self.watches
     }
 
-    /// The policies.
-    pub(crate) const fn policies(&self) -> &BTreeMap<ObjectRef, Arc<Known>> {
-        &self.policies
-    }
-
     /// The cluster as it is known.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut policies: Vec<Policy> =
-            self.policies.values().map(|known| known.policy.clone()).collect();
-        policies.sort_by(|one, other| one.rank().cmp(&other.rank()));
-        let named = policies.iter().filter_map(|policy| policy.object.namespace.clone());
+        let policies = Arc::clone(&self.policies);
+        let named = policies.keys().filter_map(|object| object.namespace.clone());
         let inventory = self.parts.clone().inventory(named.collect());
         let findings = self.findings.values().flatten().cloned().collect();
         let (released, branches) = (self.released.clone(), self.parts.branches.clone());
@@ -150,7 +146,9 @@ impl Index {
             Content::Policy(policy) => {
                 let known = Known { policy: *policy, findings: read.findings, uid, generation };
                 let changed = self.policies.get(&object).is_none_or(|before| **before != known);
-                self.policies.insert(object, Arc::new(known));
+                if changed {
+                    Arc::make_mut(&mut self.policies).insert(object, Arc::new(known));
+                }
                 changed
             }
             Content::Part(part) => {
@@ -180,7 +178,9 @@ impl Index {
     }
 
     fn remove(&mut self, watched: Watched, object: &ObjectRef) -> bool {
-        self.policies.remove(object);
+        if self.policies.contains_key(object) {
+            Arc::make_mut(&mut self.policies).remove(object);
+        }
         self.findings.remove(object);
         let (namespace, name) = key(object);
         match watched {
@@ -267,4 +267,4 @@ fn key(object: &ObjectRef) -> (Word, Word) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,16 +1,14 @@
 //! What a round of the worker comes to: what it tells those who report.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moat_core::compile::Inputs;
 use moat_core::finding::Finding;
 use moat_core::plan::Plan;
-use moat_core::policy::ObjectRef;
 use moat_k8s::Orders;
 
 use crate::consent::HeldChange;
-use crate::index::Known;
+use crate::index::Policies;
 use crate::reload::Decision;
 
 /// What came of a round, for those who report it; cheap to clone.
@@ -19,7 +17,7 @@ pub(crate) struct Round {
     /// What the operator decided.
     pub(crate) decision: Decision,
     /// The policies as they were seen.
-    pub(crate) policies: Arc<BTreeMap<ObjectRef, Arc<Known>>>,
+    pub(crate) policies: Arc<Policies>,
     /// What was compiled: its findings are left to who reports them.
     pub(crate) inputs: Arc<Inputs>,
     /// What was not understood of other objects, and what someone else did in groups of ours.

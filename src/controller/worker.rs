@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::consent::Gate;
-use crate::index::Standing;
+use crate::index::{Policies, Standing};
 use crate::kinds::Watched;
 use crate::records::Records;
 use crate::reload::Decision;
@@ -32,6 +32,8 @@ pub(crate) struct Worker<P> {
     decision: Decision,
     records: Records,
     compiler: Compiler,
+    /// The policies that the compiler was told of; none where it was told only some of them.
+    told: Option<Arc<Policies>>,
     /// What the compiler was told, shared with those who report; none before the first round.
     inputs: Option<Arc<Inputs>>,
     capabilities: Option<Capabilities>,
@@ -58,6 +60,7 @@ impl<P: Provider + Send> Worker<P> {
             decision,
             records: Records::default(),
             compiler: Compiler::default(),
+            told: None,
             inputs: None,
             capabilities: None,
             picture: None,

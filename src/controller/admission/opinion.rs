@@ -25,9 +25,9 @@ pub(super) fn warnings(
     let Content::Policy(policy) = candidate.content else { return Vec::new() };
     let object = candidate.object;
     let mut said: Vec<String> = candidate.findings.iter().map(lines::finding).collect();
-    let mut policies = cluster.policies;
-    policies.retain(|other| other.object != object);
-    policies.push(*policy);
+    let others = cluster.policies.iter().filter(|(other, _)| **other != object);
+    let others = others.map(|(_, known)| known.policy.clone());
+    let policies = others.chain([*policy]).collect();
     let mut inventory = cluster.inventory;
     placement::take_absent(&mut inventory);
     place(&mut inventory, placed);

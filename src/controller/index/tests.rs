@@ -43,8 +43,8 @@ fn changed(watched: Watched, object: &Value) -> Told {
 }
 
 fn parts(index: &Index) -> (Vec<Policy>, Inventory, Vec<Finding>) {
-    let Snapshot { policies, inventory, findings, .. } = index.snapshot();
-    (policies, inventory, findings)
+    let snapshot = index.snapshot();
+    (policies(&snapshot), snapshot.inventory, snapshot.findings)
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn nothing_is_current_before_all_was_told_or_while_a_watch_is_broken() {
 
 /// What happens in a cluster, or to a watch of it.
 #[derive(Clone, Debug)]
-enum Happening {
+pub(crate) enum Happening {
     /// An object is made or changes.
     Put(Made),
     /// The same, and the watch tells of it twice.
@@ -111,14 +111,21 @@ enum Happening {
 
 /// An object of few: its kind, which of them, and how it is.
 #[derive(Clone, Copy, Debug)]
-struct Made {
+pub(crate) struct Made {
     watched: Watched,
     which: usize,
     how: usize,
 }
 
+/// What there is, and what the watches told of it.
+#[derive(Default)]
+pub(crate) struct Cluster {
+    there: Objects,
+    pub(crate) heard: Objects,
+}
+
 /// The objects of each kind.
-type Objects = BTreeMap<Watched, BTreeMap<usize, Read>>;
+pub(crate) type Objects = BTreeMap<Watched, BTreeMap<usize, Read>>;
 
 impl Made {
     /// The object, as a watch reads it.
@@ -201,7 +208,41 @@ impl Made {
     }
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+impl Cluster {
+    /// Lets something happen; what the watches tell of it.
+    pub(crate) fn tells(&mut self, happening: Happening) -> Vec<Told> {
+        let Self { there, heard } = self;
+        let mut put = |made: Made| {
+            let read = made.read();
+            there.entry(made.watched).or_default().insert(made.which, read.clone());
+            heard.entry(made.watched).or_default().insert(made.which, read.clone());
+            told(made.watched, News::Changed(Box::new(read)))
+        };
+        match happening {
+            Happening::Put(made) => vec![put(made)],
+            Happening::Twice(made) => vec![put(made), put(made)],
+            Happening::Gone(made) => {
+                there.entry(made.watched).or_default().remove(&made.which);
+                let gone = heard.entry(made.watched).or_default().remove(&made.which);
+                let gone = gone.map(|read| told(made.watched, News::Gone(Box::new(read))));
+                gone.into_iter().collect()
+            }
+            Happening::Lost(made) => {
+                there.entry(made.watched).or_default().remove(&made.which);
+                Vec::new()
+            }
+            Happening::Listed(watched) => {
+                let all = there.entry(watched).or_default();
+                heard.insert(watched, all.clone());
+                vec![told(watched, News::Listed(all.values().cloned().collect()))]
+            }
+            Happening::Broken(watched) => vec![told(watched, News::Broken("reset".to_owned()))],
+            Happening::Alive(watched) => vec![told(watched, News::Alive)],
+        }
+    }
+}
+
+pub(crate) fn happening() -> impl Strategy<Value = Happening> {
     let watched = || proptest::sample::select(Watched::ALL.to_vec());
     let made = || {
         (watched(), 0..5_usize, 0..24_usize).prop_map(|(watched, which, how)| {
@@ -222,7 +263,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 /// An index that is told everything at once.
-fn whole(objects: &Objects) -> Index {
+pub(crate) fn whole(objects: &Objects) -> Index {
     let mut index = Index::default();
     for watched in Watched::ALL {
         let all = objects.get(&watched).into_iter().flat_map(|all| all.values().cloned()).collect();
@@ -231,10 +272,13 @@ fn whole(objects: &Objects) -> Index {
     index
 }
 
+fn policies(snapshot: &Snapshot) -> Vec<Policy> {
+    snapshot.policies.values().map(|known| known.policy.clone()).collect()
+}
+
 fn inputs(snapshot: Snapshot) -> Inputs {
-    let Snapshot { mut policies, inventory, .. } = snapshot;
-    policies.sort_by(|one, other| one.object.cmp(&other.object));
-    Inputs { policies, inventory, settings: Settings::default() }
+    let policies = policies(&snapshot);
+    Inputs { policies, inventory: snapshot.inventory, settings: Settings::default() }
 }
 
 proptest! {
@@ -246,52 +290,25 @@ proptest! {
     fn after_each_of_many_events_all_is_as_if_it_had_been_told_at_once(
         happenings in prop::collection::vec(happening(), 250)
     ) {
-        // What there is, and what the watches told of it.
-        let (mut there, mut heard) = (Objects::new(), Objects::new());
+        let mut cluster = Cluster::default();
         let (mut index, mut compiler) = (Index::default(), Compiler::default());
         let all = happenings.into_iter().chain(Watched::ALL.map(Happening::Listed));
         for happening in all {
-            let mut put = |Made { watched, which, how }: Made| {
-                let read = Made { watched, which, how }.read();
-                there.entry(watched).or_default().insert(which, read.clone());
-                heard.entry(watched).or_default().insert(which, read.clone());
-                told(watched, News::Changed(Box::new(read)))
-            };
-            let news = match happening {
-                Happening::Put(made) => vec![put(made)],
-                Happening::Twice(made) => vec![put(made), put(made)],
-                Happening::Gone(made) => {
-                    there.entry(made.watched).or_default().remove(&made.which);
-                    let gone = heard.entry(made.watched).or_default().remove(&made.which);
-                    let gone = gone.map(|read| told(made.watched, News::Gone(Box::new(read))));
-                    gone.into_iter().collect()
-                }
-                Happening::Lost(made) => {
-                    there.entry(made.watched).or_default().remove(&made.which);
-                    Vec::new()
-                }
-                Happening::Listed(watched) => {
-                    let all = there.entry(watched).or_default();
-                    heard.insert(watched, all.clone());
-                    vec![told(watched, News::Listed(all.values().cloned().collect()))]
-                }
-                Happening::Broken(watched) => vec![told(watched, News::Broken("reset".to_owned()))],
-                Happening::Alive(watched) => vec![told(watched, News::Alive)],
-            };
+            let news = cluster.tells(happening);
             let before = index.snapshot();
             let mut changed = false;
             for told in news {
                 changed |= index.take(told);
             }
-            let (snapshot, scratch) = (index.snapshot(), whole(&heard).snapshot());
+            let (snapshot, scratch) = (index.snapshot(), whole(&cluster.heard).snapshot());
             prop_assert_eq!(&snapshot, &scratch);
             prop_assert!(changed || snapshot == before, "it changed, and nobody is told");
-            compiler.tell(Event::Policies(snapshot.policies.clone()));
+            compiler.tell(Event::Policies(policies(&snapshot)));
             compiler.tell(Event::Inventory(snapshot.inventory.clone()));
             compiler.settle();
             prop_assert_eq!(compiler.inputs(), inputs(scratch));
         }
-        prop_assert_eq!(&there, &heard);
+        prop_assert_eq!(&cluster.there, &cluster.heard);
         prop_assert!(index.is_current());
     }
 }

@@ -6,4 +6,6 @@ mod installation;
 mod report;
 mod write;
 
+#[cfg(test)]
+pub(crate) use report::verdicts;
 pub(crate) use write::{Writer, learn, resource};

@@ -1,6 +1,5 @@
 //! One round: see the cluster, plan, carry out, tell.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moat_core::compile::{Event, Inputs};
@@ -10,7 +9,6 @@ use moat_core::firewall::GroupNumber;
 use moat_core::inventory::Inventory;
 use moat_core::placement;
 use moat_core::plan::{self, Plan};
-use moat_core::policy::{ObjectRef, Policy};
 use moat_core::provider::{Capabilities, Observed, Provider, ProviderError, Scope};
 use moat_core::settings::Settings;
 use moat_k8s::{Branches, Orders};
@@ -19,15 +17,14 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::carry::Carried;
-use crate::index::Known;
+use crate::index::Policies;
 use crate::quarantine::{self, Facts};
 use crate::round::{Holdup, Round};
 use crate::telemetry::{Done, Phase};
 
 /// The cluster as it is now, with its pods placed in the cloud.
 struct Seen {
-    known: BTreeMap<ObjectRef, Arc<Known>>,
-    policies: Vec<Policy>,
+    policies: Arc<Policies>,
     inventory: Inventory,
     settings: Settings,
     findings: Vec<Finding>,
@@ -44,9 +41,10 @@ impl<P: Provider + Send> Worker<P> {
     pub(super) async fn attempt(&mut self) -> Result<Round, String> {
         self.links.telemetry.begin();
         let (seen, observed) = self.see().await?;
-        let Seen { known, policies, inventory, settings, mut findings, scope, branches } = seen;
+        let Seen { policies, inventory, settings, mut findings, scope, branches } = seen;
         let quotas = settings.quotas;
-        let (inputs, plan) = block_in_place(|| self.plan(settings, policies, inventory, &observed));
+        let (inputs, plan) =
+            block_in_place(|| self.plan(settings, &policies, inventory, &observed));
         let (drifted, repaired) = self.drifted(&plan, &inputs, &observed);
         findings.extend(drifted);
         // Where it cannot be read back, the picture before tells what is known.
@@ -74,7 +72,7 @@ impl<P: Provider + Send> Worker<P> {
         });
         Ok(Round {
             decision: self.decision.clone(),
-            policies: Arc::new(known),
+            policies,
             inputs,
             findings: findings.into(),
             remaining: Arc::new(remaining),
@@ -86,9 +84,9 @@ impl<P: Provider + Send> Worker<P> {
     /// Looks at the cluster, and at the cloud for where its pods are.
     async fn see(&mut self) -> Result<(Seen, Arc<Observed>), String> {
         let text = |error: ProviderError| error.to_string();
-        let (snapshot, known, sees_branches) = {
+        let (snapshot, sees_branches) = {
             let index = self.links.index.look();
-            (index.snapshot(), index.policies().clone(), index.sees_branches())
+            (index.snapshot(), index.sees_branches())
         };
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);
         let Capabilities { quotas, vpc, .. } = self.capabilities().await.map_err(text)?;
@@ -106,9 +104,9 @@ impl<P: Provider + Send> Worker<P> {
         let mut settings = configuration.settings(quotas);
         // The group stays as long as somebody lets pods start with it.
         settings.quarantine |= snapshot.branches.is_quarantined(configuration.cluster.as_str());
-        let policies = configuration.in_force(snapshot.policies, &inventory);
+        let policies = snapshot.policies;
         let branches = sees_branches.then_some(snapshot.branches);
-        Ok((Seen { known, policies, inventory, settings, findings, scope, branches }, observed))
+        Ok((Seen { policies, inventory, settings, findings, scope, branches }, observed))
     }
 
     async fn capabilities(&mut self) -> Result<Capabilities, ProviderError> {
@@ -125,15 +123,15 @@ impl<P: Provider + Send> Worker<P> {
     fn plan(
         &mut self,
         settings: Settings,
-        policies: Vec<Policy>,
+        policies: &Arc<Policies>,
         inventory: Inventory,
         observed: &Observed,
     ) -> (Arc<Inputs>, Plan) {
-        let (compiler, telemetry) = (&mut self.compiler, &self.links.telemetry);
         let began = Instant::now();
+        self.tell_policies(policies, &inventory);
+        let (compiler, telemetry) = (&mut self.compiler, &self.links.telemetry);
         let quotas = settings.quotas;
         compiler.tell(Event::Settings(settings));
-        compiler.tell(Event::Policies(policies));
         compiler.tell(Event::Inventory(inventory));
         let known = self.inputs.take().filter(|_| !compiler.has_news());
         compiler.settle();
@@ -145,6 +143,24 @@ impl<P: Provider + Send> Worker<P> {
         telemetry.took(Phase::Plan, compiled.elapsed());
         telemetry.planned(&plan);
         (inputs, plan)
+    }
+
+    /// Tells the compiler of the policies in force: of those that changed, where all are.
+    fn tell_policies(&mut self, policies: &Arc<Policies>, inventory: &Inventory) {
+        let configuration = &self.decision.configuration;
+        if !configuration.namespace_selector.0.is_everything() {
+            let all = policies.values().map(|known| known.policy.clone()).collect();
+            self.compiler.tell(Event::Policies(configuration.in_force(all, inventory)));
+            self.told = None;
+            return;
+        }
+        match self.told.replace(Arc::clone(policies)) {
+            Some(before) => news(&before, policies).for_each(|event| self.compiler.tell(event)),
+            None => {
+                let all = policies.values().map(|known| known.policy.clone()).collect();
+                self.compiler.tell(Event::Policies(all));
+            }
+        }
     }
 
     /// What others did to what is ours, and how much of it this plan puts right.
@@ -196,4 +212,16 @@ impl<P: Provider + Send> Worker<P> {
 /// Nobody has read the cloud since it was changed.
 const fn unread() -> Holdup {
     Holdup::Unread(String::new())
+}
+
+/// What happened to policies since they were seen before: one that is as it was keeps its place in memory.
+fn news<'a>(before: &'a Arc<Policies>, now: &'a Arc<Policies>) -> impl Iterator<Item = Event> + 'a {
+    let same = Arc::ptr_eq(before, now);
+    let gone = before.keys().filter(|object| !now.contains_key(*object));
+    let changed = now.iter().filter(|(object, known)| {
+        before.get(*object).is_none_or(|before| !Arc::ptr_eq(before, known))
+    });
+    let gone = gone.cloned().map(Event::PolicyGone);
+    let news = gone.chain(changed.map(|(_, known)| Event::Policy(known.policy.clone())));
+    (!same).then_some(news).into_iter().flatten()
 }

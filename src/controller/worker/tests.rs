@@ -1,37 +1,38 @@
+use moat_core::inventory::Inventory;
 use moat_k8s::Read;
 use moat_sim::{Config, Sim};
+use proptest::collection::vec;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::Duration;
 
 use super::*;
 use crate::consent::Word;
-use crate::index::Live;
+use crate::index::tests::{Cluster, happening, whole};
+use crate::index::{Index, Live};
 use crate::lease::Tenure;
+use crate::round::Round;
 use crate::telemetry::Telemetry;
 use crate::watch::{News, Told};
 
 /// The calls that a change of one pod or policy takes at most: two for each group or interface that is another then.
 const FEW: usize = 4;
 
-/// A worker on a VPC in memory, and what tells it of a cluster.
+/// A worker on a VPC in memory, and what it is told of a cluster.
 struct World {
     worker: Worker<Sim>,
-    tell: mpsc::Sender<Told>,
-    taking: JoinHandle<()>,
+    index: Index,
 }
 
 impl World {
-    fn new(sim: Sim) -> Self {
+    fn new(sim: Sim, index: Index) -> Self {
         let decision = Decision { configuration: Arc::default(), refused: None };
         let tenure = Tenure::fixed(true);
         let telemetry = Arc::new(Telemetry::new(&decision.configuration, tenure.clone()));
-        let (tell, told) = mpsc::channel(1);
-        let (index, take) = Live::new(told, Arc::clone(&telemetry));
         let links = Links {
             decision: watch::channel(decision).1,
-            index,
+            index: Live::of(index.clone()),
             rounds: watch::channel(None).0,
             tenure,
             word: watch::channel(Some(Word::default())).1,
@@ -39,29 +40,31 @@ impl World {
             telemetry,
             home: "moat".to_owned(),
         };
-        Self { worker: Worker::new(sim, links), tell, taking: tokio::spawn(take) }
+        Self { worker: Worker::new(sim, links), index }
     }
 
-    /// Lets the worker's index take this.
-    async fn tell(&mut self, watched: Watched, news: News) {
-        self.tell.send(Told { watched, news }).await.unwrap();
-        assert!(self.worker.links.index.changed().await);
+    /// Another worker on the same cloud, which hears of the cluster as it is now.
+    fn at_first_sight(&self, cluster: &Cluster) -> Self {
+        let mut world = Self::new(self.worker.cloud.clone(), whole(&cluster.heard));
+        world.worker.cloud.restart();
+        world
     }
 
-    /// A round, which comes to its end, and the steps that it took.
-    async fn round(&mut self) -> (Duration, usize) {
+    fn tell(&mut self, told: Told) {
+        self.index.take(told);
+        self.worker.links.index = Live::of(self.index.clone());
+    }
+
+    fn change(&mut self, watched: Watched, read: Read) {
+        self.tell(Told { watched, news: News::Changed(Box::new(read)) });
+    }
+
+    /// A round; how long it took, and the calls that changed something.
+    async fn round(&mut self) -> (Round, Duration, usize) {
         let before = self.worker.cloud.mutating_calls();
         let began = Instant::now();
         let round = self.worker.attempt().await.unwrap();
-        let took = began.elapsed();
-        assert_eq!(round.holdup, None);
-        (took, self.worker.cloud.mutating_calls() - before)
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.taking.abort();
+        (round, began.elapsed(), self.worker.cloud.mutating_calls() - before)
     }
 }
 
@@ -109,7 +112,7 @@ async fn one_change_takes_few_calls_and_none_takes_none() {
     let sizes: Vec<usize> = text.split(',').map(|part| part.parse().unwrap()).collect();
     let [pods, policies] = *sizes else { panic!("`{text}`: PODS,POLICIES") };
     let applications = pods.div_ceil(20);
-    let mut world = World::new(Sim::new(Config::default()));
+    let mut world = World::new(Sim::new(Config::default()), Index::default());
     for watched in Watched::ALL {
         let all = if watched == Watched::Pods {
             (0..pods).map(|number| pod(number, number / 20)).collect()
@@ -119,26 +122,59 @@ async fn one_change_takes_few_calls_and_none_takes_none() {
         } else {
             Vec::new()
         };
-        world.tell(watched, News::Listed(all)).await;
+        world.tell(Told { watched, news: News::Listed(all) });
     }
-    let (took, calls) = world.round().await;
-    println!("{pods} pods, {policies} policies: from nothing {took:.1?}, {calls} calls");
-    for _ in 0..3 {
-        let (took, calls) = world.round().await;
-        println!("nothing changed: {took:.1?}, {calls} calls");
-        assert_eq!(calls, 0);
-    }
+    println!("{pods} pods, {policies} policies");
+    let say = |what: &str, (round, took, calls): (Round, Duration, usize), most| {
+        println!("{what}: {took:.1?}, {calls} calls");
+        assert_eq!(round.holdup, None);
+        assert!(calls <= most, "{what}");
+    };
+    say("from nothing", world.round().await, usize::MAX);
+    let (round, ..) = world.round().await;
+    let began = Instant::now();
+    let desired = round.inputs.compile();
+    println!("findings of all: {:.1?}", began.elapsed());
+    let began = Instant::now();
+    drop(crate::status::verdicts(&round, &desired));
+    println!("what becomes of each policy: {:.1?}", began.elapsed());
     for number in 0..3 {
-        world.tell(Watched::Pods, News::Changed(Box::new(pod(number, 1)))).await;
-        let (took, calls) = world.round().await;
-        println!("a pod has other labels: {took:.1?}, {calls} calls");
-        assert!((1..=FEW).contains(&calls));
-    }
-    for number in 0..3 {
+        say("nothing changed", world.round().await, 0);
+        world.change(Watched::Pods, pod(number, 1));
+        say("a pod has other labels", world.round().await, FEW);
         let policy = policy(number, applications, 9_000 + number);
-        world.tell(Watched::NetworkPolicies, News::Changed(Box::new(policy))).await;
-        let (took, calls) = world.round().await;
-        println!("a policy opens another port: {took:.1?}, {calls} calls");
-        assert!((1..=FEW).contains(&calls));
+        world.change(Watched::NetworkPolicies, policy);
+        say("a policy opens another port", world.round().await, FEW);
+    }
+}
+
+/// 20 clusters of 60 events. The cloud in memory shows at once, so that only what it shows of
+/// pods that are gone differs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_told_of_each_event_compiles_what_one_compiles_that_sees_all_at_first_sight()
+ {
+    let mut runner = TestRunner::deterministic();
+    let inputs = |round: Round| {
+        let mut inputs = Inputs::clone(&round.inputs);
+        let Inventory { pods, interfaces, foreign, .. } = &mut inputs.inventory;
+        interfaces.retain(|id, _| pods.iter().any(|pod| pod.interface.as_ref() == Some(id)));
+        foreign.retain(|id, _| interfaces.values().any(|it| it.prior.contains(id)));
+        inputs
+    };
+    for case in 0..20 {
+        let (mut cluster, mut world) =
+            (Cluster::default(), World::new(Sim::new(Config::default()), Index::default()));
+        for happening in vec(happening(), 60).new_tree(&mut runner).unwrap().current() {
+            let context = format!("case {case}: {happening:?}");
+            cluster.tells(happening).into_iter().for_each(|told| world.tell(told));
+            let (round, ..) = world.round().await;
+            let (scratch, ..) = world.at_first_sight(&cluster).round().await;
+            assert_eq!(inputs(round), inputs(scratch), "{context}");
+        }
+        // What only a gone pod's interface wore goes once the picture is read anew.
+        world.worker.picture = None;
+        world.round().await;
+        let (.., calls) = world.at_first_sight(&cluster).round().await;
+        assert_eq!(calls, 0, "case {case}: there was more to do");
     }
 }

@@ -1,6 +1,6 @@
 //! Events, taken note of one by one; whole lists, by what of them is news.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::{PodName, name_of, put, set};
 use super::{Compiler, Event};
@@ -131,19 +131,16 @@ impl Compiler {
     /// Tells what an inventory says that is news.
     fn inventory(&mut self, inventory: Inventory) {
         let Inventory { namespaces, pods, nodes, interfaces, foreign, vpc, services } = inventory;
-        let there: BTreeSet<PodName> = pods.iter().map(name_of).collect();
-        let gone: Vec<_> =
-            self.store.pods.keys().filter(|name| !there.contains(*name)).cloned().collect();
+        let mut pods: Vec<(PodName, Pod)> =
+            pods.into_iter().map(|pod| (name_of(&pod), pod)).collect();
+        pods.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let (gone, pods) = differences(&self.store.pods, pods);
         gone.into_iter().for_each(|(space, name)| self.tell(Event::PodGone(space, name)));
-        let known = &self.store.rest;
-        let missing = known.namespaces.keys().filter(|name| !namespaces.contains_key(*name));
-        let missing: Vec<Word> = missing.cloned().collect();
-        missing.into_iter().for_each(|name| self.tell(Event::NamespaceGone(name)));
+        let (gone, namespaces) = differences(&self.store.rest.namespaces, namespaces);
+        gone.into_iter().for_each(|name| self.tell(Event::NamespaceGone(name)));
         namespaces.into_iter().for_each(|(name, labels)| self.tell(Event::Namespace(name, labels)));
-        let known = &self.store.rest;
-        let detached = known.interfaces.keys().filter(|id| !interfaces.contains_key(*id));
-        let detached: Vec<InterfaceId> = detached.cloned().collect();
-        detached.into_iter().for_each(|id| self.tell(Event::InterfaceGone(id)));
+        let (gone, interfaces) = differences(&self.store.rest.interfaces, interfaces);
+        gone.into_iter().for_each(|id| self.tell(Event::InterfaceGone(id)));
         for (id, interface) in interfaces {
             self.tell(Event::Interface(id, interface));
         }
@@ -155,6 +152,27 @@ impl Compiler {
         self.tell(Event::Foreign(foreign));
         self.tell(Event::Vpc(vpc));
         self.tell(Event::Services(services));
-        pods.into_iter().for_each(|pod| self.tell(Event::Pod(pod)));
+        pods.into_iter().for_each(|(_, pod)| self.tell(Event::Pod(pod)));
     }
+}
+
+/// What is not there any more of what was known, and what is there now and was not, or not like this. Both are sorted: each is
+/// gone through once.
+fn differences<K: Ord + Clone, V: PartialEq>(
+    known: &BTreeMap<K, V>,
+    now: impl IntoIterator<Item = (K, V)>,
+) -> (Vec<K>, Vec<(K, V)>) {
+    let (mut gone, mut news) = (Vec::new(), Vec::new());
+    let mut known = known.iter().peekable();
+    for (key, value) in now {
+        while let Some((left, _)) = known.next_if(|(left, _)| **left < key) {
+            gone.push(left.clone());
+        }
+        let before = known.next_if(|(same, _)| **same == key);
+        if before.is_none_or(|(_, before)| *before != value) {
+            news.push((key, value));
+        }
+    }
+    gone.extend(known.map(|(left, _)| left.clone()));
+    (gone, news)
 }
