@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use moat_cli::{Kept, Start};
+use moat_cli::{Kept, Left, Start};
 use moat_controller::{Client, Log, Options, Ports, Reread};
 use moat_core::provider::Provider;
 use moat_k8s::crd::ProviderInUse;
@@ -11,12 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Follows a cluster until SIGTERM or SIGINT.
-pub(crate) fn follow(start: Start) -> Result<(), String> {
+pub(crate) fn follow(start: Start) -> Result<Left, String> {
     let runtime = Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(serve(start))
 }
 
-async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<(), String> {
+async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<Left, String> {
     let log =
         Log::start(&configuration.log.level.0).map_err(|why| format!("`log.level`: {why}"))?;
     let ports = Ports::open(&configuration).await.map_err(|error| error.to_string())?;
@@ -26,16 +26,16 @@ async fn serve(Start { configuration, reread, access, cloud }: Start) -> Result<
     let log = Some(log);
     let options = Options { configuration, reread, identity: identity(), provider, ports, log };
     match cloud {
-        Kept::Embedded(sim) => until_stopped(client, *sim, options).await,
+        Kept::Embedded(sim) => Ok(until_stopped(client, *sim, options).await?.map(Box::new)),
         #[cfg(feature = "aws")]
         Kept::Account(target) => {
             let aws = crate::account::reach(&target).await?;
             let region = aws.region().map(str::to_owned);
             let provider = ProviderInUse { name: "aws".to_owned(), vpc: Some(target.vpc), region };
-            until_stopped(client, aws, Options { provider, ..options }).await
+            until_stopped(client, aws, Options { provider, ..options }).await.map(|_| None)
         }
         #[cfg(not(feature = "aws"))]
-        Kept::Account(target) => moat_cli::unreachable(&target).map(drop),
+        Kept::Account(target) => moat_cli::unreachable(&target).map(|_| None),
     }
 }
 
@@ -43,10 +43,9 @@ async fn until_stopped<P: Provider + Send + 'static>(
     client: Client,
     cloud: P,
     options: Options,
-) -> Result<(), String> {
+) -> Result<Option<P>, String> {
     let stop = stopped().map_err(|error| format!("no signals: {error}"))?;
-    moat_controller::run(client, cloud, options, stop).await;
-    Ok(())
+    Ok(moat_controller::run(client, cloud, options, stop).await)
 }
 
 /// The name of the pod or the machine, with what tells this process from others there.

@@ -1,5 +1,5 @@
-//! How long the program takes, in a cluster of a size, from the last of its lists to a cloud that is as the policies ask for;
-//! and the memory that a pod takes.
+//! How long the program takes, in a cluster of a size, from the last of its lists to a cloud that is as the policies ask for,
+//! where the cloud is empty and where it is so already; how long single changes take; and the memory that a pod takes.
 //!
 //! Small by default; the bar by `MOAT_START=20000,5000 cargo test --release -p moat --no-default-features --features controller
 //! --test start -- --nocapture`: pods and policies. The API server is a real one; the cloud is in the memory of the program, so
@@ -24,6 +24,9 @@ const REPLICAS: usize = 20;
 const APPLICATIONS: usize = 10;
 /// How many objects are made at a time.
 const AT_ONCE: usize = 48;
+
+/// How many changes are timed.
+const CHANGES: usize = 20;
 
 /// A program that runs, until its value is dropped.
 struct Program {
@@ -50,13 +53,15 @@ async fn a_program_that_starts_in_a_cluster_comes_to_its_end_and_again_without_a
         objects.apply(&serde_json::to_value(crd).expect("JSON")).await;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let empty = start(&plane, &objects, folder.path(), 0).await.kilobytes;
+    let (mut program, Took { kilobytes: empty, .. }) =
+        start(&plane, &objects, folder.path(), 0).await;
+    program.stop().await;
 
     fill(&objects, pods, policies).await;
     println!("{pods} pods and {policies} policies");
-    for what in ["from nothing", "again"] {
-        let Took { lists, equal, said, kilobytes } =
-            start(&plane, &objects, folder.path(), policies).await;
+    for what in ["from nothing", "again, in a cloud that is so already"] {
+        let (mut program, took) = start(&plane, &objects, folder.path(), policies).await;
+        let Took { lists, equal, said, kilobytes } = took;
         println!(
             "{what}: lists in after {lists:.1?}; {:.1?} later the cloud is as the policies ask for, {:.1?} later all of them say so; \
              {} MB, {:.1} kB a pod",
@@ -65,16 +70,29 @@ async fn a_program_that_starts_in_a_cluster_comes_to_its_end_and_again_without_a
             kilobytes / 1024,
             kilobytes.saturating_sub(empty) as f64 / pods as f64
         );
+        program.stop().await;
     }
     let before = plane.written().len();
-    start(&plane, &objects, folder.path(), policies).await;
+    let (program, _) = start(&plane, &objects, folder.path(), policies).await;
     let more = plane.written().split_off(before);
     let kinds: Vec<&Value> = more.iter().map(|event| &event["objectRef"]["resource"]).collect();
     assert_eq!(kinds, ["moatinstallations"], "that it leads, and nothing else");
+
+    let applications = pods.div_ceil(REPLICAS);
+    let apart = pods / CHANGES;
+    let pod = |number| pod(number * apart, number * apart / REPLICAS + 1);
+    program.changes(&objects, "a pod has other labels", (0..CHANGES).map(pod)).await;
+    let policy = |number| policy(number, applications, 9_000 + number);
+    program.changes(&objects, "a policy opens another port", (0..CHANGES).map(policy)).await;
 }
 
-/// Starts the program, waits until it is done with so many policies, and ends it.
-async fn start(plane: &ControlPlane, objects: &Objects, folder: &Path, policies: usize) -> Took {
+/// Starts the program and waits until it is done with so many policies.
+async fn start(
+    plane: &ControlPlane,
+    objects: &Objects,
+    folder: &Path,
+    policies: usize,
+) -> (Program, Took) {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
     let file = folder.join("moat.yaml");
     let text = json!({
@@ -87,7 +105,9 @@ async fn start(plane: &ControlPlane, objects: &Objects, folder: &Path, policies:
     objects.free_lease().await;
     let began = Instant::now();
     let child = Command::new(env!("CARGO_BIN_EXE_moat"))
-        .args(["controller", "--provider", "sim", "--config"])
+        .args(["controller", "--provider", "sim", "--state"])
+        .arg(folder.join("cloud.json"))
+        .arg("--config")
         .arg(&file)
         .env("KUBECONFIG", &plane.kubeconfig)
         .spawn();
@@ -108,7 +128,7 @@ async fn start(plane: &ControlPlane, objects: &Objects, folder: &Path, policies:
     let status = std::fs::read_to_string(status).expect("it runs");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
     let kilobytes = peak.trim().trim_end_matches(" kB").parse().expect("a number");
-    Took { lists, equal, said, kilobytes }
+    (program, Took { lists, equal, said, kilobytes })
 }
 
 /// Makes namespaces, their pods as the kubelet would leave them, and policies.
@@ -118,8 +138,10 @@ async fn fill(objects: &Objects, pods: usize, policies: usize) {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace(number * APPLICATIONS)}})
     });
     at_once(objects, made).await;
-    at_once(objects, (0..pods).map(pod)).await;
-    at_once(objects, (0..policies).map(|number| policy(number, applications))).await;
+    at_once(objects, (0..pods).map(|number| pod(number, number / REPLICAS))).await;
+    let port = |number| 1_000 + number / applications;
+    let policy = |number| policy(number, applications, port(number));
+    at_once(objects, (0..policies).map(policy)).await;
 }
 
 async fn at_once(objects: &Objects, made: impl Iterator<Item = Value>) {
@@ -146,14 +168,14 @@ fn namespace(application: usize) -> String {
     format!("team-{}", application / APPLICATIONS)
 }
 
-fn pod(number: usize) -> Value {
-    let application = number / REPLICAS;
+/// A pod that belongs to an application; where it is, its number says.
+fn pod(number: usize, application: usize) -> Value {
     let address = format!("10.{}.{}.{}", 1 + number / 62_500, number / 250 % 250, 1 + number % 250);
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "namespace": namespace(application),
+            "namespace": namespace(number / REPLICAS),
             "name": format!("pod-{number}"),
             "labels": {"app": format!("app-{application}")},
         },
@@ -163,7 +185,7 @@ fn pod(number: usize) -> Value {
 }
 
 /// A policy of one application that lets pods of the next one of its namespace in at a port.
-fn policy(number: usize, applications: usize) -> Value {
+fn policy(number: usize, applications: usize, port: usize) -> Value {
     let of = number % applications;
     let from = of / APPLICATIONS * APPLICATIONS + (of + 1) % APPLICATIONS;
     json!({
@@ -174,7 +196,7 @@ fn policy(number: usize, applications: usize) -> Value {
             "podSelector": {"matchLabels": {"app": format!("app-{of}")}},
             "ingress": [{
                 "from": [{"podSelector": {"matchLabels": {"app": format!("app-{from}")}}}],
-                "ports": [{"protocol": "TCP", "port": 1_000 + number / applications}],
+                "ports": [{"protocol": "TCP", "port": port}],
             }],
         },
     })
@@ -188,6 +210,48 @@ impl Program {
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
         Some(text)
+    }
+
+    /// Lets it stop by itself, so that it keeps its cloud.
+    async fn stop(&mut self) {
+        let process = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &process]).status().expect("it is told");
+        assert!(told.success());
+        while self.child.try_wait().expect("a process").is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Applies objects, one after another, and says how long the program took for each: from when it was told until the cloud
+    /// was read back.
+    async fn changes(&self, objects: &Objects, what: &str, changed: impl Iterator<Item = Value>) {
+        let mut took = Vec::new();
+        for object in changed {
+            let before = self.latency();
+            objects.apply(&object).await;
+            let mut after = self.latency();
+            while after.0 <= before.0 {
+                sleep(Duration::from_millis(20)).await;
+                after = self.latency();
+            }
+            took.push((after.1 - before.1) * 1_000.0);
+        }
+        took.sort_by(f64::total_cmp);
+        let nth = |place: usize| took.get(place).copied().unwrap_or_default();
+        let (middle, longest) = (nth(took.len() / 2), nth(took.len() - 1));
+        println!("{what}, {} times: {middle:.0} ms, the longest {longest:.0} ms", took.len());
+    }
+
+    /// How many changes arrived, and the seconds that they took.
+    fn latency(&self) -> (f64, f64) {
+        let text = self.get("/metrics").expect("it answers");
+        let value = |name: &str| {
+            let of_name = |line: &str| Some(line.strip_prefix(name)?.trim().to_owned());
+            let value = text.lines().find_map(of_name).expect("it is told");
+            value.parse::<f64>().expect("a number")
+        };
+        let name = "moat_change_latency_seconds";
+        (value(&format!("{name}_count ")), value(&format!("{name}_sum ")))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gives pods and nodes their addresses and interfaces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use moat_core::firewall::{Peer, Rule, never_filtered};
@@ -131,13 +131,13 @@ impl Sim {
     }
 
     fn make_interfaces(&mut self, inventory: &mut Inventory) {
-        let mut by_description: BTreeMap<String, InterfaceId> = self
+        let mut by_description: HashMap<String, InterfaceId> = self
             .vpc
             .interfaces()
             .filter(|(_, interface)| !interface.description.is_empty())
             .map(|(id, interface)| (interface.description.clone(), id.clone()))
             .collect();
-        let mut kept = BTreeSet::new();
+        let mut kept = HashSet::new();
         for pod in &mut inventory.pods {
             if pod.host_network {
                 pod.interface = None;
@@ -155,25 +155,24 @@ impl Sim {
                 (Some(id), _) | (None, Some(id)) => id.clone(),
                 (None, None) => fresh_id(&self.vpc, &description),
             };
-            by_description.insert(description.clone(), id.clone());
-            let mut interface = self.vpc.interfaces.get(&id).map_or_else(
-                || NetworkInterface {
-                    attachment,
-                    description: String::new(),
-                    addresses: BTreeSet::new(),
-                    groups: told
-                        .map_or_else(|| BTreeSet::from([base_group()]), |it| it.prior.clone()),
-                    record: BTreeSet::new(),
-                },
-                |there| there.as_ref().clone(),
-            );
-            if !kept.contains(&id) {
-                interface.addresses.clear();
+            let there = self.vpc.interfaces.get(&id);
+            let shared = there.filter(|_| kept.contains(&id));
+            let mut addresses: BTreeSet<Prefix> =
+                pod.addresses.iter().copied().map(Prefix::host).collect();
+            addresses.extend(shared.into_iter().flat_map(|it| &it.addresses));
+            let is_so = there.is_some_and(|it| {
+                (it.attachment, &it.description, &it.addresses)
+                    == (attachment, &description, &addresses)
+            });
+            if !is_so {
+                let first = || told.map_or_else(|| [base_group()].into(), |it| it.prior.clone());
+                let groups = there.map_or_else(first, |it| it.groups.clone());
+                let record = there.map(|it| it.record.clone()).unwrap_or_default();
+                by_description.insert(description.clone(), id.clone());
+                let interface =
+                    NetworkInterface { attachment, description, addresses, groups, record };
+                self.vpc.put_interface(id.clone(), interface);
             }
-            interface.addresses.extend(pod.addresses.iter().copied().map(Prefix::host));
-            interface.attachment = attachment;
-            interface.description = description;
-            self.vpc.put_interface(id.clone(), interface);
             kept.insert(id.clone());
             pod.interface = Some(id);
         }

@@ -32,7 +32,7 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 pub use cloud::{Account, Connect, Target, unreachable};
-pub use commands::controller::{Follow, Kept, Reread, Start, unfollowable};
+pub use commands::controller::{Follow, Kept, Left, Reread, Start, unfollowable};
 use failure::Failure;
 pub use live::{Cluster, Reach, clusterless};
 

@@ -82,13 +82,13 @@ const GRACE: Duration = Duration::from_secs(20);
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Follows the cluster of a client and keeps a cloud, until `stop` ends; then the stage under way is brought to its end, and
-/// the lease given up.
+/// the lease given up. Gives the cloud back, unless the stage did not come to its end.
 pub async fn run<P: Provider + Send + 'static>(
     client: Client,
     mut cloud: P,
     options: Options,
     stop: impl Future<Output = ()>,
-) {
+) -> Option<P> {
     let Options { configuration, reread, identity, provider, mut ports, log } = options;
     let configuration = Arc::new(configuration);
     let (tell, told) = mpsc::channel(NEWS);
@@ -133,12 +133,13 @@ pub async fn run<P: Provider + Send + 'static>(
         stopping.send_replace(true);
         sleep(GRACE).await;
     };
-    tokio::select! {
-        () = candidate.run() => {}
-        _ = working.join_next() => {}
-        () = stop => {}
-    }
+    let cloud = tokio::select! {
+        () = candidate.run() => None,
+        worked = working.join_next() => worked.and_then(Result::ok),
+        () = stop => None,
+    };
     working.shutdown().await;
     // Whoever cannot be reached waits for the end of the lease.
     let _ = timeout(FAREWELL, candidate.release()).await;
+    cloud
 }

@@ -70,8 +70,9 @@ impl<P: Provider + Send> Worker<P> {
         }
     }
 
-    /// Works, while the lease is ours, until it is told to stop. Cut off anywhere, the next one comes to the same end.
-    pub(crate) async fn run(mut self) {
+    /// Works, while the lease is ours, until it is told to stop; gives the cloud back. Cut off anywhere, the next one comes to the
+    /// same end.
+    pub(crate) async fn run(mut self) -> P {
         let mut due = Instant::now();
         loop {
             let heard = self.links.word.borrow().is_some();
@@ -79,7 +80,7 @@ impl<P: Provider + Send> Worker<P> {
                 heard && self.links.index.look().is_current() && self.links.tenure.is_held();
             tokio::select! {
                 biased;
-                () = told_to(&mut self.links.stop) => return,
+                () = told_to(&mut self.links.stop) => return self.cloud,
                 () = self.links.tenure.changed() => {
                     // Another one may have changed the cloud meanwhile.
                     self.picture = None;
@@ -99,7 +100,7 @@ impl<P: Provider + Send> Worker<P> {
                 }
                 changed = self.links.index.changed() => {
                     if !changed {
-                        return;
+                        return self.cloud;
                     }
                     due = Instant::now();
                     self.tell_stale();

@@ -35,14 +35,17 @@ pub enum Kept {
     Account(Target),
 }
 
+/// The VPC in memory as a controller left it, if it kept one and came to the end of what it did.
+pub type Left = Option<Box<Sim>>;
+
 /// Follows a cluster until the process is told to stop; or says why not, and what to do.
-pub type Follow<'a> = dyn Fn(Start) -> Result<(), String> + 'a;
+pub type Follow<'a> = dyn Fn(Start) -> Result<Left, String> + 'a;
 
 /// Follows nothing: this program is built without the controller.
 ///
 /// # Errors
 /// Always.
-pub fn unfollowable(_: Start) -> Result<(), String> {
+pub fn unfollowable(_: Start) -> Result<Left, String> {
     Err("this program is built without the controller: build it with its default features"
         .to_owned())
 }
@@ -68,7 +71,10 @@ pub(crate) fn run(command: &args::Controller, io: &mut Io<'_>) -> Result<Exit, F
         })
     });
     let start = Start { configuration, reread, access: live.access(), cloud };
-    (io.follow)(start).map_err(Failure::NotApplied)?;
+    let left = (io.follow)(start).map_err(Failure::NotApplied)?;
+    if let (Some(sim), Some(path)) = (left, &named.state) {
+        embedded::save(&sim, path)?;
+    }
     Ok(Exit::Clean)
 }
 

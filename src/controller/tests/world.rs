@@ -170,7 +170,7 @@ impl World {
         let options = Options { configuration, reread, identity, provider, ports, log };
         let stopped = async { drop(stopped.await) };
         let run = moat_controller::run(self.account.clone(), self.cloud.clone(), options, stopped);
-        Controller { task: tokio::spawn(run), stop: Some(stop) }
+        Controller { task: tokio::spawn(async move { drop(run.await) }), stop: Some(stop) }
     }
 
     /// What is said of a NetworkPolicy, once a condition of it holds.
