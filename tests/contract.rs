@@ -273,6 +273,7 @@ mod against_a_model {
             let mut model = State {
                 groups: BTreeMap::from([(GroupKey::Foreign(base_group()), BTreeSet::new())]),
                 interfaces: block_on(sim.observe(&scope)).unwrap().state.interfaces.clone(),
+                ..State::default()
             };
             for step in &steps {
                 let answer = block_on(execute(&mut sim, step));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::firewall::{ForeignGroupId, Rule};
+use crate::firewall::{Acl, AclName, ForeignAclId, ForeignGroupId, Rule};
 use crate::net::{AddressSet, Family, Prefix, Transport};
 use crate::policy::{Labels, PodSelector, Word};
 
@@ -25,6 +25,10 @@ pub struct Inventory {
     pub foreign: BTreeMap<ForeignGroupId, BTreeSet<Rule>>,
     /// The address blocks of the VPC.
     pub vpc: Vec<Prefix>,
+    /// The subnets whose network ACLs the configuration hands over, as the cloud tells.
+    pub subnets: BTreeMap<SubnetId, Subnet>,
+    /// The entries of each ACL of others that guards one of those subnets, or did before ours.
+    pub acls: BTreeMap<ForeignAclId, Acl>,
     /// The cluster addresses of Services, which never appear in a VPC: rules that name them are reported.
     pub services: AddressSet,
 }
@@ -105,6 +109,24 @@ pub enum Attachment {
     Released,
     /// A node's, carrying several pods.
     Shared,
+}
+
+/// The cloud's name of a subnet, such as `subnet-0123456789abcdef0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SubnetId(pub Word);
+
+/// A subnet whose network ACL the configuration hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its address blocks.
+    pub blocks: Vec<Prefix>,
+    /// The ACL of ours that is to guard it.
+    pub acl: AclName,
+    /// The ACL of others that guards it, or did before ours.
+    pub prior: ForeignAclId,
+    /// Whether an interface lies in it that carries no pod: entries would hit what no policy is about.
+    pub has_others: bool,
 }
 
 /// The pods that policies see, by namespace: what looks for those of many selectors looks into few namespaces.

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use crate::firewall::ForeignGroupId;
-use crate::net::Prefix;
+use crate::net::{Interval, Prefix};
 use crate::provider::QuotaKind;
 
 /// The settings that change what policies mean or how the cloud may be used (DESIGN §5, §6, §10).
@@ -21,6 +21,9 @@ pub struct Settings {
     pub pod_subnets: Vec<Prefix>,
     /// Addresses of nodes, besides those of the Node objects.
     pub nodes: Vec<Prefix>,
+    /// The ports from which clients ask, over tcp and udp: those that replies go to. A network ACL sees replies, too, so it closes
+    /// none of these ports towards anyone who may ask.
+    pub client_ports: ClientPorts,
     /// Groups of others that stay on isolated pods whatever they allow.
     pub keep_groups: Vec<ForeignGroupId>,
     /// The cloud's limits.
@@ -52,6 +55,17 @@ pub enum IcmpMode {
     Essential,
     /// Every ICMP type that no rule decides, at both ends.
     Open,
+}
+
+/// The ports from which clients ask, over tcp and udp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientPorts(pub Interval<u16>);
+
+impl Default for ClientPorts {
+    /// Every port: nothing is assumed of clients. Those of the Amazon VPC user guide ("Ephemeral ports") ask from 1024 to 65535.
+    fn default() -> Self {
+        Self(Interval::FULL)
+    }
 }
 
 /// What of their nodes' traffic reaches isolated pods. Beats isolation, never an explicit Deny.
@@ -86,19 +100,28 @@ pub struct Quotas {
     pub groups_per_interface: usize,
     /// Groups of the VPC's region that are free for this cluster.
     pub groups: usize,
+    /// Entries of one network ACL for each direction and family, the final deny among them.
+    pub entries_per_acl: usize,
 }
 
 impl Default for Quotas {
-    /// The defaults of an AWS account (Amazon VPC quotas): 60 rules, 5 groups on an interface, 2,500 groups.
+    /// The defaults of an AWS account (Amazon VPC quotas): 60 rules, 5 groups on an interface, 2,500 groups, 20 entries.
     fn default() -> Self {
-        Self { rules_per_group: 60, groups_per_interface: 5, groups: 2_500 }
+        Self { rules_per_group: 60, groups_per_interface: 5, groups: 2_500, entries_per_acl: 20 }
     }
 }
 
 impl Quotas {
-    /// No limits: for measuring the compiler alone.
-    pub const UNLIMITED: Self =
-        Self { rules_per_group: usize::MAX, groups_per_interface: usize::MAX, groups: usize::MAX };
+    /// The most entries that EC2 ever allows for one direction and family of a network ACL (Amazon VPC quotas).
+    pub const ENTRIES_PER_ACL: usize = 40;
+
+    /// No limits but those that nobody can raise: for measuring the compiler alone.
+    pub const UNLIMITED: Self = Self {
+        rules_per_group: usize::MAX,
+        groups_per_interface: usize::MAX,
+        groups: usize::MAX,
+        entries_per_acl: Self::ENTRIES_PER_ACL,
+    };
 
     /// The product of rules for a group and groups for an interface never passes this (Amazon VPC quotas).
     pub const RULES_PER_INTERFACE: usize = 1_000;

@@ -188,6 +188,7 @@ impl Configuration {
             quotas: self.quotas.over(provider),
             quarantine: self.quarantine,
             groups_per_namespace: self.quotas.groups_per_namespace,
+            ..Settings::default()
         }
     }
 

@@ -72,6 +72,7 @@ fn before() -> State {
             .zip(interfaces())
             .map(|(key, id)| (id, BTreeSet::from([key])))
             .collect(),
+        ..State::default()
     }
 }
 
@@ -90,6 +91,7 @@ fn after() -> State {
             (b, [GroupKey::Foreign(base_group())].into()),
             (c, [ours(2)].into()),
         ]),
+        ..State::default()
     }
 }
 

@@ -1,16 +1,18 @@
 //! P1: policies by [`Semantics`] equal groups by [`Cloud`] over what the compiler desires, but for exactly the findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
 
 use moat_core::budget::{Breach, breaches};
 use moat_core::compile::{Desired, compile};
 use moat_core::finding::{Effect, Finding, Reason};
-use moat_core::firewall::Cloud;
+use moat_core::firewall::{Acl, Cloud, State};
 use moat_core::flow::Flow;
 use moat_core::inventory::Inventory;
+use moat_core::net::Service;
 use moat_core::semantics::Semantics;
+use moat_core::settings::ClientPorts;
 
 use crate::generate::Cluster;
 use crate::packets::{Corners, packets_of};
@@ -21,6 +23,10 @@ use crate::random::Random;
 pub struct Tally {
     /// Clusters.
     pub clusters: usize,
+    /// Network ACLs of ours.
+    pub acls: usize,
+    /// What they deny.
+    pub entries: usize,
     /// Packets, each judged by both references.
     pub packets: usize,
     /// Those that both let through.
@@ -29,6 +35,8 @@ pub struct Tally {
     pub denied: usize,
     /// Those that only policies let through or only the cloud, by the findings that say so.
     pub explained: BTreeMap<(Effect, Reason), usize>,
+    /// Replies to packets that arrive, for several ports that these may come from.
+    pub replies: usize,
     /// Witnesses of findings, each found to be real.
     pub witnesses: usize,
 }
@@ -44,6 +52,8 @@ pub enum Disagreement {
     FalseWitness(Flow, Box<Finding>),
     /// A finding has no witness, although a real flow is in its boxes.
     NoWitness(Flow, Box<Finding>),
+    /// A network ACL drops the reply to a flow that arrives, asked from this port.
+    Unanswered(Flow, u16),
     /// What is desired passes a quota.
     OverQuota(Breach),
 }
@@ -93,12 +103,18 @@ pub fn compare(
     let Cluster { policies, inventory, settings } = cluster;
     let semantics = Semantics::new(policies, inventory, settings);
     let cloud = Cloud::new(&desired.state, inventory);
-    let judge =
-        |flow: &Flow| Judgement { policies: semantics.allows(flow), cloud: cloud.allows(flow) };
+    // Network ACLs that were there before go on denying what they did.
+    let untouched = State::default();
+    let before = Cloud::new(&untouched, inventory);
+    let judge = |flow: &Flow| Judgement {
+        policies: semantics.allows(flow) && before.crosses(flow),
+        cloud: cloud.allows(flow),
+    };
     if let Some(breach) = breaches(&desired.state, &settings.quotas).into_iter().next() {
         return Err(Disagreement::OverQuota(breach));
     }
-    let mut tally = Tally { clusters: 1, ..Tally::default() };
+    let mut tally = Tally { clusters: 1, acls: desired.state.acls.len(), ..Tally::default() };
+    tally.entries = desired.state.acls.values().map(denies).sum();
     for finding in &desired.findings {
         check_witness(finding, &judge)?;
         tally.witnesses += usize::from(finding.witness.is_some());
@@ -109,9 +125,35 @@ pub fn compare(
         packets.extend(packets_of(cluster, flows, &mut random, 8));
     }
     for flow in &packets {
-        tally += judge_one(flow, judge(flow), &desired.findings)?;
+        let judgement = judge(flow);
+        tally += judge_one(flow, judgement, &desired.findings)?;
+        if judgement.policies && judgement.cloud {
+            for port in asked_from(settings.client_ports, flow.service) {
+                tally.replies += 1;
+                if before.answers(flow, port) && !cloud.answers(flow, port) {
+                    return Err(Disagreement::Unanswered(*flow, port));
+                }
+            }
+        }
     }
     Ok(tally)
+}
+
+/// How many entries of an ACL of ours are not those of the one before it.
+fn denies(acl: &Acl) -> usize {
+    acl.0.keys().filter(|key| key.number.get() < 10_000).count()
+}
+
+/// Ports from which a client may ask: the first and the last one that is assumed, and those that rules are about.
+fn asked_from(ports: ClientPorts, service: Service) -> impl Iterator<Item = u16> {
+    let itself = match service {
+        Service::Tcp(port) | Service::Udp(port) => port,
+        Service::Sctp(_) | Service::Icmp(_) | Service::Icmpv6(_) | Service::Other(_) => 0,
+    };
+    let ports = ports.0;
+    let from: BTreeSet<u16> =
+        [ports.low(), ports.high(), 53, 80, 443, 8080, itself].into_iter().collect();
+    from.into_iter().filter(move |port| ports.contains(*port))
 }
 
 fn check_witness(
@@ -159,9 +201,12 @@ fn judge_one(
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.clusters += other.clusters;
+        self.acls += other.acls;
+        self.entries += other.entries;
         self.packets += other.packets;
         self.allowed += other.allowed;
         self.denied += other.denied;
+        self.replies += other.replies;
         self.witnesses += other.witnesses;
         for (why, count) in other.explained {
             *self.explained.entry(why).or_default() += count;
@@ -171,11 +216,22 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clusters, packets, allowed, denied, witnesses, explained } = self;
+        let Self {
+            clusters,
+            acls,
+            entries,
+            packets,
+            allowed,
+            denied,
+            replies,
+            witnesses,
+            explained,
+        } = self;
         writeln!(
             f,
-            "{clusters} clusters, {packets} packets: {allowed} allowed and {denied} denied by both"
+            "{clusters} clusters, {packets} packets: {allowed} allowed and {denied} denied by both; {replies} replies arrive"
         )?;
+        writeln!(f, "{acls} network ACLs with {entries} denies")?;
         writeln!(f, "{witnesses} witnesses, all real; differences explained by:")?;
         for ((effect, reason), count) in explained {
             writeln!(f, "  {count:>8} {effect}: {reason}")?;
@@ -198,6 +254,7 @@ impl Disagreement {
             Self::NotALoss(..) => "a finding's box holds a flow that both let through",
             Self::FalseWitness(..) => "a finding's witness is no difference of its kind",
             Self::NoWitness(..) => "a finding with a real difference has no witness",
+            Self::Unanswered(..) => "a network ACL drops the reply to a flow that arrives",
             Self::OverQuota(_) => "what is desired passes a quota",
         }
     }
@@ -206,7 +263,7 @@ impl Disagreement {
     #[must_use]
     pub fn describe(&self, inventory: &Inventory) -> String {
         let (flow, finding) = match self {
-            Self::Unreported(flow, _) => (flow, None),
+            Self::Unreported(flow, _) | Self::Unanswered(flow, _) => (flow, None),
             Self::NotALoss(flow, finding)
             | Self::FalseWitness(flow, finding)
             | Self::NoWitness(flow, finding) => (flow, Some(finding)),

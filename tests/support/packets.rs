@@ -135,11 +135,10 @@ fn ends(cluster: &Cluster, set: &EndpointSet) -> Vec<Endpoint> {
 
 // ------------------------------------------------------------------------------------------- Addresses
 
-/// An address that a packet can bear without being a pod's: none that a pod has, and none that a declared pod subnet has free.
+/// An address that a packet can bear without being a pod's: none that a pod has, and none that a subnet of pods has free.
 fn exists(cluster: &Cluster, address: IpAddr) -> bool {
-    let declared = cluster.settings.pod_subnets.iter();
     let mut pods = cluster.inventory.pods_of_policies();
-    declared.into_iter().all(|subnet| !subnet.contains(address))
+    cluster.only_pods().all(|subnet| !subnet.contains(address))
         && pods.all(|(_, pod)| !pod.addresses.contains(&address))
 }
 

@@ -87,6 +87,7 @@ pub fn state(answer: &Value, cluster: &str) -> State {
     State {
         groups: groups.iter().map(|group| (key(group), rules(group))).collect(),
         interfaces: interfaces.collect(),
+        ..State::default()
     }
 }
 

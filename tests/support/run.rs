@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use moat_core::inventory::Inventory;
 
 use crate::differential::{Tally, check};
-use crate::generate::{Cluster, QuotaChoice, cluster};
+use crate::generate::{Cluster, QuotaChoice};
 use crate::shrink::shrink;
 use crate::{crash, transitions};
 
@@ -20,14 +20,14 @@ pub struct Amount {
     pub packets: usize,
 }
 
-/// Compares policies and cloud over many clusters.
+/// Compares policies and cloud over the clusters that `make` makes of many seeds.
 ///
 /// # Errors
 ///
 /// The smallest form of the first cluster that fails, with its seed and the sentence that does not hold.
-pub fn differential(amount: Amount, quotas: QuotaChoice) -> Result<Tally, String> {
+pub fn differential(amount: Amount, make: impl Fn(u64) -> Cluster + Sync) -> Result<Tally, String> {
     over_seeds(amount, |seed| {
-        let made = cluster(seed, quotas);
+        let made = make(seed);
         check(&made, seed, amount.packets).map_err(|found| {
             let again = |candidate: &Cluster| {
                 let found_again = check(candidate, seed, 4 * amount.packets).err();

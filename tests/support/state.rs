@@ -14,6 +14,7 @@ pub fn untouched(inventory: &Inventory) -> State {
     State {
         groups: foreign.map(|(id, rules)| (GroupKey::Foreign(id.clone()), rules.clone())).collect(),
         interfaces: interfaces.map(|(id, interface)| (id.clone(), prior(interface))).collect(),
+        ..State::default()
     }
 }
 

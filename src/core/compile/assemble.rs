@@ -10,7 +10,7 @@ use super::served::Served;
 use super::witness::witness;
 use super::{Counts, Desired, RuleReason, loss, notes};
 use crate::finding::Finding;
-use crate::firewall::{GroupKey, GroupNumber, Peer, Rule};
+use crate::firewall::{AclKey, GroupKey, GroupNumber, Peer, Rule};
 use crate::net::Family;
 use crate::policy::Direction;
 use crate::settings::OnQuota;
@@ -47,6 +47,7 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
             }
         }
     }
+    guard(meaning, &mut desired);
     desired.counts = counts(meaning, classes, layout, &desired);
     desired.findings = loss::findings(meaning, classes);
     desired.findings.extend(notes::findings(meaning, classes));
@@ -55,6 +56,21 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
     };
     desired.findings.sort_by(order);
     desired
+}
+
+/// Which network ACLs guard which subnets: what ours denies, then what the ACL before it says. An ACL that denies nothing is none.
+fn guard(meaning: &Meaning<'_>, desired: &mut Desired) {
+    for guarded in &meaning.guards.list {
+        let subnets = guarded
+            .subnets
+            .iter()
+            .filter_map(|(id, _)| meaning.inventory.subnets.get_key_value(id));
+        let prior = subnets.clone().find_map(|(_, it)| meaning.inventory.acls.get(&it.prior));
+        let Some(acl) = prior.and_then(|prior| guarded.acl(prior)) else { continue };
+        let key = AclKey::Ours(guarded.name.clone());
+        desired.state.subnets.extend(subnets.map(|(id, _)| (id.clone(), key.clone())));
+        desired.state.acls.insert(key, acl);
+    }
 }
 
 /// Who wears which groups.

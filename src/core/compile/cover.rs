@@ -56,16 +56,33 @@ struct Sets<'a> {
 /// Time and memory grow with the pieces of `allowed` times the length of an address, and with the rules.
 #[must_use]
 pub fn cover<T: Address>(allowed: &StepFunction<T, ServiceSet>) -> Vec<CoverRule> {
+    over_trie(allowed, |root, rules| root.walk((T::MIN, 0), &ServiceSet::empty(), rules))
+}
+
+/// The largest boxes of addresses and services that `allowed` allows: none of them can be enlarged, neither by a shorter prefix
+/// nor by a wider shape. Sorted.
+#[must_use]
+pub(crate) fn largest_boxes<T: Address>(
+    allowed: &StepFunction<T, ServiceSet>,
+) -> Vec<(Prefix, Shape)> {
+    over_trie(allowed, |root, boxes| root.boxes((T::MIN, 0), &ServiceSet::empty(), boxes))
+}
+
+/// What is found on the trie of a function, sorted.
+fn over_trie<T: Address, R: Ord>(
+    allowed: &StepFunction<T, ServiceSet>,
+    find: impl FnOnce(&Node<'_>, &mut Vec<R>),
+) -> Vec<R> {
     let mut sets = Sets::default();
     let pieces = allowed.pieces();
     let pieces: Vec<_> =
         pieces.map(|(piece, set)| (piece.low(), sets.intern::<T>(Cow::Borrowed(set)))).collect();
-    let mut rules = Vec::new();
+    let mut found = Vec::new();
     if let Some(root) = Node::build(&pieces, T::MIN, 0, &mut sets) {
-        root.walk((T::MIN, 0), &ServiceSet::empty(), &mut rules);
+        find(&root, &mut found);
     }
-    rules.sort_unstable();
-    rules
+    found.sort_unstable();
+    found
 }
 
 impl<'a> Node<'a> {
@@ -87,6 +104,23 @@ impl<'a> Node<'a> {
         let upper = Self::build(pieces.get(across..)?, middle, length + 1, sets)?;
         let full = sets.intersection::<T>(&lower.full, &upper.full);
         Some(Self { full, halves: Some(Box::new([lower, upper])) })
+    }
+
+    /// Adds the boxes of the prefix of `length` bits at `first`, and of those below, that the prefix `above` does not allow all of.
+    fn boxes<T: Address>(
+        &self,
+        (first, length): (T, u8),
+        above: &ServiceSet,
+        boxes: &mut Vec<(Prefix, Shape)>,
+    ) {
+        let missing = |shape: &&Shape| above.first_missing(**shape, T::FAMILY).is_some();
+        let own = self.full.shapes.iter().filter(missing);
+        boxes.extend(own.map(|shape| (first.prefix(length), *shape)));
+        if let (Some(halves), Some(middle)) = (&self.halves, first.upper_half(length)) {
+            for (half, first) in halves.iter().zip([first, middle]) {
+                half.boxes((first, length + 1), &self.full.set, boxes);
+            }
+        }
     }
 
     /// Adds the rules of the prefix of `length` bits at `first`, and of those below. A shape is a rule here if the prefix `above`

@@ -85,6 +85,17 @@ impl Function {
         Atoms::new(programs, program).fold(programs, program, None)
     }
 
+    /// The same with more at addresses: what passes there for everyone, since something else closes it.
+    pub(crate) fn widened(&self, addresses: Shared<ByAddress>) -> Self {
+        let more = addresses.join(&self.addresses, ServiceSet::difference);
+        let widened = |reach: &Reach| Reach {
+            selected: reach.selected.clone(),
+            exact: reach.exact.as_ref().map(|exact| exact.join(&more, ServiceSet::union)),
+        };
+        let roles = self.roles.iter().map(widened).collect();
+        Self { addresses, roles, singled_out: self.singled_out.clone() }
+    }
+
     /// The cohorts that are singled out, in order.
     pub(crate) fn singled_out(&self) -> impl Iterator<Item = (CohortId, &Reach)> + '_ {
         self.singled_out.iter().filter_map(|(id, role)| Some((*id, self.roles.get(*role)?)))

@@ -27,7 +27,8 @@
 //!
 //! **What falls back.** To all cohorts, on the same path: settings, the VPC's blocks, the rules of others' groups. To a
 //! compile from scratch, as long as it lasts: addresses taken out of prefixes, quotas that are short (the ladder, and membership
-//! groups that compete for the slots of an interface), and pods that claim one interface. [`Change::extent`] tells.
+//! groups that compete for the slots of an interface), pods that claim one interface, and network ACLs that are handed over.
+//! [`Change::extent`] tells.
 //!
 //! **What waits.** Findings, counts and witnesses are for people, and depend on much: a finding of one policy holds the places of
 //! all pods that it is about. They come from a compile of [`Compiler::inputs`], which can be done elsewhere.
@@ -185,6 +186,7 @@ impl Compiler {
         self.index.shares_interfaces()
             || self.classes.are_carved()
             || self.groups.are_short(&self.store.settings)
+            || !self.store.rest.subnets.is_empty()
     }
 
     fn scratch(&self) -> Desired {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::HashMap;
+use super::acl::{self, Guards};
 use super::cohort::{CohortId, Cohorts, Families};
 use super::concession::{Concession, Concessions, Rung};
 use super::effective::{ByAddress, Function};
@@ -40,6 +41,8 @@ pub(crate) struct Meaning<'a> {
     pub(crate) granted: Vec<ByDirection<Option<GrantId>>>,
     /// The distinct grants.
     pub(crate) grants: Vec<Rc<Grant>>,
+    /// What network ACLs of ours take off groups.
+    pub(crate) guards: Guards,
 }
 
 /// The place of a direction in a [`ByDirection`].
@@ -61,7 +64,7 @@ impl<'a> Meaning<'a> {
     ) -> Self {
         let mut order: Vec<u32> = (0..).take(policies.len()).collect();
         order.sort_by_key(|index| policies.get(*index as usize).map(|policy| policy.rank()));
-        let mut splits = BTreeSet::new();
+        let mut splits = acl::addresses(inventory);
         loop {
             let mut cohorts = Cohorts::new(inventory, &splits, concessions);
             let mut programs = Programs::new(policies, &order, &mut cohorts, inventory, settings);
@@ -77,20 +80,33 @@ impl<'a> Meaning<'a> {
                     asked: folded.asked,
                     granted: Vec::new(),
                     grants: Vec::new(),
+                    guards: Guards::default(),
                 };
-                meaning.grant(&folded.conceded, pools);
+                let Self { cohorts, asked, .. } = &meaning;
+                let conceded = &folded.conceded;
+                meaning.guards = Guards::new(cohorts, asked, conceded, inventory, settings, pools);
+                meaning.grant(folded.conceded, pools);
                 return meaning;
             }
             splits.extend(folded.splits);
         }
     }
 
-    fn grant(&mut self, conceded: &[ByDirection<Option<Rc<Function>>>], pools: &mut Pools) {
+    fn grant(&mut self, conceded: Vec<ByDirection<Option<Rc<Function>>>>, pools: &mut Pools) {
+        let guards = &mut self.guards;
+        let conceded = self.cohorts.iter().zip(conceded).map(|((id, cohort), both)| {
+            let mut directions = Direction::BOTH.into_iter();
+            both.map(|function| {
+                let direction = directions.next()?;
+                Some(guards.said((id, cohort), direction, function?, pools))
+            })
+        });
+        let conceded: Vec<ByDirection<Option<Rc<Function>>>> = conceded.collect();
         let mut granting = Granting::new(&self.cohorts, self.inventory, self.settings, pools);
         let mut known: HashMap<Rc<Grant>, GrantId> = HashMap::default();
         let mut done: HashMap<(Option<*const Function>, Families, Rung), GrantId> =
             HashMap::default();
-        for ((_, cohort), functions) in self.cohorts.iter().zip(conceded) {
+        for ((_, cohort), functions) in self.cohorts.iter().zip(&conceded) {
             let mut granted = [None, None];
             let governed = functions.iter().any(Option::is_some);
             let given_up = &cohort.concession.given_up;

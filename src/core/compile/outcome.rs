@@ -10,12 +10,13 @@ use super::cohort::{Carrier, Cohort, CohortId};
 use super::effective::ByAddress;
 use super::grant::Grant;
 use super::meaning::{GrantId, Meaning};
+use super::shared::Shared;
 use crate::firewall::{ForeignGroupId, GroupKey, Peer};
 use crate::net::{AddressSet, Family, Prefix, ServiceSet};
 use crate::policy::Direction;
 
 /// What passes at one end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// By prefix rules alone.
     by_prefix: Arc<ByAddress>,
@@ -23,9 +24,14 @@ pub(crate) struct Outcome {
     grant: Option<Rc<Grant>>,
     /// References to groups of others.
     foreign: Vec<(ForeignGroupId, ServiceSet)>,
+    /// What never passes, whatever groups say: a network ACL, or the other end, closes it.
+    closed: Option<Shared<ByAddress>>,
     /// Whether pods get exactly what the owner's policies ask for them.
     pub(crate) exact: bool,
 }
+
+/// What outcomes depend on; the last is what never passes.
+type Key = (Option<GrantId>, BTreeSet<ForeignGroupId>, Direction, Option<Shared<ByAddress>>);
 
 /// Outcomes, each computed once.
 #[derive(Debug)]
@@ -34,8 +40,10 @@ pub(crate) struct Outcomes<'m, 'a> {
     classes: &'m Classes,
     platform: AddressSet,
     platform_prefixes: Vec<Prefix>,
-    known: HashMap<(Option<GrantId>, BTreeSet<ForeignGroupId>, Direction), Rc<Outcome>>,
+    known: HashMap<Key, Rc<Outcome>>,
     open: Rc<Outcome>,
+    /// What passes at the ends of pods that no group filters, behind network ACLs of ours.
+    unknown: HashMap<Shared<ByAddress>, Rc<Outcome>>,
     /// Whether no pod gave up being named.
     all_named: bool,
 }
@@ -48,6 +56,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
             by_prefix: Arc::new(everything),
             grant: None,
             foreign: Vec::new(),
+            closed: None,
             exact: true,
         });
         let platform = crate::firewall::never_filtered(&meaning.inventory.vpc);
@@ -60,6 +69,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
             platform_prefixes,
             known: HashMap::default(),
             open,
+            unknown: HashMap::default(),
             all_named,
         }
     }
@@ -82,16 +92,25 @@ impl<'m, 'a> Outcomes<'m, 'a> {
         direction: Direction,
     ) -> Rc<Outcome> {
         let grant = self.meaning.granted(id, direction).map(|(grant, _)| grant);
+        let closed = self.meaning.guards.closed(id, direction).cloned();
         let foreign = match (&cohort.carrier, grant) {
-            (Carrier::Unknown, _) => return self.open.clone(),
+            (Carrier::Unknown, _) => {
+                let Some(closed) = closed else { return self.open.clone() };
+                let open = || Outcome {
+                    closed: Some(closed.clone()),
+                    exact: false,
+                    ..(*self.open).clone()
+                };
+                return self.unknown.entry(closed.clone()).or_insert_with(|| open().into()).clone();
+            }
             (Carrier::Programmable(_), Some(_)) => worn_foreign(self.classes, cohort, id),
             (Carrier::Programmable(prior), None) | (Carrier::Untouchable(_, prior), _) => prior,
         };
-        let key = (grant, foreign.clone(), direction);
+        let key = (grant, foreign.clone(), direction, closed.clone());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let outcome = Rc::new(self.compute(grant, foreign, direction));
+        let outcome = Rc::new(Outcome { closed, ..self.compute(grant, foreign, direction) });
         self.known.insert(key, outcome.clone());
         outcome
     }
@@ -125,13 +144,19 @@ impl<'m, 'a> Outcomes<'m, 'a> {
                 Some(grant) => grant.exact && groups.is_empty(),
                 None => by_prefix == self.open.by_prefix,
             };
-        Outcome { by_prefix, grant, foreign, exact }
+        Outcome { by_prefix, grant, foreign, closed: None, exact }
     }
 
     /// What passes between the owner of an outcome and addresses that no pod bears.
     pub(crate) fn by_address(&self, outcome: &Outcome) -> ByAddress {
         let platform = ByAddress::on(&self.platform, &ServiceSet::all());
-        outcome.by_prefix.join(&platform, ServiceSet::union)
+        match &outcome.closed {
+            None => outcome.by_prefix.join(&platform, ServiceSet::union),
+            Some(closed) => {
+                let left = outcome.by_prefix.join(closed, ServiceSet::difference);
+                left.join(&platform, ServiceSet::union)
+            }
+        }
     }
 
     /// What passes between the owner of an outcome and a pod of a cohort at an address.
@@ -149,6 +174,9 @@ impl<'m, 'a> Outcomes<'m, 'a> {
         for more in ours.into_iter().chain(foreign.map(|(_, services)| services)) {
             services = services.union(&more.clone().within(Family::of(address)));
         }
-        services
+        match &outcome.closed {
+            None => services,
+            Some(closed) => services.difference(closed.at(address)),
+        }
     }
 }

@@ -91,6 +91,7 @@ fn renumbered(state: &State) -> State {
         interfaces: interfaces
             .map(|(it, worn)| (it.clone(), worn.iter().map(key).collect::<BTreeSet<_>>()))
             .collect(),
+        ..State::default()
     }
 }
 

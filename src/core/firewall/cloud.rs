@@ -1,15 +1,16 @@
-//! What groups and interfaces mean for one first packet.
+//! What groups, interfaces and network ACLs mean for one first packet, and for its replies.
 //!
 //! Written from the Amazon VPC user guide, "Control traffic to your AWS resources using security groups" and "Security group
 //! rules". Security groups are stateful: a reply is never asked about, so only first packets are. A group only allows; an
-//! interface that wears several lets through what any of them does, in any order; without a rule nothing passes.
+//! interface that wears several lets through what any of them does, in any order; without a rule nothing passes. Network ACLs are
+//! stateless: they are asked about replies, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{GroupKey, Peer, Rule, State};
+use super::{Acl, AclKey, EntryAction, EntryNumber, GroupKey, Peer, Rule, State, replies};
 use crate::flow::{Endpoint, Flow};
-use crate::inventory::{Inventory, PodIndex};
+use crate::inventory::{Inventory, PodIndex, Subnet};
 use crate::net::{Address, AddressSet, Prefix, Service, Shape};
 use crate::policy::Direction;
 
@@ -21,6 +22,8 @@ pub struct Cloud<'a> {
     /// The groups that each pod's interface wears, by the pod's place; none for a pod that no group filters.
     worn: Vec<Option<BTreeSet<GroupKey>>>,
     groups: BTreeMap<GroupKey, Rules<'a>>,
+    /// The subnets that are known, and the ACLs that guard them, as far as these are.
+    subnets: Vec<(&'a Subnet, Option<(AclKey, &'a Acl)>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,13 +32,38 @@ struct Rules<'a> {
     ingress: Vec<&'a Rule>,
 }
 
-/// What happens to a packet at both of its ends. It arrives if neither is closed.
+/// What happens to a packet at both of its ends and on its way. It arrives if nothing closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict<'a> {
     /// Where it leaves its source.
     pub egress: End<'a>,
+    /// Where it leaves the subnet of its source.
+    pub leaves: Border<'a>,
+    /// Where it enters the subnet of its destination.
+    pub enters: Border<'a>,
     /// Where it reaches its destination.
     pub ingress: End<'a>,
+}
+
+/// What happens to a packet where it enters or leaves a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Border<'a> {
+    /// No ACL is asked: the subnet is not known or both ends lie in it, or the other end is an address of the platform.
+    Unguarded,
+    /// An entry lets it through.
+    Passed {
+        /// The ACL.
+        acl: &'a AclKey,
+        /// The entry.
+        number: EntryNumber,
+    },
+    /// An entry, or the final deny, stops it.
+    Denied {
+        /// The ACL.
+        acl: &'a AclKey,
+        /// The entry; none for the final deny.
+        number: Option<EntryNumber>,
+    },
 }
 
 /// What happens to a packet at one end.
@@ -106,11 +134,19 @@ impl<'a> Cloud<'a> {
         let foreign = inventory.foreign.iter().map(|(id, it)| (GroupKey::Foreign(id.clone()), it));
         let stated = state.groups.iter().map(|(key, rules)| (key.clone(), rules));
         let groups = foreign.chain(stated).map(|(key, rules)| (key, Rules::of(rules)));
+        let subnets = inventory.subnets.iter().map(|(id, subnet)| {
+            let prior = || AclKey::Foreign(subnet.prior.clone());
+            let key = state.subnets.get(id).cloned().unwrap_or_else(prior);
+            let told = || inventory.acls.get(key.foreign()?);
+            let acl = state.acls.get(&key).or_else(told);
+            (subnet, acl.map(|acl| (key.clone(), acl)))
+        });
         Self {
             inventory,
             never_filtered: never_filtered(&inventory.vpc),
             worn: worn.collect(),
             groups: groups.collect(),
+            subnets: subnets.collect(),
         }
     }
 
@@ -123,9 +159,57 @@ impl<'a> Cloud<'a> {
     /// What happens to a packet at both ends.
     #[must_use]
     pub fn verdict(&self, flow: &Flow) -> Verdict<'_> {
+        let (from, to) = self.addresses(flow);
         Verdict {
             egress: self.end(flow, Direction::Egress),
+            leaves: self.border(Direction::Egress, from, to, flow.service),
+            enters: self.border(Direction::Ingress, to, from, flow.service),
             ingress: self.end(flow, Direction::Ingress),
+        }
+    }
+
+    /// Whether a packet passes the network ACLs on its way.
+    #[must_use]
+    pub fn crosses(&self, flow: &Flow) -> bool {
+        let verdict = self.verdict(flow);
+        verdict.leaves.allows() && verdict.enters.allows()
+    }
+
+    /// Whether every reply arrives that a flow may get if it was asked from `port`. Groups let replies through by themselves.
+    #[must_use]
+    pub fn answers(&self, flow: &Flow, port: u16) -> bool {
+        let (from, to) = self.addresses(flow);
+        replies(flow.service, port).into_iter().all(|reply| {
+            self.border(Direction::Egress, to, from, reply).allows()
+                && self.border(Direction::Ingress, from, to, reply).allows()
+        })
+    }
+
+    fn addresses(&self, flow: &Flow) -> (Option<IpAddr>, Option<IpAddr>) {
+        let address = |end: Endpoint| end.address(self.inventory, flow.family);
+        (address(flow.source), address(flow.destination))
+    }
+
+    /// What the ACL of the subnet of `here` says of a packet that goes `there`, or comes from it.
+    fn border(
+        &self,
+        direction: Direction,
+        here: Option<IpAddr>,
+        there: Option<IpAddr>,
+        service: Service,
+    ) -> Border<'_> {
+        let (Some(here), Some(there)) = (here, there) else { return Border::Unguarded };
+        let holds =
+            |subnet: &Subnet, address| subnet.blocks.iter().any(|block| block.contains(address));
+        let mut around = self.subnets.iter().filter(|(subnet, _)| holds(subnet, here));
+        let Some((subnet, Some((key, acl)))) = around.next() else { return Border::Unguarded };
+        if holds(subnet, there) || self.never_filtered.contains(there) {
+            return Border::Unguarded;
+        }
+        match acl.decides(direction, there, service) {
+            Some((number, EntryAction::Allow)) => Border::Passed { acl: key, number },
+            Some((number, EntryAction::Deny)) => Border::Denied { acl: key, number: Some(number) },
+            None => Border::Denied { acl: key, number: None },
         }
     }
 
@@ -201,7 +285,19 @@ impl Verdict<'_> {
     /// Whether the packet arrives.
     #[must_use]
     pub fn allows(&self) -> bool {
-        self.egress.allows() && self.ingress.allows()
+        let Self { egress, leaves, enters, ingress } = self;
+        egress.allows() && leaves.allows() && enters.allows() && ingress.allows()
+    }
+}
+
+impl Border<'_> {
+    /// Whether the packet passes.
+    #[must_use]
+    pub const fn allows(&self) -> bool {
+        match self {
+            Self::Unguarded | Self::Passed { .. } => true,
+            Self::Denied { .. } => false,
+        }
     }
 }
 
@@ -216,8 +312,8 @@ impl End<'_> {
     }
 }
 
-/// Whether the protocol and ports of a rule (EC2 `IpPermission`) name a service.
-fn names(shape: Shape, service: Service) -> bool {
+/// Whether the protocol and ports of a rule (EC2 `IpPermission`) or an entry (`NetworkAclEntry`) name a service.
+pub(super) fn names(shape: Shape, service: Service) -> bool {
     match (shape, service) {
         (Shape::All, _) | (Shape::Sctp, Service::Sctp(_)) => true,
         (Shape::Tcp(ports), Service::Tcp(port)) | (Shape::Udp(ports), Service::Udp(port)) => {

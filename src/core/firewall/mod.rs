@@ -1,7 +1,9 @@
-//! Security groups, the interfaces that wear them, and what they mean for one packet: the second reference.
+//! Security groups and network ACLs, the interfaces and subnets that they filter, and what they mean for one packet: the second
+//! reference.
 //!
-//! Written from AWS's documents on security groups; shares nothing with the compiler but `net`.
+//! Written from AWS's documents; shares nothing with the compiler but `net`.
 
+mod acl;
 mod cloud;
 mod notation;
 
@@ -10,21 +12,30 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-pub use cloud::{Cloud, End, Unfiltered, Verdict, never_filtered};
+pub use acl::{
+    Acl, AclKey, AclName, Entry, EntryAction, EntryKey, EntryNumber, ForeignAclId, NoEntryNumber,
+    ParseEntryError, replies,
+};
+pub use cloud::{Border, Cloud, End, Unfiltered, Verdict, never_filtered};
 pub(crate) use notation::Named;
 pub use notation::{Naming, ParseRuleError};
 
-use crate::inventory::InterfaceId;
+use crate::inventory::{InterfaceId, SubnetId};
 use crate::net::{Prefix, Shape};
 use crate::policy::{Direction, Word};
 
-/// The groups of a VPC that matter here and who wears them: what is desired, what is there, or any state in between.
+/// The groups and network ACLs of a VPC that matter here, who wears them and what they guard: what is desired, what is there, or
+/// any state in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// The rules of each group, ours and others'.
     pub groups: BTreeMap<GroupKey, BTreeSet<Rule>>,
     /// The groups that each interface wears.
     pub interfaces: BTreeMap<InterfaceId, BTreeSet<GroupKey>>,
+    /// The network ACLs, ours and others'.
+    pub acls: BTreeMap<AclKey, Acl>,
+    /// The ACL of each subnet.
+    pub subnets: BTreeMap<SubnetId, AclKey>,
 }
 
 /// Names a group. Ours sort before those of others.

@@ -37,6 +37,32 @@ impl Shape {
         }
         set
     }
+
+    /// Whether a rule of this shape lets through all that one of another shape does.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        let within = |one: Interval<u16>, other: Interval<u16>| {
+            one.contains(other.low()) && one.contains(other.high())
+        };
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Tcp(one), Self::Tcp(other)) | (Self::Udp(one), Self::Udp(other)) => {
+                within(one, other)
+            }
+            (Self::Icmp(one), Self::Icmp(other)) | (Self::Icmpv6(one), Self::Icmpv6(other)) => {
+                within(one.points(), other.points())
+            }
+            (
+                Self::Tcp(_)
+                | Self::Udp(_)
+                | Self::Sctp
+                | Self::Icmp(_)
+                | Self::Icmpv6(_)
+                | Self::Other(_),
+                _,
+            ) => self == other,
+        }
+    }
 }
 
 impl ServiceSet {
@@ -58,6 +84,38 @@ impl ServiceSet {
             return vec![Shape::All];
         }
         self.parts(&Family::BOTH)
+    }
+
+    /// The smallest shape around this set, which is not empty and lies in the shape `within`.
+    #[must_use]
+    pub fn smallest_shape(&self, within: Shape) -> Shape {
+        let hull = |set: &Intervals<u16>| {
+            let (first, last) = (set.iter().next()?, set.iter().next_back()?);
+            Interval::new(first.low(), last.high())
+        };
+        let around = |points: Interval<u16>| {
+            let (first, last) = (Message::at(points.low()), Message::at(points.high()));
+            match (first == last, first.kind == last.kind) {
+                (true, _) => Messages::One(first),
+                (false, true) => Messages::Type(first.kind),
+                (false, false) => Messages::All,
+            }
+        };
+        let numbers = self.other.iter().next().zip(self.other.iter().next_back());
+        let number = numbers.filter(|(first, last)| first.low() == last.high());
+        let shapes = [
+            hull(&self.tcp).map(Shape::Tcp),
+            hull(&self.udp).map(Shape::Udp),
+            hull(&self.sctp).map(|_| Shape::Sctp),
+            hull(&self.icmp).map(around).map(Shape::Icmp),
+            hull(&self.icmpv6).map(around).map(Shape::Icmpv6),
+            number.and_then(|(first, _)| Protocol::new(first.low())).map(Shape::Other),
+        ];
+        let mut shapes = shapes.into_iter().flatten();
+        match (shapes.next(), shapes.next()) {
+            (Some(only), None) if self.other.is_empty() || number.is_some() => only,
+            (Some(_) | None, _) => within,
+        }
     }
 
     /// The largest shapes that are not the whole line.

@@ -59,8 +59,8 @@ impl Band {
 fn quotas(choices: &mut Choices) -> Quotas {
     *choices.of(&[
         Quotas::default(),
-        Quotas { rules_per_group: 4, groups_per_interface: 3, groups: 12 },
-        Quotas { rules_per_group: 4, groups_per_interface: 2, groups: 7 },
+        Quotas { rules_per_group: 4, groups_per_interface: 3, groups: 12, ..Quotas::default() },
+        Quotas { rules_per_group: 4, groups_per_interface: 2, groups: 7, ..Quotas::default() },
     ])
 }
 

@@ -83,6 +83,7 @@ impl QuotaOverrides {
                 .groups_per_interface
                 .unwrap_or(provider.groups_per_interface),
             groups: self.groups.unwrap_or(provider.groups),
+            entries_per_acl: provider.entries_per_acl,
         }
     }
 

@@ -264,6 +264,10 @@ pub fn follow(cluster: &mut Cluster, event: &Event) {
         Event::InterfaceGone(id) => drop(inventory.interfaces.remove(id)),
         Event::Foreign(foreign) => inventory.foreign.clone_from(foreign),
         Event::Vpc(vpc) => inventory.vpc.clone_from(vpc),
+        Event::Subnets(subnets, acls) => {
+            inventory.subnets.clone_from(subnets);
+            inventory.acls.clone_from(acls);
+        }
         Event::Services(services) => inventory.services.clone_from(services),
         Event::Settings(new) => settings.clone_from(new),
         Event::Inventory(new) => inventory.clone_from(new),

@@ -7,13 +7,14 @@ mod events;
 mod inventory;
 mod policies;
 mod services;
+mod subnets;
 
 use std::num::NonZeroUsize;
 
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::policy::Policy;
-use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
+use moat_core::settings::{ClientPorts, IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
 use crate::build::prefix;
 use crate::random::Random;
@@ -44,7 +45,8 @@ pub enum QuotaChoice {
 }
 
 /// 5 rules, 3 groups on an interface, 20 groups.
-pub const TIGHT: Quotas = Quotas { rules_per_group: 5, groups_per_interface: 3, groups: 20 };
+pub const TIGHT: Quotas =
+    Quotas { rules_per_group: 5, groups_per_interface: 3, groups: 20, entries_per_acl: 6 };
 
 /// Where pods live.
 pub(crate) const POD_SUBNETS: [&str; 4] =
@@ -69,6 +71,14 @@ pub fn cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
     Cluster { policies, inventory, settings }
 }
 
+/// The cluster of a seed, in a VPC whose network ACLs are handed over for some of the pod subnets.
+#[must_use]
+pub fn guarded_cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
+    let mut cluster = cluster(seed, quotas);
+    subnets::hand_over(&mut Random::new(!seed), &mut cluster);
+    cluster
+}
+
 fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
     let any = [(60, Quotas::UNLIMITED), (20, Quotas::default()), (20, TIGHT)];
     let icmp =
@@ -90,6 +100,7 @@ fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
         },
         // The two have nothing to do with each other.
         quarantine: node_traffic == NodeTraffic::None,
+        client_ports: ClientPorts::default(),
     }
 }
 

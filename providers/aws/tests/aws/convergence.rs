@@ -77,6 +77,7 @@ impl World {
         let state = State {
             groups: (0..groups).map(|index| (key(index), rules(index))).collect(),
             interfaces: interfaces.iter().cloned().zip((0..).map(|it| [key(it)].into())).collect(),
+            ..State::default()
         };
         let scope = Scope { interfaces: interfaces.into_iter().collect(), ..Scope::default() };
         let desired = Desired { state, ..Desired::default() };

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::firewall::{ForeignGroupId, GroupKey, Rule};
-use crate::inventory::{Interface, InterfaceId, Inventory, Node, Pod};
+use crate::firewall::{Acl, ForeignAclId, ForeignGroupId, GroupKey, Rule};
+use crate::inventory::{Interface, InterfaceId, Inventory, Node, Pod, Subnet, SubnetId};
 use crate::net::{AddressSet, Prefix};
 use crate::policy::{Labels, ObjectRef, Policy, Word};
 use crate::settings::Settings;
@@ -36,6 +36,8 @@ pub enum Event {
     Foreign(BTreeMap<ForeignGroupId, BTreeSet<Rule>>),
     /// The address blocks of the VPC.
     Vpc(Vec<Prefix>),
+    /// The subnets whose network ACLs are handed over, and the entries of the ACLs of others that guard or guarded them.
+    Subnets(BTreeMap<SubnetId, Subnet>, BTreeMap<ForeignAclId, Acl>),
     /// The cluster addresses of Services.
     Services(AddressSet),
     /// What the operator decides.
@@ -71,8 +73,8 @@ pub enum Extent {
 pub enum Cause {
     /// Something changed that concerns every pod: a setting, the VPC, the rules of groups of others.
     Common,
-    /// What one pod gets depends on all others: pods must stay out of wide prefixes, quotas are short, or pods claim one
-    /// interface.
+    /// What one pod gets depends on all others: pods must stay out of wide prefixes, quotas are short, pods claim one interface,
+    /// or a network ACL is handed over, which holds for all pods of its subnets.
     Entangled,
 }
 

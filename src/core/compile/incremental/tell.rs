@@ -55,6 +55,11 @@ impl Compiler {
                 let news = set(&mut self.store.rest.vpc, vpc);
                 self.common(news)
             }
+            Event::Subnets(subnets, acls) => {
+                let rest = &mut self.store.rest;
+                let news = [set(&mut rest.subnets, subnets), set(&mut rest.acls, acls)];
+                self.common(news.contains(&true))
+            }
             // Groups do not depend on them.
             Event::Services(services) => set(&mut self.store.rest.services, services),
             Event::Settings(settings) => {
@@ -130,7 +135,17 @@ impl Compiler {
 
     /// Tells what an inventory says that is news.
     fn inventory(&mut self, inventory: Inventory) {
-        let Inventory { namespaces, pods, nodes, interfaces, foreign, vpc, services } = inventory;
+        let Inventory {
+            namespaces,
+            pods,
+            nodes,
+            interfaces,
+            foreign,
+            vpc,
+            subnets,
+            acls,
+            services,
+        } = inventory;
         let mut pods: Vec<(PodName, Pod)> =
             pods.into_iter().map(|pod| (name_of(&pod), pod)).collect();
         pods.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -151,6 +166,7 @@ impl Compiler {
         nodes.into_iter().for_each(|node| self.tell(Event::Node(node)));
         self.tell(Event::Foreign(foreign));
         self.tell(Event::Vpc(vpc));
+        self.tell(Event::Subnets(subnets, acls));
         self.tell(Event::Services(services));
         pods.into_iter().for_each(|(_, pod)| self.tell(Event::Pod(pod)));
     }

@@ -35,13 +35,20 @@ const SERVICES: &[&str] = &[
 ];
 
 /// Asserts that cloud and policies agree but for what the findings say, and that the findings say nothing else. The
-/// ends are pods and addresses of interest, but for those of declared pod subnets, where nothing but pods can be.
+/// ends are pods and addresses of interest, but for those of declared pod subnets and of subnets whose network ACLs are handed over, where nothing but pods can be.
 #[track_caller]
 pub(super) fn assert_honest(cluster: &Cluster, desired: &Desired) {
     let policies = cluster.semantics();
     let cloud = Cloud::new(&desired.state, &cluster.inventory);
+    let ports = cluster.settings.client_ports.0;
     for flow in flows(cluster) {
         let (wanted, given) = (policies.allows(&flow), cloud.allows(&flow));
+        for port in
+            [ports.low(), 443, 8080, ports.high()].into_iter().filter(|it| ports.contains(*it))
+        {
+            let shown = flow.display(&cluster.inventory);
+            assert!(!given || cloud.answers(&flow, port), "{shown} has no reply to {port}");
+        }
         let held = |effect| {
             let of_effect = desired.findings.iter().filter(move |it| it.effect == effect);
             of_effect.flat_map(|it| it.flows.iter()).any(|flows| flows.contains(&flow))
@@ -85,8 +92,10 @@ fn flows(cluster: &Cluster) -> Vec<Flow> {
         "fd00:0:0:1::9",
     ];
     let addresses = addresses.iter().map(|text| address(text)).chain(nodes);
-    let only_pods =
-        |it: &IpAddr| cluster.settings.pod_subnets.iter().any(|block| block.contains(*it));
+    let handed_over = cluster.inventory.subnets.values().filter(|subnet| !subnet.has_others);
+    let handed_over = handed_over.flat_map(|subnet| &subnet.blocks);
+    let only_pods = cluster.settings.pod_subnets.iter().chain(handed_over);
+    let only_pods = |it: &IpAddr| only_pods.clone().any(|block| block.contains(*it));
     let addresses = addresses.filter(|it| !borne(it) && !only_pods(it));
     let others: Vec<Endpoint> = addresses.map(Endpoint::Address).collect();
     let others = others.into_iter().chain(pods.iter().copied().map(Endpoint::Pod));

@@ -4,6 +4,7 @@
 //! and field, with lines of their own for the flows and the witness. Each cluster is also asked flow by flow, against both
 //! semantics ([`flows`]).
 
+mod acls;
 mod carving;
 mod classes;
 mod flows;
@@ -130,5 +131,6 @@ fn with_pod_subnets(blocks: &[&str]) -> Settings {
 
 /// Plain settings with limits: rules for a group, groups for an interface, groups.
 fn limited(rules_per_group: usize, groups_per_interface: usize, groups: usize) -> Settings {
-    Settings { quotas: Quotas { rules_per_group, groups_per_interface, groups }, ..plain() }
+    let quotas = Quotas { rules_per_group, groups_per_interface, groups, ..Quotas::default() };
+    Settings { quotas, ..plain() }
 }

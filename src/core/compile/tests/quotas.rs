@@ -200,6 +200,7 @@ fn copied_rules_take_room_too() {
 
 #[test]
 fn the_default_quotas_are_those_of_an_account() {
-    let default = Quotas { rules_per_group: 60, groups_per_interface: 5, groups: 2_500 };
+    let default =
+        Quotas { rules_per_group: 60, groups_per_interface: 5, groups: 2_500, ..Quotas::default() };
     assert_eq!(Settings::default().quotas, default);
 }

@@ -71,6 +71,7 @@ fn state(rules: [&[Rule]; 3]) -> State {
             (InterfaceId("1-database".into()), worn(&[2])),
             (InterfaceId("2-on-host".into()), worn(&[2])),
         ]),
+        ..State::default()
     }
 }
 
@@ -83,6 +84,11 @@ fn flow(source: Endpoint, destination: Endpoint, service: Service) -> Flow {
         _ => Family::V4,
     };
     Flow { source, destination, family, service }
+}
+
+/// Where no network ACL is asked.
+fn unguarded<'a>(egress: End<'a>, ingress: End<'a>) -> Verdict<'a> {
+    Verdict { egress, leaves: Border::Unguarded, enters: Border::Unguarded, ingress }
 }
 
 fn icmp(kind: u8, code: u8) -> Service {
@@ -186,11 +192,11 @@ fn an_interface_lets_through_what_any_of_its_groups_does() {
     let cloud = Cloud::new(&state, &inventory);
     let verdict = |port| cloud.verdict(&flow(WEB, address("203.0.113.7"), Service::Tcp(port)));
     let outside = End::Unfiltered(Unfiltered::Address);
-    let carried = |group, rule| Verdict { egress: End::Carried { group, rule }, ingress: outside };
+    let carried = |group, rule| unguarded(End::Carried { group, rule }, outside);
     let groups = [ours(0), ours(1)];
     assert_eq!(verdict(80), carried(&groups[0], &first));
     assert_eq!(verdict(443), carried(&groups[1], &second));
-    assert_eq!(verdict(22), Verdict { egress: End::Closed, ingress: outside });
+    assert_eq!(verdict(22), unguarded(End::Closed, outside));
 }
 
 #[test]
@@ -254,7 +260,7 @@ fn a_pod_on_its_nodes_network_is_an_address() {
     let cloud = Cloud::new(&state, &inventory);
     assert_eq!(
         cloud.verdict(&flow(ON_HOST, WEB, HTTPS)),
-        Verdict { egress: End::Unfiltered(Unfiltered::Address), ingress: End::Closed }
+        unguarded(End::Unfiltered(Unfiltered::Address), End::Closed)
     );
 }
 
@@ -276,7 +282,7 @@ fn what_no_group_is_asked_about_passes() {
     ];
     for (source, destination, egress, ingress) in table {
         let verdict = cloud.verdict(&flow(source, destination, HTTPS));
-        assert_eq!(verdict, Verdict { egress, ingress }, "{source:?} to {destination:?}");
+        assert_eq!(verdict, unguarded(egress, ingress), "{source:?} to {destination:?}");
     }
 }
 

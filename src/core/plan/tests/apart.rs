@@ -113,8 +113,9 @@ fn those_whose_rules_name_a_movers_groups_are_looked_at() {
         let wears = names.iter().zip(worn);
         wears.map(|(name, it)| (interface(name), BTreeSet::from([group(it)]))).collect()
     };
-    let now = State { groups: groups.clone(), interfaces: wears([1, 1, 1, 2, 3]) };
-    let wanted = State { groups, interfaces: wears([2, 2, 1, 2, 3]) };
+    let now =
+        State { groups: groups.clone(), interfaces: wears([1, 1, 1, 2, 3]), ..State::default() };
+    let wanted = State { groups, interfaces: wears([2, 2, 1, 2, 3]), ..State::default() };
     let hosts = names.iter().zip(1..).map(|(name, host)| pod(name, &[&format!("10.0.0.{host}")]));
     let world = World::new(&hosts.collect::<Vec<_>>(), now, wanted, &["sg-base"]);
     let way = plan(&world.desired, &world.observed, &world.inventory, &Quotas::default());

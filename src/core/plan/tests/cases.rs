@@ -21,6 +21,7 @@ fn state(groups: &[(GroupKey, &[Rule])], wears: &[(&str, &[GroupKey])]) -> State
             .iter()
             .map(|(name, worn)| (interface(name), worn.iter().cloned().collect()))
             .collect(),
+        ..State::default()
     }
 }
 
@@ -85,6 +86,7 @@ fn twelve_changed_groups_cost_twenty_four_calls() {
             .enumerate()
             .map(|(place, name)| (interface(name), BTreeSet::from([group(place + 1)])))
             .collect(),
+        ..State::default()
     };
     let plan = planned(&world(of(80), of(85)), &Quotas::default());
     assert_eq!((plan.calls(), plan.minimum_calls()), (24, 24));
@@ -365,7 +367,8 @@ fn a_reference_counts_in_both_families_and_a_prefix_in_its_own() {
     let counts = [count(Ingress, V4), count(Ingress, V6), count(Egress, V4), count(Egress, V6)];
     assert_eq!(counts, [2, 3, 1, 0]);
     assert_eq!(budget::of_account(&Quotas::default()), None);
-    let raised = Quotas { rules_per_group: 100, groups_per_interface: 16, groups: 1 };
+    let raised =
+        Quotas { rules_per_group: 100, groups_per_interface: 16, groups: 1, ..Quotas::default() };
     let breach = budget::Breach::RulesPerInterface { needs: 1_600, limit: 1_000 };
     assert_eq!(budget::of_account(&raised), Some(breach));
 }

@@ -276,6 +276,7 @@ pub(super) fn shifted(state: &State, by: usize) -> State {
             .iter()
             .map(|(id, worn)| (id.clone(), worn.iter().map(key).collect()))
             .collect(),
+        ..State::default()
     }
 }
 

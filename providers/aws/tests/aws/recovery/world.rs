@@ -62,7 +62,7 @@ impl World {
         let theirs = self.inventory.foreign.iter();
         let theirs = theirs.map(|(id, rules)| (GroupKey::Foreign(id.clone()), rules.clone()));
         let groups = groups.chain(theirs).collect();
-        let state = State { groups, interfaces: interfaces.collect() };
+        let state = State { groups, interfaces: interfaces.collect(), ..State::default() };
         Desired { state, ..Desired::default() }
     }
 

@@ -106,7 +106,7 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
 fn quotas() -> impl Strategy<Value = Quotas> {
     let rules = prop_oneof![4 => 1..=6usize, 1 => prop::sample::select(&[20, 40, 280, 520][..])];
     (rules, 1..=4usize, 1..=8usize).prop_map(|(rules_per_group, groups_per_interface, groups)| {
-        Quotas { rules_per_group, groups_per_interface, groups }
+        Quotas { rules_per_group, groups_per_interface, groups, ..Quotas::default() }
     })
 }
 

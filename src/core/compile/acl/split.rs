@@ -1,0 +1,229 @@
+//! Who says no: the cheapest split between groups, which only allow, and an ACL, which denies for a whole subnet.
+//!
+//! Where addresses or services are left out of something, groups need rules for all the rest; an ACL needs entries for what is left
+//! out. A *fill* is a box that a group may allow although policies do not, because something else closes what it adds: outside of
+//! the subnets the ACL does, inside of them, where no ACL is asked, the ends at the other side do. Fills are taken as long as they
+//! save more rules than they cost entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::cover::{CoverRule, cover};
+use super::entries::{Deniable, Entries, Named};
+use crate::net::{Address, Interval, Intervals, Messages, Prefix, ServiceSet, Shape, StepFunction};
+
+/// Services by address of one family.
+type Function<T> = StepFunction<T, ServiceSet>;
+
+/// What one direction and family of an ACL has to work with.
+pub(super) struct Ground<T: Address> {
+    /// What the ACL may deny.
+    pub(super) deniable: Deniable<T>,
+    /// The addresses of its subnets, about whose packets among each other it is not asked.
+    pub(super) inside: Intervals<T>,
+    /// What the ends inside close themselves.
+    pub(super) closed_inside: ServiceSet,
+    /// How many entries there is room for.
+    pub(super) room: usize,
+}
+
+/// What groups ask for, and how many of them do.
+pub(super) struct Asked<T> {
+    pub(super) function: Function<T>,
+    pub(super) users: usize,
+}
+
+/// How rules and entries share the work.
+pub(super) struct Split<T> {
+    /// The entries.
+    pub(super) entries: Entries,
+    /// What rules say instead, for each function that was asked, in their order.
+    pub(super) said: Vec<Function<T>>,
+}
+
+/// A box that a group may allow beyond what is asked.
+struct Fill<T: Address> {
+    addresses: Intervals<T>,
+    services: ServiceSet,
+}
+
+/// Splits. What is `wanted` closed is closed by entries in any case, as far as there is room.
+pub(super) fn split<T: Address>(
+    ground: &Ground<T>,
+    asked: &[Asked<T>],
+    wanted: Option<Function<T>>,
+) -> Split<T> {
+    let nothing = StepFunction::constant(ServiceSet::empty());
+    let none = Entries { named: Vec::new(), at_least: 0 };
+    let mut closing = Closing { ground, holes: nothing.clone(), entries: none };
+    if let Some(wanted) = wanted {
+        closing.take(wanted);
+    }
+    let mut said: Vec<Function<T>> = asked.iter().map(|asked| asked.function.clone()).collect();
+    // What one function paid for, those that were looked at before may use.
+    for _ in 0..2 {
+        for (asked, said) in asked.iter().zip(&mut said) {
+            while let Some((better, holes)) = closing.best(asked, said) {
+                closing.take(holes);
+                *said = better;
+            }
+        }
+    }
+    let Closing { holes, entries, .. } = closing;
+    Split { entries: ground.deniable.fewest(&holes, entries), said }
+}
+
+/// Entries, and what they have to close.
+struct Closing<'g, T: Address> {
+    ground: &'g Ground<T>,
+    holes: Function<T>,
+    entries: Entries,
+}
+
+impl<T: Address> Closing<'_, T> {
+    /// Closes this, too, if there is room.
+    fn take(&mut self, more: Function<T>) {
+        let holes = self.holes.map2(&more, ServiceSet::union);
+        if let Some(entries) = self.ground.deniable.few(&holes, self.ground.room) {
+            *self = Self { ground: self.ground, holes, entries };
+        }
+    }
+
+    /// The fill that saves most, if one saves more rules than it costs entries: the function with it, and what has to be closed.
+    fn best(&self, asked: &Asked<T>, said: &Function<T>) -> Option<(Function<T>, Function<T>)> {
+        let rules = cover(said);
+        let mut best = None;
+        let mut most = 0;
+        for (saved_at_most, named) in boxes::<T>(&rules) {
+            if saved_at_most * asked.users <= most {
+                break;
+            }
+            for fill in self.fills(said, named) {
+                let better = said.map2(&fill.function(), ServiceSet::union);
+                let saved = rules.len().saturating_sub(cover(&better).len()) * asked.users;
+                let holes = self.holes_of(&fill, said);
+                let Some(cost) = self.cost(&holes, saved) else { continue };
+                if saved.saturating_sub(cost) > most {
+                    most = saved - cost;
+                    best = Some((better, holes));
+                }
+            }
+        }
+        best
+    }
+
+    /// How many entries more this takes; none if there is no room, or no use.
+    fn cost(&self, holes: &Function<T>, saved: usize) -> Option<usize> {
+        if saved == 0 {
+            return None;
+        }
+        let holes = self.holes.map2(holes, ServiceSet::union);
+        let worth = self.entries.named.len().saturating_add(saved - 1);
+        let entries = self.ground.deniable.few(&holes, self.ground.room.min(worth))?;
+        Some(entries.named.len().saturating_sub(self.entries.named.len()))
+    }
+
+    /// The fills of a box: with the addresses inside, if their own ends close it, or without them.
+    fn fills(&self, said: &Function<T>, (prefix, shape): Named) -> impl Iterator<Item = Fill<T>> {
+        let services = shape.services().within(T::FAMILY);
+        let first_and_last = T::from_ip(prefix.first()).zip(T::from_ip(prefix.last()));
+        let all = first_and_last.and_then(|(first, last)| Interval::new(first, last));
+        let all = all.map_or_else(Intervals::empty, Intervals::from);
+        let inside = all.intersection(&self.ground.inside);
+        let outside = all.difference(&inside);
+        let every = |set: &Function<T>, addresses: &Intervals<T>, closed: &Function<T>| {
+            let missing = set.map2(closed, |said, closed| {
+                !services.difference(said).difference(closed).is_empty()
+            });
+            missing.points_where(|missing| *missing).intersection(addresses).is_empty()
+        };
+        let by_ends = StepFunction::constant(self.ground.closed_inside.clone());
+        let outside_fits =
+            !outside.is_empty() && every(said, &outside, &self.ground.deniable.function);
+        let inside_fits = outside_fits && every(said, &inside, &by_ends);
+        let with = inside_fits.then(|| Fill { addresses: all, services: services.clone() });
+        let without = (outside_fits && !inside.is_empty())
+            .then(|| Fill { addresses: outside, services: services.clone() });
+        with.into_iter().chain(without)
+    }
+
+    /// What the ACL has to close for a fill.
+    fn holes_of(&self, fill: &Fill<T>, said: &Function<T>) -> Function<T> {
+        let outside = Fill {
+            addresses: fill.addresses.difference(&self.ground.inside),
+            services: fill.services.clone(),
+        };
+        // What is said beyond what is asked is closed already.
+        outside.function().map2(said, ServiceSet::difference)
+    }
+}
+
+impl<T: Address> Fill<T> {
+    fn function(&self) -> Function<T> {
+        StepFunction::indicator(&self.addresses, self.services.clone(), ServiceSet::empty())
+    }
+}
+
+/// The boxes that hold several rules, with how many rules they hold; those that hold most come first.
+fn boxes<T: Address>(rules: &[CoverRule]) -> Vec<(usize, Named)> {
+    let prefixes: BTreeSet<Prefix> = rules.iter().map(|rule| rule.prefix).collect();
+    let pairs = prefixes.iter().zip(prefixes.iter().skip(1));
+    let mut around: BTreeSet<Prefix> =
+        pairs.filter_map(|(one, other)| common::<T>(*one, *other)).collect();
+    around.extend(prefixes.iter().copied());
+    let mut boxes = Vec::new();
+    for prefix in around {
+        let mut beneath: BTreeMap<Shape, usize> = BTreeMap::new();
+        for rule in rules.iter().filter(|rule| prefix.contains_prefix(rule.prefix)) {
+            *beneath.entry(rule.shape).or_default() += 1;
+        }
+        let shapes: BTreeSet<Shape> = beneath.keys().flat_map(|shape| wider(*shape)).collect();
+        for shape in shapes {
+            let held = beneath.iter().filter(|(inner, _)| shape.holds(**inner));
+            let held: usize = held.map(|(_, count)| count).sum();
+            if held > 1 {
+                boxes.push((held, (prefix, shape)));
+            }
+        }
+    }
+    boxes.sort_by_key(|(held, named)| (std::cmp::Reverse(*held), *named));
+    boxes
+}
+
+/// The longest prefix that holds two others.
+fn common<T: Address>(one: Prefix, other: Prefix) -> Option<Prefix> {
+    let (first, second) = (T::from_ip(one.first())?, T::from_ip(other.first())?);
+    let shared = first.shared_bits(second).min(one.length()).min(other.length());
+    Some(first.prefix(shared))
+}
+
+/// A shape and the shapes around it that an entry or a rule can name.
+fn wider(shape: Shape) -> Vec<Shape> {
+    let around = match shape {
+        Shape::Tcp(_) => Some(Shape::Tcp(Interval::FULL)),
+        Shape::Udp(_) => Some(Shape::Udp(Interval::FULL)),
+        Shape::Icmp(messages) => {
+            return [of_type(messages).map(Shape::Icmp), Some(Shape::Icmp(Messages::All))]
+                .into_iter()
+                .flatten()
+                .chain([shape, Shape::All])
+                .collect();
+        }
+        Shape::Icmpv6(messages) => {
+            return [of_type(messages).map(Shape::Icmpv6), Some(Shape::Icmpv6(Messages::All))]
+                .into_iter()
+                .flatten()
+                .chain([shape, Shape::All])
+                .collect();
+        }
+        Shape::All | Shape::Sctp | Shape::Other(_) => None,
+    };
+    around.into_iter().chain([shape, Shape::All]).collect()
+}
+
+/// All messages of the type of one.
+fn of_type(messages: Messages) -> Option<Messages> {
+    match messages {
+        Messages::One(message) => Some(Messages::Type(message.kind)),
+        Messages::All | Messages::Type(_) => None,
+    }
+}
