@@ -203,3 +203,6 @@ pub fn replies(service: Service, port: u16) -> Vec<Service> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

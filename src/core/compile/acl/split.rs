@@ -46,6 +46,9 @@ struct Fill<T: Address> {
     services: ServiceSet,
 }
 
+/// So many boxes at most are tried for one function, those that hold most rules first.
+const BOXES: usize = 64;
+
 /// Splits. What is `wanted` closed is closed by entries in any case, as far as there is room.
 pub(super) fn split<T: Address>(
     ground: &Ground<T>,
@@ -60,7 +63,8 @@ pub(super) fn split<T: Address>(
     }
     let mut said: Vec<Function<T>> = asked.iter().map(|asked| asked.function.clone()).collect();
     // What one function paid for, those that were looked at before may use.
-    for _ in 0..2 {
+    let mut paid = None;
+    while paid.replace(closing.entries.named.len()) != Some(closing.entries.named.len()) {
         for (asked, said) in asked.iter().zip(&mut said) {
             while let Some((better, holes)) = closing.best(asked, said) {
                 closing.take(holes);
@@ -93,15 +97,16 @@ impl<T: Address> Closing<'_, T> {
         let rules = cover(said);
         let mut best = None;
         let mut most = 0;
-        for (saved_at_most, named) in boxes::<T>(&rules) {
-            if saved_at_most * asked.users <= most {
+        for (held, named) in boxes::<T>(&rules).into_iter().take(BOXES) {
+            if held * asked.users <= most {
                 break;
             }
             for fill in self.fills(said, named) {
+                let holes = self.holes_of(&fill, said);
+                let worth = (held * asked.users).saturating_sub(most);
+                let Some(cost) = self.cost(&holes, worth) else { continue };
                 let better = said.map2(&fill.function(), ServiceSet::union);
                 let saved = rules.len().saturating_sub(cover(&better).len()) * asked.users;
-                let holes = self.holes_of(&fill, said);
-                let Some(cost) = self.cost(&holes, saved) else { continue };
                 if saved.saturating_sub(cost) > most {
                     most = saved - cost;
                     best = Some((better, holes));
@@ -111,14 +116,11 @@ impl<T: Address> Closing<'_, T> {
         best
     }
 
-    /// How many entries more this takes; none if there is no room, or no use.
-    fn cost(&self, holes: &Function<T>, saved: usize) -> Option<usize> {
-        if saved == 0 {
-            return None;
-        }
+    /// How many entries more this takes; none if there is no room, or if they are not fewer than the rules that they are `worth`.
+    fn cost(&self, holes: &Function<T>, worth: usize) -> Option<usize> {
         let holes = self.holes.map2(holes, ServiceSet::union);
-        let worth = self.entries.named.len().saturating_add(saved - 1);
-        let entries = self.ground.deniable.few(&holes, self.ground.room.min(worth))?;
+        let most = (self.entries.named.len() + worth).checked_sub(1)?;
+        let entries = self.ground.deniable.few(&holes, self.ground.room.min(most))?;
         Some(entries.named.len().saturating_sub(self.entries.named.len()))
     }
 
@@ -178,8 +180,14 @@ fn boxes<T: Address>(rules: &[CoverRule]) -> Vec<(usize, Named)> {
         }
         let shapes: BTreeSet<Shape> = beneath.keys().flat_map(|shape| wider(*shape)).collect();
         for shape in shapes {
-            let held = beneath.iter().filter(|(inner, _)| shape.holds(**inner));
-            let held: usize = held.map(|(_, count)| count).sum();
+            let held: usize = match shape {
+                // They hold nothing but themselves, and there may be hundreds.
+                Shape::Sctp | Shape::Other(_) => beneath.get(&shape).copied().unwrap_or(0),
+                Shape::All | Shape::Tcp(_) | Shape::Udp(_) | Shape::Icmp(_) | Shape::Icmpv6(_) => {
+                    let inner = beneath.iter().filter(|(inner, _)| shape.holds(**inner));
+                    inner.map(|(_, count)| count).sum()
+                }
+            };
             if held > 1 {
                 boxes.push((held, (prefix, shape)));
             }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use super::{assert_text, flows, plain};
 use crate::firewall::{Acl, AclName, EntryKey, EntryNumber, ForeignAclId};
 use crate::inventory::{Attachment, Subnet, SubnetId};
+
 use crate::net::Interval;
-use crate::policy::Direction;
+use crate::policy::{Direction, Peers, Policy, Rule};
 use crate::settings::{ClientPorts, Quotas, Settings};
 use crate::testing::{
     Cluster, accept, admin, block_except, blocks, deny, network_policy, pod, pods, set,
@@ -55,6 +56,32 @@ fn text(cluster: &Cluster) -> String {
     text + &cluster.groups(&desired)
 }
 
+/// What the ACL of a subnet that holds x/a and x/b denies; asked flow by flow, replies too.
+#[track_caller]
+fn assert_denies(cluster: Cluster, expected: &[&str]) {
+    assert_acl(&cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN), expected);
+}
+
+/// The same for subnets that are handed over already.
+#[track_caller]
+fn assert_acl(cluster: &Cluster, expected: &[&str]) {
+    let text = text(cluster);
+    let ours = |line: &&str| line.contains(" deny ");
+    assert_eq!(text.lines().filter(ours).collect::<Vec<_>>(), expected, "{text}");
+}
+
+/// How an exception is said without an ACL and with one: prefix rules of the largest group and entries.
+fn said(cluster: &Cluster) -> [(usize, usize); 2] {
+    let guarded = cluster.clone().guarded("subnet-1", &["10.0.0.0/16"], OPEN);
+    [cluster, &guarded].map(|cluster| {
+        let desired = cluster.compile();
+        flows::assert_honest(cluster, &desired);
+        let acls = desired.state.acls.values().flat_map(|acl| acl.0.keys());
+        let entries = acls.filter(|key| key.number.get() < 10_000).count();
+        (desired.counts.largest_group, entries)
+    })
+}
+
 /// x/a and x/b in a subnet, x/c in another one; ingress is closed.
 fn closed(settings: Settings) -> Cluster {
     let placed = |name, address| pod(name).label("pod", &name[2..]).at(address);
@@ -70,7 +97,7 @@ fn closed(settings: Settings) -> Cluster {
 }
 
 /// tcp/443 to everywhere but private addresses.
-fn but_private() -> crate::policy::Rule {
+fn but_private() -> Rule {
     let private = &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     accept().peers([block_except("0.0.0.0/0", private)]).services([set("tcp/443")])
 }
@@ -136,4 +163,204 @@ fn what_one_pod_of_the_subnet_may_do_is_left_to_groups() {
           egress 0.0.0.0/0 all
         ",
     );
+}
+
+#[test]
+fn exceptions_with_and_without_an_acl() {
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    let with = |more: &[&'static str]| -> Vec<&str> { [&private, more].concat() };
+    let https = |except: &[&str]| {
+        let rule = accept().peers([block_except("0.0.0.0/0", except)]).services([set("tcp/443")]);
+        network_policy("x/web", "").egress([rule])
+    };
+    let but = |services: &str| {
+        admin("but", 1, pods("ns=x", "")).egress([deny().services([set(services)])])
+    };
+    // In the manner of kube-burner's `network-policy`: blocks with holes, single ports and ranges.
+    let burner = |blocks: usize| {
+        let block = |index: usize| {
+            let holes = [0, 128].map(|third| format!("192.{index}.{third}.0/24"));
+            block_except(&format!("192.{index}.0.0/16"), &holes.each_ref().map(String::as_str))
+        };
+        let peers = Peers::AnyOf((1..=blocks).map(block).collect());
+        let ports = set("tcp/1001,tcp/1003,tcp/5000-5005,tcp/5010-5015,tcp/8080");
+        let rule = Rule { peers, ..accept().services([ports]) };
+        network_policy("x/burner", "").egress([rule])
+    };
+    let table = [
+        ("all but RFC 1918", https(&private), [(31, 0), (1, 3)]),
+        ("and metadata", https(&with(&["169.254.169.254/32"])), [(56, 0), (1, 4)]),
+        (
+            "all but RFC 1918, shared and link-local",
+            https(&with(&["100.64.0.0/10", "169.254.0.0/16"])),
+            [(47, 0), (1, 5)],
+        ),
+        ("all but one port", but("tcp/23"), [(256, 0), (1, 1)]),
+        ("all but ping", but("icmp/8"), [(509, 0), (1, 1)]),
+        (
+            "five blocks without two holes each, five ranges of ports",
+            burner(5),
+            [(350, 0), (1, 18)],
+        ),
+        ("eleven of them", burner(11), [(770, 0), (352, 18)]),
+    ];
+    for (name, policy, expected) in table {
+        let quotas = Quotas { entries_per_acl: 20, ..Quotas::UNLIMITED };
+        let said = said(&closed(Settings { quotas, ..plain() }).policy(policy));
+        let [(rules, _), (fewer, entries)] = said;
+        println!("{name}: {rules} rules, or {fewer} and {entries} entries");
+        assert_eq!(said, expected, "{name}");
+    }
+}
+
+// ------------------------------------------------------------------------- What must not be denied, or only there
+
+/// tcp/443 out, but to private addresses, for all pods inside.
+fn web() -> Policy {
+    network_policy("x/web", "pod in a|b").egress([but_private()])
+}
+
+const PRIVATE: [&str; 3] = [
+    "egress deny 10.0.0.0/8 tcp/443",
+    "egress deny 172.16.0.0/12 tcp/443",
+    "egress deny 192.168.0.0/16 tcp/443",
+];
+
+#[test]
+fn replies_to_whoever_may_ask_are_not_denied() {
+    let clients = accept().peers([blocks(&["10.0.0.0/8"])]);
+    let open = |services: &str| {
+        let rule = clients.clone().services([set(services)]);
+        network_policy("x/open", "pod=b").ingress([rule])
+    };
+    let [_, others @ ..] = PRIVATE;
+    assert_denies(closed(plain()).policy(web()).policy(open("tcp/80")), &others);
+    assert_denies(closed(plain()).policy(web()).policy(open("udp/80")), &PRIVATE);
+    let high = ClientPorts(Interval::new(1_024, u16::MAX).unwrap());
+    let settings = Settings { client_ports: high, ..plain() };
+    assert_denies(closed(settings).policy(web()).policy(open("tcp/80")), &PRIVATE);
+}
+
+#[test]
+fn an_answer_to_an_echo_is_no_icmp_that_may_be_denied() {
+    let no_replies = |services: &str| {
+        admin("icmp", 1, pods("ns=x", ""))
+            .ingress([deny().services([set(services)]), accept().peers([blocks(&["0.0.0.0/0"])])])
+    };
+    let out = network_policy("x/out", "").egress([accept().peers([blocks(&["8.0.0.0/8"])])]);
+    let cluster = |services: &str| {
+        let cluster = closed(plain()).without("closed").policy(no_replies(services));
+        cluster.policy(out.clone())
+    };
+    assert_denies(cluster("icmp/0"), &[]);
+    assert_denies(cluster("icmp/5"), &["ingress deny 0.0.0.0/0 icmp/5"]);
+}
+
+#[test]
+fn where_a_pod_inside_is_not_isolated_nothing_is_denied() {
+    assert_denies(
+        closed(plain()).policy(network_policy("x/web", "pod=a").egress([but_private()])),
+        &[],
+    );
+}
+
+#[test]
+fn groups_say_exactly_what_passes_inside_where_somebody_there_lets_it_in() {
+    let serve = network_policy("x/serve", "pod=b")
+        .ingress([accept().peers([blocks(&["10.0.1.0/24"])]).services([set("tcp/443")])]);
+    let cluster = closed(plain()).policy(web()).policy(serve);
+    let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+    let desired = guarded.compile();
+    flows::assert_honest(&guarded, &desired);
+    // What is left out of 10/8 takes eight rules, what is left out of a /24 three times as many.
+    let [_, others @ ..] = PRIVATE;
+    assert_acl(&guarded, &others);
+    assert_eq!(desired.counts.largest_group, 8);
+}
+
+#[test]
+fn only_one_of_two_ends_relies_on_the_other() {
+    let both = admin("both", 1, pods("ns=x", ""))
+        .egress([deny().services([set("tcp/23")])])
+        .ingress([deny().services([set("tcp/23")])]);
+    let high = ClientPorts(Interval::new(1_024, u16::MAX).unwrap());
+    let settings = Settings { client_ports: high, ..plain() };
+    let cluster = closed(settings).without("closed").policy(both);
+    let guarded = cluster.guarded("subnet-1", &["10.0.0.0/16"], OPEN);
+    assert_acl(&guarded, &["egress deny 0.0.0.0/0 tcp/23"]);
+}
+
+#[test]
+fn whose_groups_are_not_ours_to_say_closes_nothing_for_others() {
+    let cluster = closed(plain()).policy(web());
+    let fixed = cluster.attached("x/b", Attachment::Fixed, &["sg-base"]);
+    let guarded = fixed.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+    let desired = guarded.compile();
+    flows::assert_honest(&guarded, &desired);
+    assert_eq!(desired.counts.largest_group, 8, "what is left out of 10/8 is left out by rules");
+}
+
+#[test]
+fn what_a_pod_elsewhere_may_get_is_not_denied_where_it_may_find_another_address() {
+    let peer = crate::policy::Peer::Pods(pods("x", "pod=c"));
+    let rule = accept().peers([peer]).services([set("tcp/443")]);
+    let to_c = network_policy("x/to-c", "pod=a").egress([rule]);
+    let serve = network_policy("x/serve", "pod=c").ingress([accept()]);
+    let cluster = closed(plain()).policy(web()).policy(to_c).policy(serve);
+    let [_, others @ ..] = PRIVATE;
+    assert_denies(cluster.clone(), &others);
+    let known = cluster.guarded("subnet-2", &["10.0.2.0/24"], OPEN);
+    let elsewhere = known.inventory.subnets.values().next().cloned().unwrap();
+    let elsewhere = Subnet { acl: AclName("others".into()), ..elsewhere };
+    let mut known = known;
+    known.inventory.subnets.insert(SubnetId("subnet-2".into()), elsewhere);
+    assert_denies(known, &others);
+}
+
+#[test]
+fn a_subnet_with_others_and_one_of_another_acl_are_left_alone() {
+    let guarded = closed(plain()).policy(web()).guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+    let mut others = guarded.clone();
+    others.inventory.subnets.values_mut().for_each(|subnet| subnet.has_others = true);
+    assert_acl(&others, &[]);
+    let mut unknown = guarded.clone();
+    unknown.inventory.acls.clear();
+    assert_acl(&unknown, &[]);
+}
+
+#[test]
+fn the_entries_of_the_acl_before_ours_come_after_them_and_take_their_room() {
+    let cluster = |entries_per_acl| {
+        let quotas = Quotas { entries_per_acl, ..Quotas::UNLIMITED };
+        closed(Settings { quotas, ..plain() }).policy(web())
+    };
+    let prior = &["deny 192.0.2.0/24 tcp/25", "allow 0.0.0.0/0 all"];
+    let guarded = cluster(6).guarded("subnet-1", &["10.0.1.0/24"], prior);
+    let desired = guarded.compile();
+    let acl = desired.state.acls.values().next().unwrap();
+    let egress = acl.0.iter().filter(|(key, _)| key.direction == Direction::Egress);
+    let egress: Vec<String> =
+        egress.map(|(key, entry)| format!("{} {entry}", key.number.get())).collect();
+    assert_eq!(
+        egress,
+        [
+            "1 deny 10.0.0.0/8 tcp/443",
+            "2 deny 172.16.0.0/12 tcp/443",
+            "3 deny 192.168.0.0/16 tcp/443",
+            "10000 deny 192.0.2.0/24 tcp/25",
+            "10010 allow 0.0.0.0/0 all",
+        ]
+    );
+    let short = cluster(5).guarded("subnet-1", &["10.0.1.0/24"], prior).compile();
+    let ours = |acl: &Acl| acl.0.keys().filter(|key| key.number.get() < 10_000).count();
+    assert_eq!(short.state.acls.values().map(ours).sum::<usize>(), 2);
+}
+
+#[test]
+fn an_acl_closes_what_no_group_can_for_pods_on_interfaces_that_may_not_change() {
+    let fixed = closed(plain())
+        .attached("x/a", Attachment::Fixed, &["sg-base"])
+        .attached("x/b", Attachment::Shared, &["sg-base"])
+        .policy(network_policy("x/out", "").egress([]));
+    assert_denies(fixed, &["ingress deny 0.0.0.0/0 all", "egress deny 0.0.0.0/0 all"]);
 }
