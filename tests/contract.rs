@@ -151,7 +151,8 @@ mod against_a_model {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    const QUOTAS: Quotas = Quotas { rules_per_group: 2, groups_per_interface: 2, groups: 3 };
+    const QUOTAS: Quotas =
+        Quotas { rules_per_group: 2, groups_per_interface: 2, groups: 3, entries_per_acl: 20 };
 
     fn interfaces() -> BTreeSet<InterfaceId> {
         ["eni-a", "eni-b"].map(|id| InterfaceId(id.into())).into()

@@ -5,17 +5,17 @@
 //! where policies and groups are not equal or rules are too many. `--quotas` compiles under an account's quotas. `--whole`, with one
 //! shape, tells the peak of memory above the input, too. `--only edits [--rounds N]` times single events in a compiler that is kept
 //! alive, at the size of B1 or of `--shape NAME`. `--only admission` times what it takes to tell of one policy what will become of
-//! it.
+//! it. `--only acls` hands over the network ACL of a subnet with all pods, and tells what that costs and saves.
 
 use std::process::ExitCode;
 
 use moat_core::settings::Quotas;
 use moat_tests::arguments::Arguments;
-use moat_tests::figures::{counts, measure, prove, small_edit};
+use moat_tests::figures::{counts, guarding, measure, prove, small_edit};
 use moat_tests::latency::{latencies, opinions};
 use moat_tests::shapes::{BenchmarkShape, SHAPES};
 
-const USAGE: &str = "shapes [--only SHAPE|edits|admission] [--shape SHAPE] [--rounds N] [--scale PERCENT] [--quotas] [--whole]";
+const USAGE: &str = "shapes [--only SHAPE|edits|admission|acls] [--shape SHAPE] [--rounds N] [--scale PERCENT] [--quotas] [--whole]";
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process(USAGE);
@@ -40,6 +40,13 @@ fn main() -> ExitCode {
         for shape in &SHAPES {
             let cluster = (shape.make)((shape.full * scale).div_ceil(100));
             print!("{}: {}", shape.name, opinions(cluster, 20));
+        }
+        return ExitCode::SUCCESS;
+    }
+    if only == "acls" {
+        for shape in &SHAPES {
+            let cluster = (shape.make)((shape.full * scale).div_ceil(100));
+            println!("{}: {}", shape.name, guarding(&cluster));
         }
         return ExitCode::SUCCESS;
     }

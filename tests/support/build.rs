@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use moat_core::firewall::{Entry, EntryNumber};
 use moat_core::net::{AddressSet, Interval, Intervals, Message, Prefix, ServiceSet, Transport};
 use moat_core::policy::{Labels, Word};
 
@@ -28,6 +29,24 @@ pub fn addresses(prefixes: &[&str]) -> AddressSet {
 #[must_use]
 pub fn block(cidr: &str, except: &[&str]) -> AddressSet {
     addresses(&[cidr]).difference(&addresses(except))
+}
+
+/// An entry of a network ACL such as `deny 10.0.0.0/8 tcp/443`.
+#[must_use]
+pub fn entry(text: &str) -> Entry {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The number of an entry.
+#[must_use]
+pub fn entry_number(number: u16) -> EntryNumber {
+    EntryNumber::try_from(number).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Services such as `tcp/443,icmp/8`.
+#[must_use]
+pub fn services(text: &str) -> ServiceSet {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The ports from `low` to `high` of a transport.

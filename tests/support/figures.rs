@@ -11,8 +11,9 @@ use moat_core::policy::{Action, Peer, Peers, Rule, ServiceMatch, Services};
 
 use crate::build::{block, ports};
 use crate::differential::{Disagreement, compare};
-use crate::generate::Cluster;
+use crate::generate::{Cluster, hand_over};
 use crate::proof::{self, Minimum};
+use crate::shapes::POD_BLOCK;
 use crate::state::observed;
 
 /// What one compile took.
@@ -37,6 +38,24 @@ pub fn measure(cluster: &Cluster) -> Run {
     let wall = start.elapsed();
     let peak = memory("VmHWM:").zip(before).map(|(peak, before)| peak.saturating_sub(before));
     Run { desired, wall, peak }
+}
+
+/// What it costs and saves to hand over the network ACL of one subnet with all pods.
+#[must_use]
+pub fn guarding(cluster: &Cluster) -> String {
+    let mut guarded = cluster.clone();
+    hand_over(&mut guarded, &[POD_BLOCK]);
+    let [without, with] = [cluster, &guarded].map(measure);
+    let [before, after] = [&without, &with].map(|run| run.wall.as_secs_f64());
+    let counts = with.desired.counts;
+    format!(
+        "{before:.3} s, with an ACL {after:.3} s, {:.2} times; {} rules, with an ACL {} and {} entries of at least {}",
+        after / before,
+        without.desired.counts.rules,
+        counts.rules,
+        counts.entries,
+        counts.minimum_entries,
+    )
 }
 
 /// What planning a small edit takes, once everything else is in place: one policy accepts one more rule.

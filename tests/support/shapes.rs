@@ -29,6 +29,9 @@ pub struct BenchmarkShape {
     pub make: fn(usize) -> Cluster,
 }
 
+/// Where all pods are.
+pub const POD_BLOCK: &str = "10.0.0.0/8";
+
 /// All of them.
 pub const SHAPES: [BenchmarkShape; 6] = [
     BenchmarkShape { name: "B1", full: 25_000, make: small_namespaces },
@@ -257,7 +260,7 @@ impl Making {
             })
         });
         self.inventory.foreign.insert(base(), open.collect());
-        self.inventory.vpc = vec![prefix("10.0.0.0/8")];
+        self.inventory.vpc = vec![prefix(POD_BLOCK)];
         self.inventory.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         let settings = Settings {
             icmp: IcmpMode::Strict,

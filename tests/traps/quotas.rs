@@ -21,7 +21,8 @@ fn forty_blocks(quotas: Quotas) -> Scenario {
 
 #[test]
 fn trap_69_over_a_limit_nothing_is_truncated() {
-    let tight = Quotas { rules_per_group: 5, groups_per_interface: 3, groups: 20 };
+    let tight =
+        Quotas { rules_per_group: 5, groups_per_interface: 3, groups: 20, ..Quotas::default() };
     let made = forty_blocks(tight);
     assert_eq!(breaches(&made.desired.state, &tight), Vec::<Breach>::new());
     assert!(made.reasons().contains(&Reason::QuotaExceeded));
@@ -48,7 +49,8 @@ fn trap_70_families_count_apart_and_a_reference_counts_in_both() {
 
 #[test]
 fn trap_71_a_group_too_many_for_an_interface_is_spread_or_reported() {
-    let fits = Quotas { rules_per_group: 10, groups_per_interface: 5, groups: 20 };
+    let fits =
+        Quotas { rules_per_group: 10, groups_per_interface: 5, groups: 20, ..Quotas::default() };
     let spread = forty_blocks(fits);
     assert_eq!(breaches(&spread.desired.state, &fits), Vec::<Breach>::new());
     spread.allows("172.16.78.1", "a/server", "tcp/80");

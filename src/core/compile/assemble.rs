@@ -109,6 +109,7 @@ fn wear(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &mut
 fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &Desired) -> Counts {
     let ours = |key: &GroupKey| matches!(key, GroupKey::Ours(_));
     let groups = || desired.state.groups.iter().filter(|(key, _)| ours(key));
+    let guards = || meaning.guards.list.iter();
     let lines = || layout.groups.iter().flatten().flat_map(|(_, lines)| lines);
     let lines_to = |of: fn(&LinePeer) -> bool| lines().filter(|(_, line)| of(&line.peer)).count();
     let cost = |rules: &BTreeSet<Rule>| {
@@ -133,6 +134,8 @@ fn counts(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout, desired: &D
         copied_rules: lines_to(|peer| matches!(peer, LinePeer::Copied(_))),
         reference_rules: lines_to(|peer| matches!(peer, LinePeer::Class(_) | LinePeer::Members(_))),
         minimum_prefix_rules: lines().filter(|(_, line)| line.witness.is_some()).count(),
+        entries: guards().flat_map(|it| &it.denied).map(Vec::len).sum(),
+        minimum_entries: guards().flat_map(|it| it.at_least).sum(),
         largest_group: groups().map(|(_, rules)| cost(rules)).max().unwrap_or(0),
     }
 }

@@ -104,6 +104,10 @@ pub struct Counts {
     pub minimum_prefix_rules: usize,
     /// Rules of the largest group in one direction and family.
     pub largest_group: usize,
+    /// Entries of network ACLs that deny what groups leave to them; those of the ACLs before ours do not count.
+    pub entries: usize,
+    /// The fewest entries that can deny as much.
+    pub minimum_entries: usize,
 }
 
 /// Translates policies into groups.

@@ -36,6 +36,7 @@ fn every_field_is_read() {
         quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
         quarantine: true,
         groups_per_namespace: NonZeroUsize::new(30),
+        ..Settings::default()
     };
     assert_eq!(configuration.settings(Quotas::default()), settings);
     assert_eq!(configuration.cluster.as_str(), "blue");

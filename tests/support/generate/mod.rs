@@ -21,6 +21,7 @@ use crate::random::Random;
 
 pub use edits::edit;
 pub use events::{events, follow};
+pub use subnets::hand_over;
 
 /// All that a compile looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub fn cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
 #[must_use]
 pub fn guarded_cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
     let mut cluster = cluster(seed, quotas);
-    subnets::hand_over(&mut Random::new(!seed), &mut cluster);
+    subnets::guard(&mut Random::new(!seed), &mut cluster);
     cluster
 }
 

@@ -1,6 +1,6 @@
 //! Subnets whose network ACLs are handed over, and what the ACLs before say.
 
-use moat_core::firewall::{Acl, AclName, Entry, EntryKey, EntryNumber, ForeignAclId};
+use moat_core::firewall::{Acl, AclName, EntryKey, ForeignAclId};
 use moat_core::inventory::{Subnet, SubnetId};
 use moat_core::net::{Interval, Prefix};
 use moat_core::policy::{
@@ -10,11 +10,24 @@ use moat_core::policy::{
 use moat_core::settings::ClientPorts;
 
 use super::{Cluster, POD_SUBNETS};
-use crate::build::{addresses, prefix, word};
+use crate::build::{addresses, entry, entry_number, prefix, services, word};
 use crate::random::Random;
 
+/// Hands over the ACL of one subnet of these blocks, which has been the VPC's default one.
+pub fn hand_over(cluster: &mut Cluster, blocks: &[&str]) {
+    let prior = ForeignAclId(word("acl-open"));
+    let subnet = Subnet {
+        blocks: blocks.iter().map(|block| prefix(block)).collect(),
+        acl: AclName(word("pods")),
+        prior: prior.clone(),
+        has_others: false,
+    };
+    cluster.inventory.subnets.insert(SubnetId(word("subnet-0")), subnet);
+    cluster.inventory.acls.insert(prior, acl(OPEN));
+}
+
 /// Hands over one of the two pod subnets or both, to one ACL or to two.
-pub(super) fn hand_over(random: &mut Random, cluster: &mut Cluster) {
+pub(super) fn guard(random: &mut Random, cluster: &mut Cluster) {
     let [v4_of_one, v4_of_other, v6_of_one, v6_of_other] = POD_SUBNETS.map(prefix);
     let blocks = [[v4_of_one, v6_of_one], [v4_of_other, v6_of_other]];
     let apart = random.chance(30);
@@ -36,7 +49,8 @@ pub(super) fn hand_over(random: &mut Random, cluster: &mut Cluster) {
     for index in 0..random.below(3) {
         cluster.policies.push(common(random, index));
     }
-    let assumed = [(2, Interval::FULL), (1, Interval::new(1_024, u16::MAX).unwrap())];
+    let high = Interval::new(1_024, u16::MAX).unwrap_or(Interval::FULL);
+    let assumed = [(2, Interval::FULL), (1, high)];
     cluster.settings.client_ports = ClientPorts(random.weighted(&assumed));
 }
 
@@ -59,12 +73,12 @@ fn common(random: &mut Random, index: usize) -> Policy {
             ])),
         )]),
     };
-    let services = ["tcp/22", "tcp/443", "udp/53", "tcp/8000-9000", "icmp/8", "icmpv6/128"];
-    let services = match random.chance(40) {
+    let choices = ["tcp/22", "tcp/443", "udp/53", "tcp/8000-9000", "icmp/8", "icmpv6/128"];
+    let chosen = match random.chance(40) {
         true => Services::Every,
         false => {
-            let some = random.some(&services, 50);
-            Services::AnyOf(some.iter().map(|it| ServiceMatch::Set(it.parse().unwrap())).collect())
+            let some = random.some(&choices, 50);
+            Services::AnyOf(some.iter().map(|it| ServiceMatch::Set(services(it))).collect())
         }
     };
     let rule = Rule {
@@ -72,7 +86,7 @@ fn common(random: &mut Random, index: usize) -> Policy {
         name: None,
         action: Action::Deny,
         peers,
-        services,
+        services: chosen,
         failed_closed: false,
     };
     let rules = vec![rule];
@@ -102,10 +116,8 @@ const NARROW: &[&str] = &[
 /// The same entries both ways, ten numbers apart.
 fn acl(entries: &[&str]) -> Acl {
     let numbered = |direction| {
-        entries.iter().zip(1_u16..).map(move |(entry, place)| {
-            let number = EntryNumber::try_from(10 * place).unwrap();
-            let entry: Entry = entry.parse().unwrap();
-            (EntryKey { direction, number }, entry)
+        entries.iter().zip(1_u16..).map(move |(text, place)| {
+            (EntryKey { direction, number: entry_number(10 * place) }, entry(text))
         })
     };
     Acl(Direction::BOTH.into_iter().flat_map(numbered).collect())

@@ -36,6 +36,7 @@ fn the_accounts_limits_are_read_once_by_each_process() {
         rules_per_group,
         groups_per_interface,
         groups,
+        ..Quotas::default()
     };
     raise(100, 5_000);
     let first = run(cloud.aws.capabilities()).unwrap();

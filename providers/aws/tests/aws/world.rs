@@ -34,7 +34,7 @@ pub(crate) struct Round {
 
 /// The most that an account can have: rules times groups of an interface are 1,000 ([`Quotas::RULES_PER_INTERFACE`]).
 pub(crate) const LARGEST: Quotas =
-    Quotas { rules_per_group: 200, groups_per_interface: 5, groups: 2_500 };
+    Quotas { rules_per_group: 200, groups_per_interface: 5, groups: 2_500, entries_per_acl: 20 };
 
 impl World {
     pub(crate) fn new() -> Self {

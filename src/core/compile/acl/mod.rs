@@ -74,8 +74,11 @@ pub(crate) struct Guards {
     /// What functions become, once for each.
     widened: HashMap<(usize, Direction, *const Function, Families), Rc<Function>>,
     /// What is closed for the pods of a subnet, once for each.
-    known: HashMap<(Inside, Direction, Option<Shared<ByAddress>>), Shared<ByAddress>>,
+    known: HashMap<Closed, Shared<ByAddress>>,
 }
+
+/// What is closed for the pods of a subnet in a direction: by its ACL, and what ends at the other side close.
+type Closed = (Inside, Direction, Option<Shared<ByAddress>>);
 
 /// An ACL's place in the list, and a subnet's place among those that it guards.
 type Inside = (usize, usize);

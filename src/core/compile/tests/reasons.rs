@@ -204,6 +204,8 @@ fn counts_tell_prefix_copied_and_reference_rules_apart() {
         reference_rules: 2,
         minimum_prefix_rules: 4,
         largest_group: 4,
+        entries: 0,
+        minimum_entries: 0,
     };
     assert_eq!(cluster.compile().counts, counts);
 }
