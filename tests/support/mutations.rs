@@ -311,20 +311,6 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core an_answer_to_an_echo",
     },
     Mutation {
-        mistake: "deny where a pod elsewhere may find another address",
-        file: "src/core/compile/acl/passing.rs",
-        right: "block.unwrap_or(Prefix::host(address))",
-        wrong: "block.map_or(Prefix::host(address), |_| Prefix::host(address))",
-        test: "core what_a_pod_elsewhere_may_get",
-    },
-    Mutation {
-        mistake: "trust an ACL with packets that stay in its subnet",
-        file: "src/core/compile/acl/split.rs",
-        right: "let inside_fits = outside_fits && every(said, &inside, &by_ends);",
-        wrong: "let inside_fits = outside_fits && (inside.is_empty() || !by_ends.pieces().count().eq(&0));",
-        test: "core groups_say_exactly_what_passes_inside",
-    },
-    Mutation {
         mistake: "let both ends rely on each other",
         file: "src/core/compile/acl/mod.rs",
         right: "let admitted = self.admitted(passing, opposite(direction)).union(fills);",
