@@ -3,7 +3,6 @@
 //! What to do is decided by each round, from what was seen; the keeper does it and decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -160,16 +159,7 @@ fn of_cluster(inventory: &Inventory) -> Vec<Finding> {
 }
 
 fn starts_open(object: ObjectRef, message: String) -> Finding {
-    Finding {
-        object,
-        path: "".into(),
-        reason: Reason::StartsOpen,
-        effect: Effect::NotEnforced,
-        message: message.into(),
-        flows: Arc::default(),
-        witness: None,
-        location: None,
-    }
+    Finding::without_flows(object, Reason::StartsOpen, Effect::NotEnforced, message)
 }
 
 /// Does what rounds order, as long as there are any, and the lease is ours.

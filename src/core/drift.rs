@@ -1,7 +1,6 @@
 //! What others did to groups of ours, as a picture tells (DESIGN §6.10).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::{GroupKey, GroupNumber, Naming, Rule};
@@ -53,7 +52,7 @@ pub fn opened(
             spelled(observed, key, cluster),
             key.0.named(cluster),
         );
-        Some(told(policy.object.clone(), Reason::ForeignRule, Effect::NotEnforced, message))
+        Some(Finding::without_flows(policy.object.clone(), Reason::ForeignRule, Effect::NotEnforced, message))
     });
     found.collect()
 }
@@ -113,7 +112,7 @@ pub fn taken(observed: &Observed, cluster: &str) -> Vec<Finding> {
              group once nobody wears it",
             number.0
         );
-        told(group_object(tagged), Reason::NameTaken, Effect::Ignored, message)
+        Finding::without_flows(group_object(tagged), Reason::NameTaken, Effect::Ignored, message)
     });
     told.collect()
 }
@@ -209,7 +208,7 @@ fn dressed(
         namespace: Some(pod.namespace.clone()),
         name: pod.name.clone(),
     });
-    Some(told(object, Reason::Drift, Effect::Ignored, message))
+    Some(Finding::without_flows(object, Reason::Drift, Effect::Ignored, message))
 }
 
 /// A finding about a group of ours.
@@ -219,24 +218,11 @@ fn finding(
     (reason, effect): (Reason, Effect),
     message: String,
 ) -> Finding {
-    told(group_object(group.named(cluster)), reason, effect, message)
+    Finding::without_flows(group_object(group.named(cluster)), reason, effect, message)
 }
 
 fn group_object(name: String) -> ObjectRef {
     ObjectRef { kind: Kind::SecurityGroup, namespace: None, name: name.into() }
-}
-
-fn told(object: ObjectRef, reason: Reason, effect: Effect, message: String) -> Finding {
-    Finding {
-        object,
-        path: "".into(),
-        reason,
-        effect,
-        message: message.into(),
-        flows: Arc::default(),
-        witness: None,
-        location: None,
-    }
 }
 
 #[cfg(test)]

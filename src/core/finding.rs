@@ -162,6 +162,28 @@ reasons! {
     StartsOpen,
 }
 
+impl Finding {
+    /// A finding about an object as a whole, with which no flow is lost.
+    #[must_use]
+    pub fn without_flows(
+        object: ObjectRef,
+        reason: Reason,
+        effect: Effect,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            object,
+            path: "".into(),
+            reason,
+            effect,
+            message: message.into(),
+            flows: Arc::default(),
+            witness: None,
+            location: None,
+        }
+    }
+}
+
 impl Reason {
     /// Whether it is a standing fact about the VPC or the settings, which no edit of a policy changes: worth knowing, and no
     /// reason to call a set of policies unclean.

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::{ForeignGroupId, GroupKey, Rule};
@@ -85,16 +84,9 @@ pub fn disputed(inventory: &Inventory) -> Vec<Finding> {
 
 fn ignored(pod: &Pod, path: &str, reason: Reason, message: Cow<'static, str>) -> Finding {
     let (namespace, name) = (Some(pod.namespace.clone()), pod.name.clone());
-    Finding {
-        object: ObjectRef { kind: Kind::Pod, namespace, name },
-        path: path.into(),
-        reason,
-        effect: Effect::Ignored,
-        message,
-        flows: Arc::default(),
-        witness: None,
-        location: None,
-    }
+    let object = ObjectRef { kind: Kind::Pod, namespace, name };
+    let finding = Finding::without_flows(object, reason, Effect::Ignored, message);
+    Finding { path: path.into(), ..finding }
 }
 
 /// Writes into an inventory what a picture of its [`scope`] shows. Pods whose interface nobody names are on the one that bears

@@ -27,7 +27,7 @@ use moat_core::firewall::ForeignGroupId;
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
-use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
+use moat_core::settings::{ClientPorts, IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
 pub use admission::{Admission, WebhookName};
 pub use aws::{AwsAccess, Region, RoleArn};
@@ -188,7 +188,7 @@ impl Configuration {
             quotas: self.quotas.over(provider),
             quarantine: self.quarantine,
             groups_per_namespace: self.quotas.groups_per_namespace,
-            ..Settings::default()
+            client_ports: ClientPorts::default(),
         }
     }
 

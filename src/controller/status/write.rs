@@ -10,18 +10,15 @@ use futures_util::stream;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use moat_core::compile::{Desired, Inputs};
 use moat_core::finding::{Effect, Finding};
 use moat_core::inventory::Inventory;
 use moat_core::policy::{Kind, ObjectRef, Word};
-use moat_k8s::crd::{
-    ClusterPolicyEnforcement, EnforcementStatus, InstallationStatus, MoatInstallation,
-    PolicyEnforcement, PolicyReference, ProviderInUse,
-};
-use serde_json::{Value, json};
+use moat_k8s::crd::{EnforcementStatus, InstallationStatus, MoatInstallation, ProviderInUse};
+use serde_json::json;
 use tokio::sync::watch::Receiver;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
@@ -30,6 +27,7 @@ use tracing::{info, warn};
 use super::conditions;
 use super::events::{self, Events};
 use super::installation;
+use super::objects::{Written, enforcement, learn, name, parameters, put_status, resource};
 use super::report::{self, Verdict};
 use crate::index::Known;
 use crate::kinds::Watched;
@@ -52,15 +50,6 @@ pub(crate) struct Writer {
     said: BTreeSet<String>,
 }
 
-/// What is there about a policy.
-pub(crate) struct Written {
-    /// The unique id of the policy.
-    pub(crate) owner: String,
-    /// The name of the object.
-    name: String,
-    pub(crate) status: EnforcementStatus,
-}
-
 /// What is to be written of a policy.
 struct News<'a> {
     watched: Watched,
@@ -76,12 +65,6 @@ const SHARE: u32 = 9;
 /// Policies that are written of at a time. An API server has seats for so many requests beside those of others (flow control,
 /// "API Priority and Fairness"); what it has none for, the client repeats when it is told to.
 const AT_ONCE: usize = 16;
-
-/// Who writes, as server-side apply calls it.
-const MANAGER: &str = "moat";
-
-/// The longest name that the API server takes: a DNS subdomain (RFC 1123).
-const LONGEST_NAME: usize = 253;
 
 impl Writer {
     /// `instance` names this process.
@@ -378,75 +361,4 @@ fn uid(object: &ObjectRef, inventory: &Inventory) -> Option<Word> {
     let mut pods = inventory.pods.iter().filter(|_| object.kind == Kind::Pod);
     let pod = pods.find(|pod| pod.namespace == *namespace && pod.name == *name)?;
     Some(pod.uid.clone())
-}
-
-/// What an object says, and of which policy.
-pub(crate) fn learn(object: DynamicObject) -> Option<(ObjectRef, Written)> {
-    let of = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
-    let policy: PolicyReference = serde_json::from_value(of("/spec/policy")).ok()?;
-    let status = serde_json::from_value(of("/status")).unwrap_or_default();
-    let owner = object.metadata.owner_references?.into_iter().next()?;
-    let watched = Watched::ALL.into_iter().find(|it| it.resource().kind == policy.kind)?;
-    let namespace = object.metadata.namespace.map(Word::from);
-    let key = ObjectRef { kind: watched.definition().policy?, namespace, name: policy.name.into() };
-    Some((key, Written { owner: owner.uid, name: object.metadata.name?, status }))
-}
-
-fn parameters() -> PatchParams {
-    PatchParams::apply(MANAGER).force()
-}
-
-/// The objects that say what becomes of policies.
-pub(crate) fn resource(is_namespaced: bool) -> ApiResource {
-    if is_namespaced {
-        ApiResource::erase::<PolicyEnforcement>(&())
-    } else {
-        ApiResource::erase::<ClusterPolicyEnforcement>(&())
-    }
-}
-
-async fn put_status(
-    api: &Api<DynamicObject>,
-    resource: &ApiResource,
-    name: &str,
-    status: Value,
-) -> Result<(), kube::Error> {
-    let patch = json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": { "name": name },
-        "status": status,
-    });
-    api.patch_status(name, &parameters(), &Patch::Apply(&patch)).await.map(drop)
-}
-
-/// The object that says what becomes of a policy, without its status.
-fn enforcement(watched: Watched, policy: &ObjectRef, name: &str, uid: &str) -> Value {
-    let (own, policies) = (resource(policy.namespace.is_some()), watched.resource());
-    json!({
-        "apiVersion": own.api_version,
-        "kind": own.kind,
-        "metadata": {
-            "name": name,
-            "ownerReferences": [{
-                "apiVersion": policies.api_version,
-                "kind": policies.kind,
-                "name": &*policy.name,
-                "uid": uid,
-            }],
-        },
-        "spec": { "policy": { "kind": policies.kind, "name": &*policy.name } },
-    })
-}
-
-/// The name of the object about a policy: a NetworkPolicy and a VpcNetworkPolicy may share theirs.
-fn name(known: &Known) -> String {
-    let ObjectRef { kind, name, .. } = &known.policy.object;
-    let name = format!("{}-{name}", kind.short_name());
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let id = known.uid.chars().take(8).collect::<String>();
-    let kept: String = name.chars().take(LONGEST_NAME - 1 - id.len()).collect();
-    format!("{}-{id}", kept.trim_end_matches(['.', '-']))
 }

@@ -47,19 +47,19 @@ impl<P: Provider + Send> Worker<P> {
             block_in_place(|| self.plan(settings, &policies, inventory, &observed));
         let (drifted, repaired) = self.drifted(&plan, &inputs, &observed);
         findings.extend(drifted);
-        // Where it cannot be read back, the picture before tells what is known.
-        let mut told = self.beside(&inputs, branches.as_ref(), &observed, Some(&unread()));
         let hindrance = self.hindrance(&plan, &observed);
+        // Where it cannot be read back once it was changed, the picture before tells what is known.
+        let changes = hindrance.is_none() && !plan.stages.is_empty();
+        let before =
+            changes.then(|| self.beside(&inputs, branches.as_ref(), &observed, Some(&unread())));
         drop(observed);
         let Carried { done, remaining, holdup } = match hindrance {
             Some(_) => Carried { remaining: plan, holdup: hindrance, done: Vec::new() },
             None => self.carry_out(plan, &scope).await,
         };
         let shown = self.picture.as_ref().map(|picture| &*picture.observed);
-        if let Some(shown) = shown {
-            told = self.beside(&inputs, branches.as_ref(), shown, holdup.as_ref());
-        }
-        let (quarantine, beside) = told;
+        let told = shown.map(|it| self.beside(&inputs, branches.as_ref(), it, holdup.as_ref()));
+        let (quarantine, beside) = told.or(before).unwrap_or_default();
         findings.extend(beside);
         self.links.telemetry.round(&Done {
             observed: shown,

@@ -39,8 +39,8 @@ impl Inputs {
         let pods = kept.iter().filter_map(|place| inventory.pod(*place).cloned());
         let part = Inventory { pods: pods.collect(), ..inventory.clone() };
         let part = Self { policies, inventory: part, settings };
-        if part.carves() {
-            // Whoever is let in by a prefix that no longer holds him is named instead.
+        if part.carves() || !inventory.subnets.is_empty() {
+            // Whoever is let in by a prefix that no longer holds him is named instead; an ACL holds for all pods of its subnets.
             return Self { inventory: inventory.clone(), ..part };
         }
         part

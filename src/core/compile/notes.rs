@@ -47,16 +47,8 @@ impl<'m> Notes<'m, '_> {
         reason: Reason,
         message: impl Into<Cow<'static, str>>,
     ) {
-        self.found.push(Finding {
-            object: object.clone(),
-            path: path.clone(),
-            reason,
-            effect: Effect::Ignored,
-            message: message.into(),
-            flows: Arc::default(),
-            witness: None,
-            location: None,
-        });
+        let finding = Finding::without_flows(object.clone(), reason, Effect::Ignored, message);
+        self.found.push(Finding { path: path.clone(), ..finding });
     }
 
     /// The pods that a policy is about, by its place.

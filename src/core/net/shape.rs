@@ -38,20 +38,29 @@ impl Shape {
         set
     }
 
-    /// Whether a rule of this shape lets through all that one of another shape does.
+    /// The services of both shapes, which one rule can say; none if they share none.
     #[must_use]
-    pub fn holds(self, other: Self) -> bool {
-        let within = |one: Interval<u16>, other: Interval<u16>| {
-            one.contains(other.low()) && one.contains(other.high())
+    pub fn common(self, other: Self) -> Option<Self> {
+        let ports = |a: Interval<u16>, b: Interval<u16>| {
+            Interval::new(a.low().max(b.low()), a.high().min(b.high()))
+        };
+        let messages = |a: Messages, b: Messages| match (a, b) {
+            (Messages::All, other) | (other, Messages::All) => Some(other),
+            (Messages::Type(x), Messages::Type(y)) => (x == y).then_some(a),
+            (Messages::Type(kind), Messages::One(one))
+            | (Messages::One(one), Messages::Type(kind)) => {
+                (one.kind == kind).then_some(Messages::One(one))
+            }
+            (Messages::One(x), Messages::One(y)) => (x == y).then_some(a),
         };
         match (self, other) {
-            (Self::All, _) => true,
-            (Self::Tcp(one), Self::Tcp(other)) | (Self::Udp(one), Self::Udp(other)) => {
-                within(one, other)
-            }
-            (Self::Icmp(one), Self::Icmp(other)) | (Self::Icmpv6(one), Self::Icmpv6(other)) => {
-                within(one.points(), other.points())
-            }
+            (Self::All, other) | (other, Self::All) => Some(other),
+            (Self::Tcp(a), Self::Tcp(b)) => ports(a, b).map(Self::Tcp),
+            (Self::Udp(a), Self::Udp(b)) => ports(a, b).map(Self::Udp),
+            (Self::Sctp, Self::Sctp) => Some(Self::Sctp),
+            (Self::Icmp(a), Self::Icmp(b)) => messages(a, b).map(Self::Icmp),
+            (Self::Icmpv6(a), Self::Icmpv6(b)) => messages(a, b).map(Self::Icmpv6),
+            (Self::Other(a), Self::Other(b)) => (a == b).then_some(Self::Other(a)),
             (
                 Self::Tcp(_)
                 | Self::Udp(_)
@@ -60,8 +69,14 @@ impl Shape {
                 | Self::Icmpv6(_)
                 | Self::Other(_),
                 _,
-            ) => self == other,
+            ) => None,
         }
+    }
+
+    /// Whether a rule of this shape lets through all that one of another shape does.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.common(other) == Some(other)
     }
 }
 

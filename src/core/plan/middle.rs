@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::path::largest;
-use super::state::{common, common_shape, in_use, names, our_number, rules};
+use super::state::{common, in_use, names, our_number, rules};
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Prefix;
@@ -176,8 +176,8 @@ pub(super) fn groups(
 /// The prefixes of rules that meet a rule with a group.
 fn telling(old: &BTreeSet<Rule>, new: &BTreeSet<Rule>) -> BTreeSet<Prefix> {
     let pairs = old.iter().flat_map(|a| new.iter().map(move |b| (a, b)));
-    let meeting = pairs
-        .filter(|(a, b)| a.direction == b.direction && common_shape(a.shape, b.shape).is_some());
+    let meeting =
+        pairs.filter(|(a, b)| a.direction == b.direction && a.shape.common(b.shape).is_some());
     meeting
         .filter_map(|(a, b)| match (&a.peer, &b.peer) {
             (Peer::Prefix(prefix), Peer::Group(_)) | (Peer::Group(_), Peer::Prefix(prefix)) => {
@@ -210,7 +210,7 @@ fn meet(
     moving: &BTreeMap<GroupNumber, Kind<'_>>,
     still: &BTreeMap<&BTreeSet<GroupKey>, Vec<IpAddr>>,
 ) -> Vec<Rule> {
-    let shape = common_shape(old.shape, new.shape).filter(|_| old.direction == new.direction);
+    let shape = old.shape.common(new.shape).filter(|_| old.direction == new.direction);
     let Some(shape) = shape else { return Vec::new() };
     let rule = |peer| Rule { direction: old.direction, peer, shape };
     if let (Peer::Prefix(a), Peer::Prefix(b)) = (&old.peer, &new.peer) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
 use crate::inventory::InterfaceId;
-use crate::net::{Prefix, Shape};
+use crate::net::Prefix;
 use crate::provider::{Observed, Step};
 
 static NO_GROUPS: BTreeSet<GroupKey> = BTreeSet::new();
@@ -104,7 +104,7 @@ pub(super) fn meet(a: &Rule, b: &Rule) -> Option<Rule> {
         (Peer::Group(x), Peer::Group(y)) if x == y => Peer::Group(x.clone()),
         (Peer::Group(_) | Peer::Prefix(_), _) => return None,
     };
-    Some(Rule { direction: a.direction, peer, shape: common_shape(a.shape, b.shape)? })
+    Some(Rule { direction: a.direction, peer, shape: a.shape.common(b.shape)? })
 }
 
 /// Whether everything that `part` lets through, `whole` does by itself.
@@ -115,38 +115,4 @@ pub(crate) fn contains(whole: &Rule, part: &Rule) -> bool {
 /// The addresses of two prefixes: one holds the other, or they share none.
 pub(super) fn common(a: Prefix, b: Prefix) -> Option<Prefix> {
     if a.contains_prefix(b) { Some(b) } else { b.contains_prefix(a).then_some(a) }
-}
-
-/// The services of two shapes.
-pub(super) fn common_shape(a: Shape, b: Shape) -> Option<Shape> {
-    use crate::net::{Interval, Messages};
-    let ports = |a: Interval<u16>, b: Interval<u16>| {
-        Interval::new(a.low().max(b.low()), a.high().min(b.high()))
-    };
-    let messages = |a: Messages, b: Messages| match (a, b) {
-        (Messages::All, other) | (other, Messages::All) => Some(other),
-        (Messages::Type(x), Messages::Type(y)) => (x == y).then_some(a),
-        (Messages::Type(kind), Messages::One(one)) | (Messages::One(one), Messages::Type(kind)) => {
-            (one.kind == kind).then_some(Messages::One(one))
-        }
-        (Messages::One(x), Messages::One(y)) => (x == y).then_some(a),
-    };
-    match (a, b) {
-        (Shape::All, other) | (other, Shape::All) => Some(other),
-        (Shape::Tcp(a), Shape::Tcp(b)) => ports(a, b).map(Shape::Tcp),
-        (Shape::Udp(a), Shape::Udp(b)) => ports(a, b).map(Shape::Udp),
-        (Shape::Sctp, Shape::Sctp) => Some(Shape::Sctp),
-        (Shape::Icmp(a), Shape::Icmp(b)) => messages(a, b).map(Shape::Icmp),
-        (Shape::Icmpv6(a), Shape::Icmpv6(b)) => messages(a, b).map(Shape::Icmpv6),
-        (Shape::Other(a), Shape::Other(b)) => (a == b).then_some(Shape::Other(a)),
-        (
-            Shape::Tcp(_)
-            | Shape::Udp(_)
-            | Shape::Sctp
-            | Shape::Icmp(_)
-            | Shape::Icmpv6(_)
-            | Shape::Other(_),
-            _,
-        ) => None,
-    }
 }

@@ -1,5 +1,6 @@
 mod apart;
 mod cases;
+mod closed;
 mod rules;
 mod world;
 

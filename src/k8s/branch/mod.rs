@@ -136,7 +136,7 @@ impl Branches {
                      select each pod"
                 )
             };
-            finding(object, Reason::GroupsJoined, Effect::Ignored, message)
+            Finding::without_flows(object, Reason::GroupsJoined, Effect::Ignored, message)
         }));
         found
     }
@@ -161,7 +161,7 @@ impl Branches {
             namespace: Some(Word::clone(&pod.namespace)),
             name: Word::clone(&pod.name),
         };
-        finding(object, Reason::SharedInterface, Effect::Ignored, message)
+        Finding::without_flows(object, Reason::SharedInterface, Effect::Ignored, message)
     }
 
     /// Why pods of a node cannot have branch interfaces, as far as anybody tells.
@@ -188,7 +188,7 @@ impl Branches {
              (`vpc.amazonaws.com/has-trunk-attached`), and set `ENABLE_POD_ENI` of `aws-node`",
             and_more(lacking.count())
         );
-        Some(finding(of_node(first), Reason::NoTrunk, Effect::Ignored, message))
+        Some(Finding::without_flows(of_node(first), Reason::NoTrunk, Effect::Ignored, message))
     }
 
     /// The nodes whose pods have all the branch interfaces that there can be.
@@ -213,7 +213,7 @@ impl Branches {
              another node",
             and_more(full.count())
         );
-        Some(finding(of_node(first), Reason::TrunkFull, Effect::Ignored, message))
+        Some(Finding::without_flows(of_node(first), Reason::TrunkFull, Effect::Ignored, message))
     }
 
     /// What groups do not filter in standard mode (VPC CNI, "Pod security group enforcing mode").
@@ -230,7 +230,12 @@ impl Branches {
             "the VPC CNI enforces groups in standard mode: nothing filters what pods and the kubelet of one node send each \
              other{egress}; set `POD_SECURITY_GROUP_ENFORCING_MODE: strict` of `aws-node`, and make the pods anew"
         );
-        Some(finding(ObjectRef::vpc(), Reason::StandardMode, Effect::NotEnforced, message))
+        Some(Finding::without_flows(
+            ObjectRef::vpc(),
+            Reason::StandardMode,
+            Effect::NotEnforced,
+            message,
+        ))
     }
 }
 
@@ -249,19 +254,6 @@ fn and_more(nodes: usize) -> String {
         0 => String::new(),
         1 => ", and so it is with one more".to_owned(),
         _ => format!(", and so it is with {nodes} more"),
-    }
-}
-
-fn finding(object: ObjectRef, reason: Reason, effect: Effect, message: String) -> Finding {
-    Finding {
-        object,
-        path: "".into(),
-        reason,
-        effect,
-        message: message.into(),
-        flows: Arc::default(),
-        witness: None,
-        location: None,
     }
 }
 

@@ -170,7 +170,7 @@ fn boxes<T: Address>(rules: &[CoverRule]) -> Vec<(usize, Named)> {
     let prefixes: BTreeSet<Prefix> = rules.iter().map(|rule| rule.prefix).collect();
     let pairs = prefixes.iter().zip(prefixes.iter().skip(1));
     let mut around: BTreeSet<Prefix> =
-        pairs.filter_map(|(one, other)| common::<T>(*one, *other)).collect();
+        pairs.filter_map(|(one, other)| span::<T>(*one, *other)).collect();
     around.extend(prefixes.iter().copied());
     let mut boxes = Vec::new();
     for prefix in around {
@@ -198,7 +198,7 @@ fn boxes<T: Address>(rules: &[CoverRule]) -> Vec<(usize, Named)> {
 }
 
 /// The longest prefix that holds two others.
-fn common<T: Address>(one: Prefix, other: Prefix) -> Option<Prefix> {
+fn span<T: Address>(one: Prefix, other: Prefix) -> Option<Prefix> {
     let (first, second) = (T::from_ip(one.first())?, T::from_ip(other.first())?);
     let shared = first.shared_bits(second).min(one.length()).min(other.length());
     Some(first.prefix(shared))
@@ -207,25 +207,13 @@ fn common<T: Address>(one: Prefix, other: Prefix) -> Option<Prefix> {
 /// A shape and the shapes around it that an entry or a rule can name.
 fn wider(shape: Shape) -> Vec<Shape> {
     let around = match shape {
-        Shape::Tcp(_) => Some(Shape::Tcp(Interval::FULL)),
-        Shape::Udp(_) => Some(Shape::Udp(Interval::FULL)),
-        Shape::Icmp(messages) => {
-            return [of_type(messages).map(Shape::Icmp), Some(Shape::Icmp(Messages::All))]
-                .into_iter()
-                .flatten()
-                .chain([shape, Shape::All])
-                .collect();
-        }
-        Shape::Icmpv6(messages) => {
-            return [of_type(messages).map(Shape::Icmpv6), Some(Shape::Icmpv6(Messages::All))]
-                .into_iter()
-                .flatten()
-                .chain([shape, Shape::All])
-                .collect();
-        }
-        Shape::All | Shape::Sctp | Shape::Other(_) => None,
+        Shape::Tcp(_) => [Some(Shape::Tcp(Interval::FULL)), None],
+        Shape::Udp(_) => [Some(Shape::Udp(Interval::FULL)), None],
+        Shape::Icmp(it) => [of_type(it), Some(Messages::All)].map(|it| it.map(Shape::Icmp)),
+        Shape::Icmpv6(it) => [of_type(it), Some(Messages::All)].map(|it| it.map(Shape::Icmpv6)),
+        Shape::All | Shape::Sctp | Shape::Other(_) => [None, None],
     };
-    around.into_iter().chain([shape, Shape::All]).collect()
+    around.into_iter().flatten().chain([shape, Shape::All]).collect()
 }
 
 /// All messages of the type of one.

@@ -76,7 +76,7 @@ proptest! {
         let entries = boxes.fewest(&asked, few);
         prop_assert_eq!(entries.named.len(), by_search(&wanted, &deniable));
         prop_assert_eq!(entries.at_least, entries.named.len());
-        let closed = super::closing::<u32>(&entries);
+        let closed = super::plot::closing::<u32>(&entries);
         prop_assert_eq!(closed.map2(&asked, ServiceSet::intersection), asked);
         let beyond = closed.map2(&may, ServiceSet::difference);
         prop_assert_eq!(beyond, StepFunction::constant(ServiceSet::empty()));

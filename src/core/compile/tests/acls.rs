@@ -301,6 +301,26 @@ fn whose_groups_are_not_ours_to_say_closes_nothing_for_others() {
 }
 
 #[test]
+fn who_may_hold_more_than_is_asked_closes_nothing_for_others() {
+    let hosts: Vec<String> = (0..40).map(|host| format!("192.0.2.{}/32", 2 * host)).collect();
+    let hosts = blocks(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
+    let too_much = network_policy("x/too-much", "pod=b")
+        .ingress([accept().peers([hosts]).services([set("tcp/80")])]);
+    let quotas = Quotas { rules_per_group: 31, groups_per_interface: 1, ..Quotas::UNLIMITED };
+    let cluster = closed(Settings { quotas, ..plain() }).policy(web()).policy(too_much);
+    let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+    let desired = guarded.compile();
+    assert!(!desired.over_quota.is_empty());
+    let widest = desired
+        .state
+        .groups
+        .values()
+        .flatten()
+        .any(|rule| *rule == "egress 0.0.0.0/0 tcp/443".parse().unwrap());
+    assert!(!widest, "x/a does not rely on x/b");
+}
+
+#[test]
 fn what_a_pod_elsewhere_may_get_is_not_denied_where_it_may_find_another_address() {
     let peer = crate::policy::Peer::Pods(pods("x", "pod=c"));
     let rule = accept().peers([peer]).services([set("tcp/443")]);
@@ -309,6 +329,10 @@ fn what_a_pod_elsewhere_may_get_is_not_denied_where_it_may_find_another_address(
     let cluster = closed(plain()).policy(web()).policy(to_c).policy(serve);
     let [_, others @ ..] = PRIVATE;
     assert_denies(cluster.clone(), &others);
+    // Nobody is there now; x/c may be tomorrow.
+    let free = accept().peers([block_except("0.0.0.0/0", &["10.0.2.128/25"])]);
+    let free = network_policy("x/web", "pod in a|b").egress([free.services([set("tcp/443")])]);
+    assert_denies(cluster.clone().without("web").policy(free), &[]);
     let known = cluster.guarded("subnet-2", &["10.0.2.0/24"], OPEN);
     let elsewhere = known.inventory.subnets.values().next().cloned().unwrap();
     let elsewhere = Subnet { acl: AclName("others".into()), ..elsewhere };

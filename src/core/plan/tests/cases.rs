@@ -11,7 +11,7 @@ use crate::inventory::Attachment;
 use crate::net::{Interval, Messages, Shape};
 use crate::policy::Direction::{Egress, Ingress};
 
-fn state(groups: &[(GroupKey, &[Rule])], wears: &[(&str, &[GroupKey])]) -> State {
+pub(super) fn state(groups: &[(GroupKey, &[Rule])], wears: &[(&str, &[GroupKey])]) -> State {
     State {
         groups: groups
             .iter()
@@ -29,7 +29,7 @@ fn base() -> (GroupKey, BTreeSet<Rule>) {
     (foreign("sg-base"), open())
 }
 
-fn world(now: State, wanted: State) -> World {
+pub(super) fn world(now: State, wanted: State) -> World {
     let pods: Vec<_> = now
         .interfaces
         .keys()
@@ -44,13 +44,13 @@ fn world(now: State, wanted: State) -> World {
     World::new(&pods, now, wanted, &["sg-base"])
 }
 
-fn planned(world: &World, quotas: &Quotas) -> Plan {
+pub(super) fn planned(world: &World, quotas: &Quotas) -> Plan {
     let plan = plan(&world.desired, &world.observed, &world.inventory, quotas);
     assert_eq!(lint(&plan, &world.observed.state, quotas), []);
     plan
 }
 
-fn ingress(text: &str, shape: Shape) -> Rule {
+pub(super) fn ingress(text: &str, shape: Shape) -> Rule {
     from_prefix(Ingress, text, shape)
 }
 
@@ -58,7 +58,7 @@ fn to(direction: crate::policy::Direction, number: usize, shape: Shape) -> Rule 
     Rule { direction, peer: Peer::Group(group(number)), shape }
 }
 
-fn purposes(plan: &Plan) -> Vec<(Purpose, usize)> {
+pub(super) fn purposes(plan: &Plan) -> Vec<(Purpose, usize)> {
     plan.stages.iter().map(|stage| (stage.purpose, stage.steps.len())).collect()
 }
 
@@ -104,53 +104,6 @@ fn provisional_numbers_and_the_order_of_groups_change_nothing() {
     );
     let plan = planned(&world(now, wanted), &Quotas::default());
     assert_eq!(plan.stages, []);
-}
-
-#[test]
-fn the_closed_group_is_made_and_kept_though_nobody_wears_it_and_is_no_class_of_pods() {
-    let closed = || GroupKey::Ours(GroupNumber::CLOSED);
-    let rule = ingress("10.0.0.0/8", tcp(80, 80));
-    let of_web = (group(1), std::slice::from_ref(&rule));
-    let wanted = || state(&[of_web.clone(), (closed(), &[])], &[("a", &[group(1)])]);
-    let quotas = Quotas::default();
-    let made = planned(&world(state(&[], &[("a", &[foreign("sg-base")])]), wanted()), &quotas);
-    assert!(made.steps().any(|step| *step == Step::CreateGroup(GroupNumber::CLOSED)));
-    assert!(made.target.groups.contains_key(&closed()));
-
-    // New pods wear it: their class gets another group, and it loses what others put into it.
-    let born = state(&[(closed(), std::slice::from_ref(&rule))], &[("a", &[closed()])]);
-    let plan = planned(&world(born, wanted()), &quotas);
-    assert_eq!(plan.target.interfaces[&interface("a")], [group(1)].into());
-    assert_eq!(plan.target.groups[&closed()], [].into());
-    assert_eq!(plan.target.groups[&group(1)], [rule.clone()].into());
-    let there = world(plan.target.clone(), wanted());
-    assert_eq!(planned(&there, &quotas).stages, []);
-
-    // Also where quarantine has been switched off meanwhile.
-    let born = state(&[(closed(), &[])], &[("a", &[closed()])]);
-    let plan =
-        planned(&world(born, state(std::slice::from_ref(&of_web), &[("a", &[group(1)])])), &quotas);
-    assert_eq!(plan.target.interfaces[&interface("a")], [group(1)].into());
-    assert!(!plan.target.groups.contains_key(&closed()));
-
-    // A pod that no policy concerns gets back what is known of it, and the group stays.
-    let idle = state(&[(closed(), &[])], &[("a", &[closed()])]);
-    let plan = planned(&world(idle.clone(), state(&[(closed(), &[])], &[])), &quotas);
-    assert_eq!(purposes(&plan), [(Purpose::Move, 1)]);
-    assert_eq!(plan.target.interfaces[&interface("a")], [foreign("sg-base")].into());
-    assert!(plan.target.groups.contains_key(&closed()));
-    // Where it is not wanted any more, it goes.
-    let plan = planned(&world(idle, state(&[], &[])), &quotas);
-    assert_eq!(purposes(&plan), [(Purpose::Move, 1), (Purpose::Delete, 1)]);
-}
-
-#[test]
-fn where_its_name_is_taken_there_is_no_closed_group() {
-    let closed = GroupKey::Ours(GroupNumber::CLOSED);
-    let base = [("a", &[foreign("sg-base")][..])];
-    let mut world = world(state(&[], &base), state(&[(closed, &[])], &[]));
-    world.observed.taken.insert(GroupNumber::CLOSED, foreign("sg-other"));
-    assert_eq!(planned(&world, &Quotas::default()).stages, []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::world::{group, tcp};
 use crate::firewall::{GroupKey, Peer, Rule};
 use crate::net::{Interval, Message, Messages, Prefix, Protocol, ServiceSet, Shape};
 use crate::plan::path::{covered, largest};
-use crate::plan::state::{common_shape, contains, meet};
+use crate::plan::state::{contains, meet};
 use crate::policy::Direction;
 
 fn shapes() -> Vec<Shape> {
@@ -61,7 +61,7 @@ fn the_shape_that_two_shapes_share_has_the_services_that_both_have() {
     for a in shapes() {
         for b in shapes() {
             let shared = a.services().intersection(&b.services());
-            match common_shape(a, b) {
+            match a.common(b) {
                 Some(shape) => assert_eq!(shape.services(), shared, "{a:?} {b:?}"),
                 None => assert!(shared.is_empty(), "{a:?} {b:?}"),
             }
