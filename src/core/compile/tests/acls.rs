@@ -268,7 +268,9 @@ fn where_a_pod_inside_is_not_isolated_nothing_is_denied() {
 fn groups_say_exactly_what_passes_inside_where_somebody_there_lets_it_in() {
     let serve = network_policy("x/serve", "pod=b")
         .ingress([accept().peers([blocks(&["10.0.1.0/24"])]).services([set("tcp/443")])]);
-    let cluster = closed(plain()).policy(web()).policy(serve);
+    let high = ClientPorts(Interval::new(1_024, u16::MAX).unwrap());
+    let settings = Settings { client_ports: high, ..plain() };
+    let cluster = closed(settings).policy(web()).policy(serve);
     let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
     let desired = guarded.compile();
     flows::assert_honest(&guarded, &desired);
