@@ -48,8 +48,12 @@ pub(crate) enum News {
 /// Objects in one page of a list.
 pub(crate) const PAGE: u32 = 500;
 
-/// An API server sends a bookmark about every minute: who hears nothing for longer hears nobody.
+/// An API server sends a bookmark about every minute. Who hears nothing for longer may hear nobody, and watches anew: a watch that
+/// was just taken up can stay silent for longer than that by itself.
 const SILENCE: Duration = Duration::from_secs(100);
+
+/// How long an API server that is there takes to begin a watch.
+const BEGINS: Duration = Duration::from_secs(10);
 
 /// How long the API server keeps a watch open, in seconds.
 const OPEN: u32 = 290;
@@ -60,7 +64,7 @@ const INSTALLED: Duration = Duration::from_secs(5);
 /// Why a watch does not go on.
 #[derive(Debug)]
 enum End {
-    /// The API server closed it, as it does now and then.
+    /// The API server closed it, as it does now and then, or said nothing for long.
     Closed,
     /// The version is too old: list again.
     Expired,
@@ -163,7 +167,7 @@ impl Watch {
     async fn go_on(&self, mut version: String) -> Result<String, (Option<String>, End)> {
         let field_selector = self.only.clone();
         let parameters = WatchParams { field_selector, ..WatchParams::default() }.timeout(OPEN);
-        let events = match timeout(SILENCE, self.api.watch(&parameters, &version)).await {
+        let events = match timeout(BEGINS, self.api.watch(&parameters, &version)).await {
             Ok(Ok(events)) => events,
             Ok(Err(error)) => {
                 let end = self.refused(error).await;
@@ -182,11 +186,7 @@ impl Watch {
                 Ok(Some(Err(error))) => {
                     return Err((Some(version), End::Failed(error.to_string())));
                 }
-                Ok(None) => return Err((Some(version), End::Closed)),
-                Err(_) => {
-                    let silence = format!("nothing was heard for {} s", SILENCE.as_secs());
-                    return Err((Some(version), End::Failed(silence)));
-                }
+                Ok(None) | Err(_) => return Err((Some(version), End::Closed)),
             };
             let news: fn(Box<Read>) -> News = match &event {
                 WatchEvent::Deleted(_) => News::Gone,
@@ -246,3 +246,59 @@ pub(crate) fn read(watched: Watched, mut object: DynamicObject) -> Option<Read> 
 pub(crate) const NOT_FOUND: u16 = 404;
 /// 410 Gone: the resource version is too old.
 pub(crate) const GONE: u16 = 410;
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+    use axum::http::{Request, Response};
+    use serde_json::json;
+    use tokio::sync::mpsc;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// An API server with one namespace, on which the first `silent` watches begin and say nothing, and later ones never begin.
+    fn server(mut silent: usize) -> Client {
+        let list = json!({
+            "apiVersion": "v1",
+            "kind": "NamespaceList",
+            "metadata": {"resourceVersion": "7"},
+            "items": [{"metadata": {"name": "shop"}}],
+        });
+        let answers = service_fn(move |request: Request<kube::client::Body>| {
+            let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let begins = !watches || silent > 0;
+            silent -= usize::from(watches && begins);
+            let body = if watches {
+                Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, Infallible>>())
+            } else {
+                Body::from(list.to_string())
+            };
+            async move {
+                if !begins {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        });
+        Client::new(answers, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_watch_is_taken_up_again_and_is_broken_only_if_that_fails() {
+        let (tell, mut told) = mpsc::channel(10);
+        let following = tokio::spawn(follow(server(2), Watched::Namespaces, tell));
+        let mut heard = Vec::new();
+        for _ in 0..4 {
+            heard.push(told.recv().await.expect("it goes on").news);
+        }
+        following.abort();
+        let [News::Listed(all), News::Alive, News::Alive, News::Broken(why)] = heard.as_slice()
+        else {
+            panic!("{heard:?}");
+        };
+        assert_eq!((all.len(), why.as_str()), (1, "no watch begins"));
+    }
+}
