@@ -263,6 +263,7 @@ mod against_a_model {
                 let worn = state.interfaces.values().any(|worn| worn.contains(&key));
                 (!named && !worn).then_some(state)
             }
+            Step::Acl(_) => None,
         }
     }
 

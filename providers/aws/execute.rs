@@ -52,6 +52,9 @@ impl Aws {
                 self.set_groups(interface, groups, record, &mut learned).await
             }
             Step::DeleteGroup(number) => self.delete_group(*number, &mut learned).await,
+            Step::Acl(step) => {
+                Err(ProviderError::Invalid { message: format!("no network ACLs yet: {step}") })
+            }
         };
         (learned, answer)
     }

@@ -68,6 +68,7 @@ impl Aws {
                 }
             }
             Step::DeleteGroup(number) => self.delete(Run::Dry, group(number)?).await,
+            Step::Acl(_) => return None,
         };
         Some(answer)
     }
@@ -92,5 +93,6 @@ fn calls(step: &Step) -> Vec<Call> {
             vec![record, Call::ModifyNetworkInterfaceAttribute]
         }
         Step::DeleteGroup(_) => vec![Call::DeleteSecurityGroup],
+        Step::Acl(_) => Vec::new(),
     }
 }

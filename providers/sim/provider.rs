@@ -92,6 +92,9 @@ impl Sim {
                 self.set_groups(interface, groups, record)
             }
             Step::DeleteGroup(number) => self.delete_group(*number),
+            Step::Acl(step) => {
+                Err(ProviderError::Invalid { message: format!("no network ACLs yet: {step}") })
+            }
         };
         done.map_err(|error| self.in_our_words(error))
     }

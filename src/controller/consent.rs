@@ -118,7 +118,7 @@ fn of_group(step: &Step) -> Option<GroupNumber> {
         | Step::Authorize { group, .. }
         | Step::Revoke { group, .. }
         | Step::DeleteGroup(group) => Some(*group),
-        Step::SetGroups { .. } => None,
+        Step::SetGroups { .. } | Step::Acl(_) => None,
     };
     group.filter(|group| !is_passing(*group))
 }

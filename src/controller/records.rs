@@ -71,6 +71,7 @@ impl Records {
                 });
                 ours.flat_map(of).collect()
             }
+            Step::Acl(_) => BTreeSet::new(),
         };
         let more = named.len().saturating_sub(MOST);
         let mut text = named.into_iter().take(MOST).collect::<Vec<_>>().join(", ");

@@ -138,7 +138,8 @@ pub fn repaired(
             Step::SetGroups { .. }
             | Step::CreateGroup(_)
             | Step::Authorize { .. }
-            | Step::DeleteGroup(_) => {}
+            | Step::DeleteGroup(_)
+            | Step::Acl(_) => {}
         }
     }
     found

@@ -162,7 +162,15 @@ impl Inventory {
         indexed.filter(|(_, pod)| !pod.host_network).map(|(index, pod)| (PodIndex(index), pod))
     }
 
-    /// The same, by namespace.
+    /// Those of them that have an address in a subnet whose network ACL is handed over.
+    pub fn pods_in_subnets(&self) -> impl Iterator<Item = PodIndex> + '_ {
+        let blocks = || self.subnets.values().flat_map(|subnet| &subnet.blocks);
+        let inside = move |address: &IpAddr| blocks().any(|block| block.contains(*address));
+        let pods = self.pods_of_policies();
+        pods.filter(move |(_, pod)| pod.addresses.iter().any(inside)).map(|(index, _)| index)
+    }
+
+    /// The pods that policies see, by namespace.
     #[must_use]
     pub fn by_namespace(&self) -> ByNamespace<'_> {
         let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();

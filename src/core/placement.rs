@@ -18,7 +18,7 @@ pub fn scope(inventory: &Inventory, defaults: &BTreeSet<ForeignGroupId>) -> Scop
     let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
     let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
     let (interfaces, addresses) = (interfaces.collect(), addresses.collect());
-    Scope { interfaces, addresses, defaults: defaults.clone() }
+    Scope { interfaces, addresses, defaults: defaults.clone(), ..Scope::default() }
 }
 
 /// Takes out the pods without an address, with a finding for each: a real cloud has none to give.
@@ -94,6 +94,10 @@ fn ignored(pod: &Pod, path: &str, reason: Reason, message: Cow<'static, str>) ->
 pub fn place(inventory: &mut Inventory, observed: &Observed) {
     inventory.interfaces.clone_from(&observed.interfaces);
     inventory.foreign = observed.state.groups.iter().filter_map(others).collect();
+    inventory.subnets.clone_from(&observed.subnets);
+    let acls = observed.state.acls.iter();
+    let acls = acls.filter_map(|(key, acl)| Some((key.foreign()?.clone(), acl.clone())));
+    inventory.acls = acls.collect();
     let mut named: BTreeSet<InterfaceId> =
         inventory.pods.iter().filter_map(|pod| pod.interface.clone()).collect();
     let unnamed = inventory.pods.iter_mut();

@@ -2,6 +2,7 @@
 //!
 //! Two implementations ship: `moat-aws`, and `moat-sim`, a VPC in memory.
 
+mod acl;
 mod error;
 mod meter;
 mod renew;
@@ -15,11 +16,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use acl::{AclStep, HandedOver};
 pub use error::{ProviderError, QuotaKind, Remedy};
 pub use meter::{ANSWERED, Meter, Metered, Tokens, UNANSWERED, UNLISTED};
 
-use crate::firewall::{ForeignGroupId, GroupKey, GroupNumber, Named, Naming, Rule, State};
-use crate::inventory::{Interface, InterfaceId, Inventory};
+use crate::firewall::{
+    AclName, ForeignAclId, ForeignGroupId, GroupKey, GroupNumber, Named, Naming, Rule, State,
+};
+use crate::inventory::{Interface, InterfaceId, Inventory, Subnet, SubnetId};
 use crate::net::Prefix;
 use crate::policy::{Direction, Word};
 use crate::settings::Quotas;
@@ -139,6 +143,8 @@ pub struct Scope {
     /// The groups of others that an interface gets back that wears groups of ours alone, where no record tells what it wore before:
     /// it was made so. They are shown if they exist.
     pub defaults: BTreeSet<ForeignGroupId>,
+    /// The subnets that the configuration hands over, by the ACL that is to guard them. One that several name is the first's.
+    pub acls: BTreeMap<AclName, HandedOver>,
 }
 
 /// Groups of ours and interfaces of which something may have changed.
@@ -148,12 +154,15 @@ pub struct Touched {
     pub groups: BTreeSet<GroupNumber>,
     /// Interfaces.
     pub interfaces: BTreeSet<InterfaceId>,
+    /// Whether something may have changed of network ACLs, or of what they guard: few enough to be read all together.
+    pub acls: bool,
 }
 
 /// A picture of the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Groups, with all of their rules, and the interfaces, with the groups they wear.
+    /// Groups, with all of their rules, and the interfaces, with the groups they wear; every network ACL of ours, those that
+    /// guard subnets of the scope or did before ours, and the subnets that all of these guard.
     pub state: State,
     /// The cloud's id of each rule in a group of ours.
     pub rule_ids: BTreeMap<(GroupNumber, Rule), RuleId>,
@@ -178,6 +187,11 @@ pub struct Observed {
     pub bearers: BTreeMap<IpAddr, InterfaceId>,
     /// The record of each of these interfaces that has one.
     pub records: BTreeMap<InterfaceId, BTreeSet<ForeignGroupId>>,
+    /// The subnets of the scope that exist. Prior is the ACL of others that guards one or, where ours does, the one recorded on
+    /// ours; the VPC's default ACL where that is gone.
+    pub subnets: BTreeMap<SubnetId, Subnet>,
+    /// The other subnets that an ACL of ours guards, with what they get back.
+    pub former: BTreeMap<SubnetId, ForeignAclId>,
 }
 
 /// The tag that names the cluster, on everything that Moat makes or marks.
@@ -224,6 +238,8 @@ pub enum Step {
     },
     /// Delete a group of ours that nobody wears and no rule of another group names.
     DeleteGroup(GroupNumber),
+    /// Change a network ACL of ours, or what guards a subnet.
+    Acl(AclStep),
 }
 
 /// Whether a rule's description is one that the AWS load balancer controller gives its own rules: they stay (DESIGN §6.10).
@@ -270,6 +286,7 @@ impl Observed {
                 self.state.interfaces.get(interface).is_none_or(|worn| worn == groups && recorded)
             }
             Step::DeleteGroup(group) => rules(group).is_none(),
+            Step::Acl(step) => step.shows(&self.state),
         }
     }
 }
@@ -293,6 +310,7 @@ impl Naming for Step {
                 write!(f, "let {} wear {}", interface.0, groups.join(", "))
             }
             Self::DeleteGroup(group) => write!(f, "delete group {}", Named(group, cluster)),
+            Self::Acl(step) => write!(f, "{step}"),
         }
     }
 }
@@ -313,6 +331,7 @@ impl Touched {
                 Step::SetGroups { interface, .. } => {
                     touched.interfaces.insert(interface.clone());
                 }
+                Step::Acl(_) => touched.acls = true,
             }
         }
         touched

@@ -205,8 +205,7 @@ async fn change(world: &Arc<World>, load: &Load) -> BTreeMap<String, Instant> {
     }
     settle(world).await;
     following.abort();
-    let asked = asked.lock().expect("no panic").clone();
-    asked
+    asked.lock().expect("no panic").clone()
 }
 
 /// Adds a pod to those of its application.

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use moat_core::firewall::{GroupKey, Peer, Rule, State};
+use moat_core::firewall::{Acl, AclKey, AclName, GroupKey, Peer, Rule, State};
 use moat_core::inventory::{InterfaceId, Inventory};
-use moat_core::provider::{Observed, RuleId, Step};
+use moat_core::provider::{AclStep, Observed, RuleId, Step};
 
 /// The state of a VPC in which nothing of ours is: interfaces wear their prior groups.
 #[must_use]
 pub fn untouched(inventory: &Inventory) -> State {
     let foreign = inventory.foreign.iter();
     let interfaces = inventory.interfaces.iter();
+    let acls = inventory.acls.iter();
+    let subnets = inventory.subnets.iter();
     State {
         groups: foreign.map(|(id, rules)| (GroupKey::Foreign(id.clone()), rules.clone())).collect(),
         interfaces: interfaces.map(|(id, interface)| (id.clone(), prior(interface))).collect(),
-        ..State::default()
+        acls: acls.map(|(id, acl)| (AclKey::Foreign(id.clone()), acl.clone())).collect(),
+        subnets: subnets.map(|(id, it)| (id.clone(), AclKey::Foreign(it.prior.clone()))).collect(),
     }
 }
 
@@ -59,6 +62,8 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
         interfaces: inventory.interfaces.clone(),
         bearers: BTreeMap::new(),
         records: recorded.map(|(id, interface)| (id.clone(), interface.prior.clone())).collect(),
+        subnets: inventory.subnets.clone(),
+        former: BTreeMap::new(),
     }
 }
 
@@ -118,6 +123,37 @@ pub fn take(state: &mut State, step: &Step) -> Result<(), String> {
                 return refuse("no such group");
             }
         }
+        Step::Acl(step) => return take_acl(state, step).or_else(refuse),
     }
     Ok(())
+}
+
+fn take_acl(state: &mut State, step: &AclStep) -> Result<(), &'static str> {
+    let ours = |acl: &AclName| AclKey::Ours(acl.clone());
+    match step {
+        AclStep::Create { acl, .. } => match state.acls.insert(ours(acl), Acl::default()) {
+            None => Ok(()),
+            Some(_) => Err("the ACL exists already"),
+        },
+        AclStep::Put { acl, key, entry } => {
+            let there = state.acls.get_mut(&ours(acl)).ok_or("no such ACL")?;
+            there.0.insert(*key, *entry);
+            Ok(())
+        }
+        AclStep::Remove { acl, key } => {
+            let there = state.acls.get_mut(&ours(acl)).ok_or("no such ACL")?;
+            there.0.remove(key).map(drop).ok_or("no such entry")
+        }
+        AclStep::Guard { subnet, by } => {
+            if !state.acls.contains_key(by) {
+                return Err("no such ACL");
+            }
+            state.subnets.insert(subnet.clone(), by.clone());
+            Ok(())
+        }
+        AclStep::Delete(acl) if state.subnets.values().any(|by| *by == ours(acl)) => {
+            Err("the ACL guards a subnet")
+        }
+        AclStep::Delete(acl) => state.acls.remove(&ours(acl)).map(drop).ok_or("no such ACL"),
+    }
 }

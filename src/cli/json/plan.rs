@@ -120,6 +120,45 @@ pub(crate) enum StepForm {
         /// Its name.
         group: String,
     },
+    /// Make a network ACL without entries.
+    CreateAcl {
+        /// Its name.
+        acl: String,
+        /// The ACL that its subnets get back.
+        prior: String,
+    },
+    /// Put an entry into a network ACL, in place of the one that bears its number.
+    PutEntry {
+        /// The ACL.
+        acl: String,
+        /// The direction, seen from the subnet.
+        direction: DirectionForm,
+        /// The number.
+        number: u16,
+        /// The entry, such as `deny 10.0.0.0/8 tcp/443`.
+        entry: String,
+    },
+    /// Remove an entry from a network ACL.
+    RemoveEntry {
+        /// The ACL.
+        acl: String,
+        /// The direction, seen from the subnet.
+        direction: DirectionForm,
+        /// The number.
+        number: u16,
+    },
+    /// Let a network ACL guard a subnet.
+    Guard {
+        /// The subnet.
+        subnet: String,
+        /// The ACL: one of ours by its name, another one by its id.
+        acl: String,
+    },
+    /// Delete a network ACL.
+    DeleteAcl {
+        /// Its name.
+        acl: String,
+    },
 }
 
 /// A direction, seen from the pod.

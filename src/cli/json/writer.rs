@@ -8,7 +8,7 @@ use moat_core::flow::Endpoint;
 use moat_core::inventory::{InterfaceId, Inventory, PodIndex};
 use moat_core::plan;
 use moat_core::policy::Direction;
-use moat_core::provider::Step;
+use moat_core::provider::{AclStep, Step};
 
 use super::{DirectionForm, Flow, Group, Held, Object, Rule, RuleForm, Stage, StepForm};
 
@@ -135,6 +135,7 @@ impl<'a> Writer<'a> {
                 record: record.iter().map(|id| id.0.to_string()).collect(),
             },
             Step::DeleteGroup(number) => StepForm::DeleteGroup { group: self.name(number) },
+            Step::Acl(step) => acl_step(step),
         }
     }
 
@@ -142,5 +143,28 @@ impl<'a> Writer<'a> {
     pub(crate) fn carried_by(&self, interface: &InterfaceId) -> Vec<String> {
         let pods = self.carried.get(interface).into_iter().flatten();
         pods.map(|index| Endpoint::Pod(*index).named(self.inventory)).collect()
+    }
+}
+
+fn acl_step(step: &AclStep) -> StepForm {
+    match step {
+        AclStep::Create { acl, prior } => {
+            StepForm::CreateAcl { acl: acl.to_string(), prior: prior.0.to_string() }
+        }
+        AclStep::Put { acl, key, entry } => StepForm::PutEntry {
+            acl: acl.to_string(),
+            direction: DirectionForm::of(key.direction),
+            number: key.number.get(),
+            entry: entry.to_string(),
+        },
+        AclStep::Remove { acl, key } => StepForm::RemoveEntry {
+            acl: acl.to_string(),
+            direction: DirectionForm::of(key.direction),
+            number: key.number.get(),
+        },
+        AclStep::Guard { subnet, by } => {
+            StepForm::Guard { subnet: subnet.0.to_string(), acl: by.to_string() }
+        }
+        AclStep::Delete(acl) => StepForm::DeleteAcl { acl: acl.to_string() },
     }
 }

@@ -165,6 +165,7 @@ impl Report<'_> {
         match step {
             Step::CreateGroup(group) => vec![paint.green(format!("+ group {}", name(group)))],
             Step::DeleteGroup(group) => vec![paint.yellow(format!("- group {}", name(group)))],
+            Step::Acl(step) => vec![step.to_string()],
             Step::Authorize { group, direction, rules } => rules
                 .iter()
                 .map(|(rule, serves)| {
@@ -282,6 +283,7 @@ impl Report<'_> {
             Step::SetGroups { groups, .. } => {
                 groups.iter().map(|group| self.writer.name(group)).collect()
             }
+            Step::Acl(_) => Vec::new(),
         });
         groups.collect()
     }

@@ -217,7 +217,7 @@ struct Lacking {
 impl Lacking {
     fn of(round: &Round) -> Self {
         let Plan { target, held, .. } = &*round.remaining;
-        let Touched { groups, interfaces } = Touched::by(round.remaining.steps());
+        let Touched { groups, interfaces, acls } = Touched::by(round.remaining.steps());
         let carried = |groups: &BTreeSet<GroupNumber>, interfaces: &BTreeSet<InterfaceId>| {
             if groups.is_empty() && interfaces.is_empty() {
                 return BTreeSet::new();
@@ -234,10 +234,11 @@ impl Lacking {
             let touched = pods.filter(|(_, pod)| pod.interface.as_ref().is_some_and(touches));
             touched.map(|(index, _)| PodIndex(index)).collect()
         };
-        Self {
-            underway: carried(&groups, &interfaces),
-            held: carried(&held.groups, &held.interfaces),
+        let mut underway = carried(&groups, &interfaces);
+        if acls {
+            underway.extend(round.inputs.inventory.pods_in_subnets());
         }
+        Self { underway, held: carried(&held.groups, &held.interfaces) }
     }
 
     /// Whether the cloud holds what a policy says of these pods.

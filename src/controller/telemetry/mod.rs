@@ -383,7 +383,8 @@ fn closing(stage: &Stage) -> impl Iterator<Item = (GroupNumber, Rule)> + '_ {
             Step::CreateGroup(_)
             | Step::Authorize { .. }
             | Step::SetGroups { .. }
-            | Step::DeleteGroup(_) => None,
+            | Step::DeleteGroup(_)
+            | Step::Acl(_) => None,
         };
         revoked
             .into_iter()

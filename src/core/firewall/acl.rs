@@ -130,6 +130,28 @@ impl Acl {
     }
 }
 
+impl fmt::Display for AclName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for AclKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(name) => name.fmt(f),
+            Self::Foreign(id) => id.0.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for EntryKey {
+    /// `ingress entry 10`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} entry {}", self.direction, self.number.get())
+    }
+}
+
 impl fmt::Display for Entry {
     /// `deny 10.0.0.0/8 tcp/443`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -131,7 +131,8 @@ fn course(state: &State, steps: &[Step]) -> Option<Course> {
     let (mut grows, mut shrinks, mut rules) = (true, true, false);
     for step in steps {
         match step {
-            Step::CreateGroup(_) | Step::DeleteGroup(_) => {}
+            // What ACLs do is kept apart from what groups do.
+            Step::CreateGroup(_) | Step::DeleteGroup(_) | Step::Acl(_) => {}
             Step::Authorize { .. } => (shrinks, rules) = (false, true),
             Step::Revoke { .. } => (grows, rules) = (false, true),
             Step::SetGroups { interface, groups, .. } => {
@@ -215,6 +216,7 @@ impl<'a> Proof<'a> {
                 let worn = self.desk.worn_id(groups);
                 self.now.worn.insert(interface.clone(), worn);
             }
+            Step::Acl(_) => {}
         }
     }
 

@@ -43,6 +43,7 @@ impl Plan {
                 Step::SetGroups { interface, .. } => {
                     interfaces.insert(interface);
                 }
+                Step::Acl(_) => {}
             }
         }
         // A group that goes takes its rules along; one that comes and goes was never needed.
@@ -74,6 +75,7 @@ const fn calls(step: &Step) -> usize {
         Step::Authorize { .. }
         | Step::Revoke { .. }
         | Step::SetGroups { .. }
-        | Step::DeleteGroup(_) => 1,
+        | Step::DeleteGroup(_)
+        | Step::Acl(_) => 1,
     }
 }

@@ -332,7 +332,9 @@ fn redundant(state: &State, step: &Step) -> bool {
             let stay = rules(state, *group) - removed;
             removed.iter().all(|rule| path::covered(rule, &stay))
         }
-        Step::CreateGroup(_) | Step::SetGroups { .. } | Step::DeleteGroup(_) => false,
+        Step::CreateGroup(_) | Step::SetGroups { .. } | Step::DeleteGroup(_) | Step::Acl(_) => {
+            false
+        }
     }
 }
 

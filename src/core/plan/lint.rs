@@ -58,7 +58,10 @@ pub fn lint(plan: &Plan, from: &State, quotas: &Quotas) -> Vec<Fault> {
                         faults.insert(Fault::TwiceInStage(*group, *direction));
                     }
                 }
-                Step::CreateGroup(_) | Step::SetGroups { .. } | Step::DeleteGroup(_) => {}
+                Step::CreateGroup(_)
+                | Step::SetGroups { .. }
+                | Step::DeleteGroup(_)
+                | Step::Acl(_) => {}
             }
             apply(&mut state, step);
         }
@@ -74,7 +77,10 @@ fn of_step(plan: &Plan, from: &State, state: &State, step: &Step) -> Vec<Fault> 
             let used = plan.steps().any(|step| match step {
                 Step::SetGroups { groups, .. } => groups.contains(&GroupKey::Ours(*group)),
                 Step::Authorize { rules, .. } => rules.keys().any(|it| names(it) == Some(*group)),
-                Step::CreateGroup(_) | Step::Revoke { .. } | Step::DeleteGroup(_) => false,
+                Step::CreateGroup(_)
+                | Step::Revoke { .. }
+                | Step::DeleteGroup(_)
+                | Step::Acl(_) => false,
             });
             if used || *group == GroupNumber::CLOSED {
                 Vec::new()
@@ -99,7 +105,7 @@ fn of_step(plan: &Plan, from: &State, state: &State, step: &Step) -> Vec<Fault> 
             let absent = removed.iter().filter(|rule| !rules(state, *group).contains(*rule));
             absent.map(|rule| Fault::AbsentRule(*group, rule.clone())).collect()
         }
-        Step::SetGroups { .. } => Vec::new(),
+        Step::SetGroups { .. } | Step::Acl(_) => Vec::new(),
         Step::DeleteGroup(group) => {
             let key = GroupKey::Ours(*group);
             let wears = state.interfaces.keys().any(|it| worn(state, it).contains(&key));
@@ -122,7 +128,8 @@ fn band(plan: &Plan, from: &State, group: GroupNumber) -> BTreeSet<Rule> {
         | Step::Authorize { .. }
         | Step::Revoke { .. }
         | Step::SetGroups { .. }
-        | Step::DeleteGroup(_) => Vec::new(),
+        | Step::DeleteGroup(_)
+        | Step::Acl(_) => Vec::new(),
     });
     wanted.chain(rules(from, group).iter().cloned()).collect()
 }

@@ -31,6 +31,7 @@ pub(super) fn apply(state: &mut State, step: &Step) {
         Step::DeleteGroup(group) => {
             state.groups.remove(&GroupKey::Ours(*group));
         }
+        Step::Acl(step) => step.apply(state),
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn follow(observed: &mut Observed, step: &Step) {
             }
         }
         Step::DeleteGroup(group) => observed.foreign_rules.retain(|(of, _)| of != group),
-        Step::CreateGroup(_) | Step::Authorize { .. } | Step::Revoke { .. } => {}
+        Step::CreateGroup(_) | Step::Authorize { .. } | Step::Revoke { .. } | Step::Acl(_) => {}
     }
 }
 

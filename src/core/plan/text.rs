@@ -61,6 +61,7 @@ fn write_stage(f: &mut fmt::Formatter<'_>, stage: &Stage, before: &State) -> fmt
         match step {
             Step::CreateGroup(group) => writeln!(f, "   + {group}")?,
             Step::DeleteGroup(group) => writeln!(f, "   - {group}")?,
+            Step::Acl(step) => writeln!(f, "   {step}")?,
             Step::Authorize { group, rules, .. } => {
                 if named.replace(*group) != Some(*group) {
                     writeln!(f, "   {group}")?;

@@ -30,6 +30,12 @@ impl Observed {
         self.interfaces.extend(part.interfaces);
         self.bearers.extend(part.bearers);
         self.records.extend(part.records);
+        if touched.acls {
+            self.state.acls = part.state.acls;
+            self.state.subnets = part.state.subnets;
+            self.subnets = part.subnets;
+            self.former = part.former;
+        }
         for group in left {
             let key = GroupKey::Foreign(group);
             if !self.names(&key) {

@@ -150,7 +150,9 @@ fn fewest(plan: &Plan, recorded: &mut BTreeSet<InterfaceId>) -> BTreeMap<Call, u
                 }
                 add(Call::ModifyNetworkInterfaceAttribute);
             }
-            Step::Revoke { .. } | Step::DeleteGroup(_) => panic!("nothing is taken away: {step}"),
+            Step::Revoke { .. } | Step::DeleteGroup(_) | Step::Acl(_) => {
+                panic!("nothing is taken away: {step}")
+            }
         }
     }
     calls

@@ -39,7 +39,8 @@ impl Draft<'_> {
                     Step::Authorize { .. }
                     | Step::Revoke { .. }
                     | Step::SetGroups { .. }
-                    | Step::DeleteGroup(_) => None,
+                    | Step::DeleteGroup(_)
+                    | Step::Acl(_) => None,
                 });
                 Err(Stuck { created: last, ..Stuck::new(breach) })
             }
@@ -59,7 +60,8 @@ impl Draft<'_> {
                     Step::CreateGroup(_)
                     | Step::Authorize { .. }
                     | Step::Revoke { .. }
-                    | Step::SetGroups { .. } => None,
+                    | Step::SetGroups { .. }
+                    | Step::Acl(_) => None,
                 });
                 deleted.collect()
             });

@@ -359,7 +359,8 @@ fn uninstalling_gives_back_what_was_worn_and_leaves_nothing_of_ours() {
         Step::CreateGroup(_)
         | Step::Authorize { .. }
         | Step::Revoke { .. }
-        | Step::DeleteGroup(_) => None,
+        | Step::DeleteGroup(_)
+        | Step::Acl(_) => None,
     });
     assert_eq!(last.collect::<Vec<_>>(), [&BTreeSet::new(); 2]);
 }

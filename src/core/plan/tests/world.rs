@@ -383,6 +383,7 @@ pub(super) fn after<'a>(state: &State, steps: impl IntoIterator<Item = &'a Step>
                 let names = |rule: &Rule| rule.peer == Peer::Group(key.clone());
                 assert!(!state.groups.values().flatten().any(names), "named");
             }
+            Step::Acl(step) => panic!("no ACL is handed over: {step}"),
         }
     }
     state
