@@ -26,6 +26,7 @@ const fn code(kind: QuotaKind) -> &'static str {
         QuotaKind::RulesPerGroup => "L-0EA8095F",
         QuotaKind::GroupsPerInterface => "L-2AFB9258",
         QuotaKind::Groups => "L-E79EC296",
+        QuotaKind::EntriesPerAcl => "L-2AEEBF1A",
     }
 }
 

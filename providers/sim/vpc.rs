@@ -396,6 +396,7 @@ fn quota(quota: QuotaKind, limit: usize, subject: &str) -> ProviderError {
         QuotaKind::RulesPerGroup => "RulesPerSecurityGroupLimitExceeded",
         QuotaKind::GroupsPerInterface => "SecurityGroupsPerInterfaceLimitExceeded",
         QuotaKind::Groups => "SecurityGroupLimitExceeded",
+        QuotaKind::EntriesPerAcl => "NetworkAclEntryLimitExceeded",
     };
     ProviderError::Quota { quota, limit, subject: subject.to_owned(), code: code.to_owned() }
 }

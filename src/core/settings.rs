@@ -140,6 +140,7 @@ impl Quotas {
             QuotaKind::RulesPerGroup => self.rules_per_group,
             QuotaKind::GroupsPerInterface => self.groups_per_interface,
             QuotaKind::Groups => self.groups,
+            QuotaKind::EntriesPerAcl => self.entries_per_acl,
         }
     }
 
@@ -149,6 +150,7 @@ impl Quotas {
             QuotaKind::RulesPerGroup => &mut self.rules_per_group,
             QuotaKind::GroupsPerInterface => &mut self.groups_per_interface,
             QuotaKind::Groups => &mut self.groups,
+            QuotaKind::EntriesPerAcl => &mut self.entries_per_acl,
         }
     }
 }

@@ -165,11 +165,14 @@ pub enum QuotaKind {
     GroupsPerInterface,
     /// [`Quotas::groups`](crate::settings::Quotas::groups).
     Groups,
+    /// [`Quotas::entries_per_acl`](crate::settings::Quotas::entries_per_acl).
+    EntriesPerAcl,
 }
 
 impl QuotaKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::RulesPerGroup, Self::GroupsPerInterface, Self::Groups];
+    pub const ALL: [Self; 4] =
+        [Self::RulesPerGroup, Self::GroupsPerInterface, Self::Groups, Self::EntriesPerAcl];
 }
 
 impl fmt::Display for QuotaKind {
@@ -178,6 +181,7 @@ impl fmt::Display for QuotaKind {
             Self::RulesPerGroup => "rules per group",
             Self::GroupsPerInterface => "groups per interface",
             Self::Groups => "groups",
+            Self::EntriesPerAcl => "entries per network ACL",
         })
     }
 }

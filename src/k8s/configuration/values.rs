@@ -73,6 +73,7 @@ impl QuotaOverrides {
             QuotaKind::RulesPerGroup => self.rules_per_group,
             QuotaKind::GroupsPerInterface => self.groups_per_interface,
             QuotaKind::Groups => self.groups,
+            QuotaKind::EntriesPerAcl => None,
         }
     }
 
