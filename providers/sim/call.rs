@@ -46,11 +46,19 @@ calls! {
     RevokeSecurityGroupIngress: true, 50, 5;
     RevokeSecurityGroupEgress: true, 50, 5;
     ModifyNetworkInterfaceAttribute: true, 100, 5;
+    CreateNetworkAcl: true, 50, 5;
+    CreateNetworkAclEntry: true, 50, 5;
+    ReplaceNetworkAclEntry: true, 50, 5;
+    DeleteNetworkAclEntry: true, 50, 5;
+    ReplaceNetworkAclAssociation: true, 50, 5;
+    DeleteNetworkAcl: true, 50, 5;
     CreateTags: true, 100, 10;
     DeleteTags: true, 100, 10;
     DescribeSecurityGroups: false, 100, 20;
     DescribeSecurityGroupRules: false, 100, 20;
     DescribeNetworkInterfaces: false, 100, 20;
+    DescribeNetworkAcls: false, 100, 20;
+    DescribeSubnets: false, 100, 20;
     GetServiceQuota: false, 100, 20;
 }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use moat_core::inventory::Attachment;
+use moat_core::inventory::{Attachment, SubnetId};
 use moat_core::net::{Address, Prefix};
 use moat_core::settings::Quotas;
 use serde::{Deserialize, Serialize};
+
+use crate::SubnetConfig;
 
 /// How a VPC in memory is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub struct Config {
     pub pod_subnets: Vec<Prefix>,
     /// The subnets of the nodes; families as for pods.
     pub node_subnets: Vec<Prefix>,
+    /// Subnets that network ACLs guard; those above need none of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subnets: BTreeMap<SubnetId, SubnetConfig>,
     /// What carries a pod.
     pub attachment: Attachment,
     /// What carries the pods of some nodes (by the node's name), and some pods (by `namespace/name`), instead.
@@ -47,6 +52,7 @@ impl Default for Config {
             vpc: vec![v4(0).prefix(16), V6.prefix(56)],
             pod_subnets: vec![v4(128).prefix(17)],
             node_subnets: vec![v4(0).prefix(20)],
+            subnets: BTreeMap::new(),
             attachment: Attachment::Exclusive,
             attachments: BTreeMap::new(),
             quotas: Quotas::default(),

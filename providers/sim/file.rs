@@ -1,15 +1,19 @@
 //! The VPC as one JSON file. Rules are spelled in the notation of `moat_core::net`.
 
+mod acl;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use moat_core::firewall::{ForeignGroupId, GroupKey, Peer, Rule};
-use moat_core::inventory::InterfaceId;
+use moat_core::firewall::{ForeignGroupId, GroupKey, ParseEntryError, Peer, Rule};
+use moat_core::inventory::{InterfaceId, SubnetId};
 use moat_core::policy::Direction;
 use moat_core::provider::RuleId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::acl::FileAcl;
+use crate::acl::{AclId, Subnet};
 use crate::call::Buckets;
 use crate::place::Placements;
 use crate::vpc::{Group, GroupId, NetworkInterface, Owner, RuleEntry, Vpc};
@@ -52,6 +56,24 @@ pub enum StateError {
         /// The group.
         group: String,
     },
+    /// An entry of a network ACL that cannot be read.
+    #[error("the state file of the embedded VPC is damaged: network ACL `{acl}`: {error}")]
+    Entry {
+        /// The ACL.
+        acl: String,
+        /// Why.
+        error: ParseEntryError,
+    },
+    /// A subnet names a network ACL that is not there.
+    #[error(
+        "the state file of the embedded VPC is damaged: `{subnet}` names the network ACL `{acl}`, which is not there"
+    )]
+    Acl {
+        /// The subnet.
+        subnet: String,
+        /// The ACL.
+        acl: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -70,6 +92,11 @@ struct File {
     given: u64,
     groups: BTreeMap<GroupId, FileGroup>,
     interfaces: BTreeMap<InterfaceId, NetworkInterface>,
+    /// None: the default one as it is in a new VPC.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    acls: BTreeMap<AclId, FileAcl>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    subnets: BTreeMap<SubnetId, Subnet>,
     addresses: Placements,
     buckets: Buckets,
 }
@@ -103,6 +130,7 @@ impl Sim {
     pub fn to_json(&self) -> String {
         let groups = self.vpc.groups().map(|(id, group)| (id.clone(), FileGroup::of(group)));
         let interfaces = self.vpc.interfaces().map(|(id, it)| (id.clone(), it.clone()));
+        let acls = self.vpc.acls().map(|(id, acl)| (id.clone(), FileAcl::of(acl)));
         let file = File {
             api_version: VERSION.to_owned(),
             config: self.config.clone(),
@@ -110,6 +138,8 @@ impl Sim {
             given: self.vpc.given,
             groups: groups.collect(),
             interfaces: interfaces.collect(),
+            acls: acls.collect(),
+            subnets: self.vpc.subnets.clone(),
             addresses: self.placements.clone(),
             buckets: self.buckets.clone(),
         };
@@ -138,9 +168,27 @@ impl Sim {
         for (id, interface) in file.interfaces {
             sim.vpc.put_interface(id, interface);
         }
+        for (id, acl) in file.acls {
+            let acl = acl.into_acl(&id)?;
+            sim.vpc.acls.insert(id, acl);
+        }
+        sim.vpc.subnets = file.subnets;
+        sim.vpc.check_guards()?;
+        sim.vpc.put_subnets(&sim.config);
         sim.placements = file.addresses;
         sim.buckets = file.buckets;
         Ok(sim)
+    }
+}
+
+impl Vpc {
+    /// Every ACL that guards a subnet is there.
+    fn check_guards(&self) -> Result<(), StateError> {
+        let missing = self.subnets().find(|(_, subnet)| self.acl(&subnet.acl).is_none());
+        missing.map_or(Ok(()), |(id, subnet)| {
+            let (subnet, acl) = (id.0.to_string(), subnet.acl.0.to_string());
+            Err(StateError::Acl { subnet, acl })
+        })
     }
 }
 
@@ -207,15 +255,33 @@ impl FileRule {
 mod tests {
     use std::collections::BTreeSet;
 
-    use moat_core::firewall::GroupNumber;
+    use moat_core::firewall::{AclName, EntryKey, GroupNumber};
     use moat_core::net::{Message, Messages, Prefix, Shape};
     use moat_core::provider::{Provider, Scope, Step};
 
     use super::*;
-    use crate::{base_group, block_on};
+    use crate::{AclOwner, SubnetConfig, base_group, block_on, default_acl};
+
+    fn with_subnet() -> Config {
+        let blocks = vec!["10.0.128.0/17".parse().unwrap()];
+        let tags = [("pods".into(), "yes".into())].into();
+        let subnets = [(SubnetId("subnet-1".into()), SubnetConfig { blocks, tags })];
+        Config { subnets: subnets.into(), ..Config::dual_stack() }
+    }
+
+    /// An ACL of ours guards the subnet.
+    fn guard(vpc: &mut Vpc) {
+        let name = AclName("pods".into());
+        let owner = AclOwner { cluster: "default".to_owned(), name, prior: default_acl() };
+        let id = vpc.create_acl(Some(owner)).unwrap();
+        let key = EntryKey { direction: Direction::Egress, number: 10.try_into().unwrap() };
+        vpc.create_entry(&id, key, "deny 10.9.0.0/16 icmp/3/4".parse().unwrap()).unwrap();
+        let association = vpc.subnets().next().unwrap().1.association.clone();
+        vpc.replace_association(&association, &id).unwrap();
+    }
 
     fn busy() -> Sim {
-        let mut sim = Sim::new(Config::dual_stack());
+        let mut sim = Sim::new(with_subnet());
         let group = GroupNumber::nth(0);
         let rule = |peer, shape| Rule { direction: Direction::Ingress, peer, shape };
         let message = Messages::One(Message { kind: 3, code: 4 });
@@ -238,6 +304,7 @@ mod tests {
             record: BTreeSet::from([ForeignGroupId("sg-before".into())]),
         };
         sim.as_someone_else(|vpc| vpc.put_interface(InterfaceId("eni-1".into()), interface));
+        sim.as_someone_else(guard);
         block_on(sim.wait(Duration::from_secs(5)));
         sim
     }
@@ -257,13 +324,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_network_acls_has_the_default_one_and_the_subnets_of_its_configuration() {
+        let mut file: serde_json::Value = serde_json::from_str(&busy().to_json()).unwrap();
+        let fields = file.as_object_mut().unwrap();
+        fields.remove("acls").unwrap();
+        fields.remove("subnets").unwrap();
+        let read = Sim::from_json(&file.to_string()).unwrap();
+        let new = Sim::new(with_subnet());
+        assert_eq!(read.vpc.acls, new.vpc.acls);
+        let guards = |sim: &Sim| -> Vec<_> {
+            let subnets = sim.vpc.subnets();
+            subnets.map(|(id, it)| (id.clone(), it.blocks.clone(), it.acl.clone())).collect()
+        };
+        assert_eq!(guards(&read), guards(&new));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_is_a_clear_error() {
         let good = busy().to_json();
         let table = [
             ("", "EOF while parsing"),
             ("{}", "missing field `apiVersion`"),
             (&good.replace("sim/v1", "sim/v9"), "has `apiVersion: moat.dev/sim/v9`"),
-            (&good.replace("icmp/3/4", "icmp/3/4/5"), "`icmp/3/4/5` cannot be read"),
+            (&good.replace("\"icmp/3/4", "\"icmp/3/4/5"), "`icmp/3/4/5` cannot be read"),
+            (&good.replace("deny 10", "forbid 10"), "is not an entry such as"),
+            (&good.replace("\"number\": 10,", "\"number\": 0,"), "run from 1 to 32766"),
+            (&good.replace("\"acl\": \"acl-", "\"acl\": \"acl-x"), "which is not there"),
             (&good.replace("0.0.0.0/0", "0.0.0.0/33"), "`0.0.0.0/33` cannot be read"),
             (&good.replace("\"name\": \"base\"", "\"nom\": \"base\""), "unknown field `nom`"),
             (&good.replace("\"peer\": \"sg-", "\"peer\": \"sg-x"), "which is not there"),

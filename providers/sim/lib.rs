@@ -5,6 +5,7 @@
 //! [`Sim::place`] gives an inventory's pods and nodes addresses and interfaces; [`Sim::to_json`] and [`Sim::from_json`] keep
 //! everything in one file.
 
+mod acl;
 mod call;
 mod config;
 mod fault;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use moat_core::firewall::ForeignGroupId;
 use moat_core::provider::{ANSWERED, Metered, ProviderError, UNANSWERED, UNLISTED};
 
+pub use acl::{AclId, AclOwner, AssociationId, NetworkAcl, Subnet, SubnetConfig, default_acl};
 pub use call::Call;
 pub use config::Config;
 pub use fault::{Fault, Injection, Moment};
@@ -59,11 +61,12 @@ pub fn base_group() -> GroupId {
 }
 
 impl Sim {
-    /// A VPC that holds nothing but the base group.
+    /// A VPC that holds nothing but the base group, and the subnets of its configuration.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut vpc = Vpc::new(config.vpc.clone(), config.quotas);
         vpc.put_group(base_group(), "base", place::open());
+        vpc.put_subnets(&config);
         Self {
             config,
             vpc,
@@ -89,6 +92,7 @@ impl Sim {
     pub fn configure(&mut self, config: Config) {
         self.vpc.blocks.clone_from(&config.vpc);
         self.vpc.quotas = config.quotas;
+        self.vpc.put_subnets(&config);
         self.config = config;
     }
 

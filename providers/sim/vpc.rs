@@ -1,20 +1,22 @@
-//! The VPC itself: groups, rules and interfaces, with EC2's own checks. It knows tags, but no owner: anyone may call it.
+//! The VPC itself: groups, rules and interfaces, with EC2's own checks; subnets and network ACLs are in `acl`. It knows tags, but no owner: anyone may call it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
-use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::inventory::{Attachment, InterfaceId, SubnetId};
 use moat_core::net::{Family, Prefix, Shape};
 use moat_core::policy::Direction;
 use moat_core::provider::{ProviderError, QuotaKind, RuleId};
 use moat_core::settings::Quotas;
 use serde::{Deserialize, Serialize};
 
+use crate::acl::{self, AclId, NetworkAcl, Subnet};
+
 /// The id of a group, whoever owns it. Within the VPC every reference names an id.
 pub type GroupId = ForeignGroupId;
 
-/// Groups, rules and interfaces as they are.
+/// Groups, rules, interfaces, subnets and network ACLs as they are.
 ///
 /// Each method is one call of EC2: it checks everything first, and changes everything or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Vpc {
     /// The group that bears each name, in lower case.
     names: BTreeMap<String, GroupId>,
     pub(crate) interfaces: BTreeMap<InterfaceId, Arc<NetworkInterface>>,
+    pub(crate) subnets: BTreeMap<SubnetId, Subnet>,
+    pub(crate) acls: BTreeMap<AclId, NetworkAcl>,
     /// How many ids were given out.
     pub(crate) given: u64,
 }
@@ -82,11 +86,13 @@ pub struct NetworkInterface {
 const RULES_PER_CALL: usize = 1_000;
 
 impl Vpc {
-    /// A VPC of these blocks, without groups and interfaces.
+    /// A VPC of these blocks, with the default network ACL, and without groups, interfaces and subnets.
     #[must_use]
     pub fn new(blocks: Vec<Prefix>, quotas: Quotas) -> Self {
         let (groups, names, interfaces) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { blocks, quotas, groups, names, interfaces, given: 0 }
+        let acls = [(acl::default_acl(), acl::open(&blocks))].into();
+        let subnets = BTreeMap::new();
+        Self { blocks, quotas, groups, names, interfaces, subnets, acls, given: 0 }
     }
 
     /// A group by its id.
@@ -328,7 +334,7 @@ impl Vpc {
         RuleEntry { id, description, cluster: cluster.map(str::to_owned) }
     }
 
-    fn fresh(&mut self, kind: &str) -> String {
+    pub(crate) fn fresh(&mut self, kind: &str) -> String {
         self.given = self.given.saturating_add(1);
         format!("{kind}-{:017x}", self.given)
     }
@@ -383,15 +389,15 @@ fn is_description(character: char) -> bool {
     character.is_ascii_alphanumeric() || " ._-:/()#,@[]+=;{}!$*".contains(character)
 }
 
-fn not_found(subject: &str) -> ProviderError {
+pub(crate) fn not_found(subject: &str) -> ProviderError {
     ProviderError::not_found(subject)
 }
 
-fn invalid(message: String) -> ProviderError {
+pub(crate) fn invalid(message: String) -> ProviderError {
     ProviderError::Invalid { message }
 }
 
-fn quota(quota: QuotaKind, limit: usize, subject: &str) -> ProviderError {
+pub(crate) fn quota(quota: QuotaKind, limit: usize, subject: &str) -> ProviderError {
     let code = match quota {
         QuotaKind::RulesPerGroup => "RulesPerSecurityGroupLimitExceeded",
         QuotaKind::GroupsPerInterface => "SecurityGroupsPerInterfaceLimitExceeded",
