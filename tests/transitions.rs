@@ -2,7 +2,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use moat_tests::generate::QuotaChoice;
-use moat_tests::run::{Amount, crashes, transitions};
+use moat_tests::run::{Amount, crashes, guarded_transitions, transitions};
 
 fn all_inside(clusters: u64, quotas: QuotaChoice) {
     let amount = Amount { first: 0, clusters, packets: 0 };
@@ -19,6 +19,16 @@ fn every_subset_of_every_stage_stays_inside_the_band() {
 #[test]
 fn every_subset_of_every_stage_stays_inside_the_band_under_tight_quotas() {
     all_inside(60, QuotaChoice::Tight);
+}
+
+#[test]
+fn groups_and_network_acls_move_together_inside_the_band() {
+    for quotas in [QuotaChoice::Unlimited, QuotaChoice::Tight] {
+        let amount = Amount { first: 0, clusters: 15, packets: 0 };
+        let tally = guarded_transitions(amount, quotas).unwrap_or_else(|why| panic!("{why}"));
+        println!("{tally}");
+        assert!(tally.acl_steps > 50 && tally.states > tally.stages, "{tally}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::firewall::{GroupKey, GroupNumber, Named, Naming, Peer, Rule, State};
+use crate::firewall::{AclName, Entry, GroupKey, GroupNumber, Named, Naming, Peer, Rule, State};
 use crate::inventory::{InterfaceId, Inventory};
 use crate::net::Family;
 use crate::policy::{Direction, Word};
@@ -33,6 +33,19 @@ pub enum Breach {
         /// The interface.
         interface: InterfaceId,
         /// The groups that it would wear.
+        needs: usize,
+        /// The quota.
+        limit: usize,
+    },
+    /// [`Quotas::entries_per_acl`].
+    EntriesPerAcl {
+        /// The network ACL.
+        acl: AclName,
+        /// The direction that is counted.
+        direction: Direction,
+        /// The family that is counted.
+        family: Family,
+        /// The entries that it would hold, the final deny among them.
         needs: usize,
         /// The quota.
         limit: usize,
@@ -95,6 +108,23 @@ pub fn of_interface(interface: &InterfaceId, needs: usize, quotas: &Quotas) -> O
     (needs > limit).then_some(breach)
 }
 
+/// The limit that a network ACL of these entries passes.
+#[must_use]
+pub fn of_acl(
+    acl: &AclName,
+    entries: impl IntoIterator<Item = (Direction, Entry)>,
+    quotas: &Quotas,
+) -> Option<Breach> {
+    let mut counts: BTreeMap<(Direction, Family), usize> = BTreeMap::new();
+    for (direction, entry) in entries {
+        *counts.entry((direction, entry.prefix.family())).or_insert(1) += 1;
+    }
+    let limit = quotas.entries_per_acl;
+    let most = counts.into_iter().max_by_key(|(_, needs)| *needs);
+    let ((direction, family), needs) = most.filter(|(_, needs)| *needs > limit)?;
+    Some(Breach::EntriesPerAcl { acl: acl.clone(), direction, family, needs, limit })
+}
+
 /// The limit that so many groups of ours pass.
 #[must_use]
 pub fn of_groups(needs: usize, quotas: &Quotas) -> Option<Breach> {
@@ -118,6 +148,7 @@ pub fn breaches(state: &State, quotas: &Quotas) -> Vec<Breach> {
         GroupKey::Foreign(_) => None,
     });
     let count = ours.clone().count();
+    let acls = state.acls.iter().filter_map(|(key, held)| Some((key.ours()?, held)));
     let moved = state
         .interfaces
         .iter()
@@ -125,6 +156,9 @@ pub fn breaches(state: &State, quotas: &Quotas) -> Vec<Breach> {
     ours.flat_map(|(group, rules)| of_group(group, rules, quotas))
         .chain(moved.filter_map(|(interface, worn)| of_interface(interface, worn.len(), quotas)))
         .chain(of_groups(count, quotas))
+        .chain(acls.filter_map(|(acl, held)| {
+            of_acl(acl, held.0.iter().map(|(key, entry)| (key.direction, *entry)), quotas)
+        }))
         .collect()
 }
 
@@ -158,6 +192,10 @@ impl Naming for Breach {
             Self::GroupsPerInterface { interface, needs, limit } => {
                 write!(f, "{} needs {needs} groups, the quota is {limit}", interface.0)
             }
+            Self::EntriesPerAcl { acl, direction, family, needs, limit } => write!(
+                f,
+                "network ACL {acl} needs {needs} {family} {direction} entries, the quota is {limit}"
+            ),
             Self::Groups { needs, limit } => {
                 let are = if *needs == 1 { "group is" } else { "groups are" };
                 write!(f, "{needs} {are} needed, the quota is {limit}")

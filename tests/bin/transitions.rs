@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use moat_tests::arguments::Arguments;
-use moat_tests::run::{Amount, transitions};
+use moat_tests::run::{Amount, guarded_transitions, transitions};
 
-const USAGE: &str = "transitions [--clusters N] [--first SEED] [--quotas any|tight|unlimited]";
+const USAGE: &str =
+    "transitions [--acls] [--clusters N] [--first SEED] [--quotas any|tight|unlimited]";
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process(USAGE);
@@ -14,5 +15,9 @@ fn main() -> ExitCode {
         clusters: arguments.number("--clusters", 10_000),
         packets: 0,
     };
-    arguments.report(transitions(amount, arguments.quotas()))
+    let quotas = arguments.quotas();
+    arguments.report(match arguments.has("--acls") {
+        true => guarded_transitions(amount, quotas),
+        false => transitions(amount, quotas),
+    })
 }

@@ -1,6 +1,6 @@
 //! From a change in the cluster to the cloud: how long until EC2 has what a policy's edit or a pod's new interface asks for.
 //!
-//! Small by default; the bar by `MOAT_LATENCY=2000,500,600 cargo test -p moat --test controller latency -- --nocapture`: pods,
+//! Small by default; the bar by `MOAT_LATENCY=2000,500,600 cargo test --release -p moat --test controller latency -- --nocapture`: pods,
 //! policies, and seconds at five changes a second, then the same time in which nobody may write anything. No time
 //! decides the test: that everything is programmed at last does, and that a steady state is quiet.
 
@@ -275,11 +275,12 @@ fn report(asked: &BTreeMap<String, Instant>, seen: &BTreeMap<String, Instant>) {
             .collect();
         times.sort_unstable();
         let at = |percent: usize| {
-            times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+            let at = times.len().saturating_sub(1) * percent / 100;
+            times.get(at).copied().unwrap_or_default().as_millis()
         };
         let overtaken = asked.keys().filter(|mark| mark.starts_with(of)).count() - times.len();
         println!(
-            "{what}: {} times, {overtaken} more overtaken by another change, 50 % {:.0?}, 90 % {:.0?}, 99 % {:.0?}, the longest {:.0?}",
+            "{what}: {} times, {overtaken} more overtaken by another change, 50 % {} ms, 90 % {} ms, 99 % {} ms, the longest {} ms",
             times.len(),
             at(50),
             at(90),

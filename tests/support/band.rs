@@ -24,14 +24,25 @@ struct Judged {
     may_pass: bool,
     /// Whether the last one does.
     passes_at_last: bool,
+    /// Whether everybody lets it through and its replies, too.
+    must_be_answered: bool,
 }
+
+/// The port from which packets are asked.
+const ASKED_FROM: u16 = 40_000;
 
 impl<'a> Band<'a> {
     /// The band between two states.
     #[must_use]
     pub fn new(old: &State, new: &State, inventory: &'a Inventory, packets: Vec<Flow>) -> Self {
         let clouds = [old, new].map(|state| Cloud::new(state, inventory));
-        Self::judged(inventory, packets, |flow| clouds.iter().map(|it| it.allows(flow)).collect())
+        let judge = |flow: &Flow| clouds.iter().map(|it| it.allows(flow)).collect();
+        let mut band = Self::judged(inventory, packets, judge);
+        for packet in &mut band.packets {
+            let answered = |cloud: &Cloud<'_>| cloud.answers(&packet.flow, ASKED_FROM);
+            packet.must_be_answered = packet.must_pass && clouds.iter().all(answered);
+        }
+        band
     }
 
     /// The band of policies that change, each of which may be in force at any time; the last ones are at last.
@@ -57,6 +68,7 @@ impl<'a> Band<'a> {
                 must_pass: passes.iter().all(|passes| *passes),
                 may_pass: passes.iter().any(|passes| *passes),
                 passes_at_last: passes.last().copied().unwrap_or_default(),
+                must_be_answered: false,
             }
         };
         Self { inventory, packets: packets.into_iter().map(judged).collect() }
@@ -81,8 +93,14 @@ impl<'a> Band<'a> {
         self.packets.iter().find_map(|packet| {
             let through = cloud.allows(&packet.flow);
             let escapes = if through { !packet.may_pass } else { packet.must_pass };
-            let word = if through { "opens" } else { "closes" };
-            escapes.then(|| format!("{word} {}", packet.flow.display(self.inventory)))
+            let unanswered = packet.must_be_answered && !cloud.answers(&packet.flow, ASKED_FROM);
+            let word = match through {
+                _ if unanswered && !escapes => "leaves without replies",
+                true => "opens",
+                false => "closes",
+            };
+            let found = || format!("{word} {}", packet.flow.display(self.inventory));
+            (escapes || unanswered).then(found)
         })
     }
 

@@ -367,6 +367,27 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core an_acl_closes_what_no_group_can",
     },
     Mutation {
+        mistake: "stop denying before groups have changed",
+        file: "src/core/plan/guard.rs",
+        right: "self.stages.extend(groups.stages);\n        self.ease(&waits);",
+        wrong: "self.ease(&waits);\n        self.stages.extend(groups.stages);",
+        test: "transitions groups_and_network_acls",
+    },
+    Mutation {
+        mistake: "stop denying what groups that are held rely on",
+        file: "src/core/plan/guard.rs",
+        right: "let waits = self.waiting(&groups);",
+        wrong: "let waits = self.stuck.clone();",
+        test: "transitions groups_and_network_acls",
+    },
+    Mutation {
+        mistake: "let an entry take the place of one that others need",
+        file: "src/core/plan/guard/entries.rs",
+        right: "old.action == EntryAction::Deny\n        && others.all(",
+        wrong: "old.action == EntryAction::Deny\n        || others.all(",
+        test: "core an_entry_keeps_its_place",
+    },
+    Mutation {
         mistake: "keep what nobody has any more",
         file: "src/core/compile/shared.rs",
         right: "self.0.retain(|_, shared| Arc::strong_count(&shared.0) > OWN);",

@@ -52,6 +52,18 @@ pub fn transitions(amount: Amount, quotas: QuotaChoice) -> Result<transitions::T
     over_seeds(amount, |seed| transitions::check(seed, quotas, 3))
 }
 
+/// The same where network ACLs are handed over.
+///
+/// # Errors
+///
+/// The first cluster and edit of which some state leaves the band.
+pub fn guarded_transitions(
+    amount: Amount,
+    quotas: QuotaChoice,
+) -> Result<transitions::Tally, String> {
+    over_seeds(amount, |seed| transitions::check_guarded(seed, quotas, 3))
+}
+
 /// Kills at every call on the way between two states of many clusters, and counts the deaths.
 ///
 /// # Errors

@@ -6,14 +6,14 @@ use std::ops::AddAssign;
 
 use moat_core::budget::breaches;
 use moat_core::compile::compile;
-use moat_core::firewall::{GroupKey, State};
+use moat_core::firewall::{AclKey, GroupKey, State};
 use moat_core::inventory::{Attachment, Inventory};
 use moat_core::plan::{Held, Plan, plan};
 use moat_core::provider::Step;
 use moat_core::settings::Quotas;
 
 use crate::band::Band;
-use crate::generate::{Cluster, QuotaChoice, cluster, edit};
+use crate::generate::{Cluster, QuotaChoice, cluster, edit, edit_guarded, guarded_cluster};
 use crate::packets::Corners;
 use crate::random::Random;
 use crate::state::{observed, take, untouched, with_interfaces};
@@ -33,6 +33,8 @@ pub struct Tally {
     pub states: usize,
     /// Packets judged in those states.
     pub packets: usize,
+    /// Steps that concern network ACLs.
+    pub acl_steps: usize,
 }
 
 /// Brings up the cluster of a seed, edits it `edits` times, and checks every plan on the way.
@@ -41,8 +43,25 @@ pub struct Tally {
 ///
 /// The cluster, the step and the packet that leave the band.
 pub fn check(seed: u64, quotas: QuotaChoice, edits: usize) -> Result<Tally, String> {
+    walk_edits(seed, cluster(seed, quotas), edits, edit)
+}
+
+/// The same where network ACLs are handed over.
+///
+/// # Errors
+///
+/// As for [`check`]; a packet that passes all the time without its replies leaves the band, too.
+pub fn check_guarded(seed: u64, quotas: QuotaChoice, edits: usize) -> Result<Tally, String> {
+    walk_edits(seed, guarded_cluster(seed, quotas), edits, edit_guarded)
+}
+
+fn walk_edits(
+    seed: u64,
+    mut before: Cluster,
+    edits: usize,
+    edit: impl Fn(&mut Random, &Cluster) -> Cluster,
+) -> Result<Tally, String> {
     let mut random = Random::new(seed ^ 0x6d6f_6174);
-    let mut before = cluster(seed, quotas);
     let mut now = untouched(&before.inventory);
     let mut tally = Tally::default();
     now = transition(&before, &before, now, &mut random, &mut tally)
@@ -84,18 +103,29 @@ fn transition(
 ) -> Result<State, String> {
     let Cluster { policies, inventory, settings } = after;
     let desired = compile(policies, inventory, settings);
-    let picture = observed(&now, inventory);
-    let way = plan(&desired, &picture, inventory, &settings.quotas);
+    let known = known_subnets(before, after);
+    let picture = |state: &State| {
+        let mut picture = observed(state, inventory);
+        let former = known.subnets.iter().filter(|(id, _)| !inventory.subnets.contains_key(*id));
+        picture.former = former.map(|(id, subnet)| (id.clone(), subnet.prior.clone())).collect();
+        picture
+    };
+    let way = plan(&desired, &picture(&now), inventory, &settings.quotas);
     tally.plans += 1;
+    tally.acl_steps += way.steps().filter(|step| matches!(step, Step::Acl(_))).count();
     tally.busy += usize::from(!way.stages.is_empty());
     tally.held += usize::from(way.held != Held::default());
     let packets = Corners::of(&[before, after]).packets(random, 120);
-    let band = Band::new(&now, &desired.state, inventory, packets);
+    let mut wanted = desired.state.clone();
+    let given_back = known.subnets.iter();
+    let prior = given_back.map(|(id, it)| (id.clone(), AclKey::Foreign(it.prior.clone())));
+    wanted.subnets = prior.chain(wanted.subnets).collect();
+    let band = Band::new(&now, &wanted, &known, packets);
     let end = walk(&way, &now, &band, &settings.quotas, random, tally)?;
     if end != way.target {
         return Err("the steps do not lead to the plan's target".to_owned());
     }
-    let again = plan(&desired, &observed(&end, inventory), inventory, &settings.quotas);
+    let again = plan(&desired, &picture(&end), inventory, &settings.quotas);
     if !again.stages.is_empty() {
         let steps: Vec<String> = again.steps().map(ToString::to_string).collect();
         return Err(format!("planning again is not empty: {}", steps.join("; ")));
@@ -107,6 +137,15 @@ fn transition(
         return Err(format!("the target does not mean what is desired: {flow}"));
     }
     Ok(end)
+}
+
+/// The inventory, with the subnets that were handed over before.
+fn known_subnets(before: &Cluster, after: &Cluster) -> Inventory {
+    let mut known = after.inventory.clone();
+    for (id, subnet) in &before.inventory.subnets {
+        known.subnets.entry(id.clone()).or_insert_with(|| subnet.clone());
+    }
+    known
 }
 
 /// Takes every subset of each stage, and then the stage.
@@ -198,15 +237,16 @@ impl AddAssign for Tally {
         self.stages += other.stages;
         self.states += other.states;
         self.packets += other.packets;
+        self.acl_steps += other.acl_steps;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plans, busy, held, stages, states, packets } = self;
+        let Self { plans, busy, held, stages, states, packets, acl_steps } = self;
         write!(
             f,
-            "{plans} plans ({busy} with something to do, {held} with something held), {stages} stages, \
+            "{plans} plans ({busy} with something to do, {held} with something held), {stages} stages, {acl_steps} steps of network ACLs, \
              {states} states between calls, {packets} packets: all inside the band, and planning again is empty"
         )
     }

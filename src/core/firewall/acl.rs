@@ -76,7 +76,24 @@ pub enum EntryAction {
 #[error("`{0}` is not the number of a network ACL's entry: those run from 1 to 32766")]
 pub struct NoEntryNumber(pub u16);
 
+impl AclName {
+    /// The name of an ACL that takes the place of this one for as long as a plan takes. No configuration gives such a name.
+    #[must_use]
+    pub(crate) fn passing(&self, number: usize) -> Self {
+        Self(format!("{}+{number}", self.0).into())
+    }
+}
+
 impl AclKey {
+    /// The name of an ACL of ours.
+    #[must_use]
+    pub const fn ours(&self) -> Option<&AclName> {
+        match self {
+            Self::Ours(name) => Some(name),
+            Self::Foreign(_) => None,
+        }
+    }
+
     /// The id of an ACL of someone else.
     #[must_use]
     pub const fn foreign(&self) -> Option<&ForeignAclId> {
@@ -90,6 +107,9 @@ impl AclKey {
 impl EntryNumber {
     /// The highest number of an entry.
     pub const MAX: u16 = 32_766;
+
+    /// In an ACL of ours, entries from here on are copies of those of the ACL before it; ours bear lower numbers.
+    pub const COPIED: u16 = 10_000;
 
     /// The number as the cloud spells it.
     #[must_use]
@@ -114,6 +134,17 @@ impl From<EntryNumber> for u16 {
 }
 
 impl Acl {
+    /// Of an ACL of ours, its own entries.
+    pub fn own(&self) -> impl Iterator<Item = (&EntryKey, &Entry)> {
+        self.0.iter().filter(|(key, _)| key.number.get() < EntryNumber::COPIED)
+    }
+
+    /// Of an ACL of ours, the entries that it copies, each direction in their order.
+    pub fn copied(&self) -> impl Iterator<Item = (EntryKey, Entry)> {
+        let copied = self.0.iter().filter(|(key, _)| key.number.get() >= EntryNumber::COPIED);
+        copied.map(|(key, entry)| (*key, *entry))
+    }
+
     /// The entry that decides about a packet to or from an address; none: the final deny does.
     #[must_use]
     pub fn decides(

@@ -116,10 +116,14 @@ enum Next {
 
 impl Care {
     /// Leaves alone what was programmed before and no longer fits (DESIGN §6.6): an interface over the quotas that wears groups of
-    /// ours keeps them, and they keep their rules.
-    pub(super) fn holding(over_quota: &BTreeSet<InterfaceId>, now: &State) -> Self {
-        let mut care = Self::default();
-        for interface in over_quota {
+    /// ours keeps them, and they keep their rules. An interface that is `stuck` keeps whatever it wears.
+    pub(super) fn holding(
+        over_quota: &BTreeSet<InterfaceId>,
+        stuck: &BTreeSet<InterfaceId>,
+        now: &State,
+    ) -> Self {
+        let mut care = Self { held_interfaces: stuck.clone(), ..Self::default() };
+        for interface in over_quota.iter().chain(stuck) {
             let groups: Vec<GroupNumber> =
                 worn(now, interface).iter().filter_map(our_number).collect();
             if !groups.is_empty() {

@@ -13,6 +13,7 @@ mod care;
 mod cost;
 mod draft;
 mod goal;
+mod guard;
 mod lint;
 mod middle;
 mod part;
@@ -83,6 +84,8 @@ pub enum Purpose {
     Wear,
     /// Leave interfaces just the groups that they are to wear.
     Move,
+    /// Copy what the network ACL before ours says by now.
+    Follow,
     /// Open what becomes allowed.
     Widen,
     /// Remove rules that allow nothing by themselves.
@@ -115,7 +118,24 @@ pub fn plan(
     inventory: &Inventory,
     quotas: &Quotas,
 ) -> Plan {
-    let mut next = leg(desired, observed, inventory, quotas);
+    match guard::Guards::new(desired, observed, inventory, quotas) {
+        None => of_groups(desired, observed, inventory, quotas, &BTreeSet::new()),
+        Some(mut guards) => {
+            let stuck = guards.before();
+            guards.around(of_groups(desired, observed, inventory, quotas, &stuck))
+        }
+    }
+}
+
+/// The same for groups and interfaces, some of which stay as they are.
+fn of_groups(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    quotas: &Quotas,
+    stuck: &BTreeSet<InterfaceId>,
+) -> Plan {
+    let mut next = leg(desired, observed, inventory, quotas, stuck);
     if next.held == Held::default() || next.stages.is_empty() {
         return next;
     }
@@ -132,14 +152,20 @@ pub fn plan(
         if seen.is_some() || next.held == Held::default() {
             return Plan { stages, ..next };
         }
-        next = leg(desired, &there, inventory, quotas);
+        next = leg(desired, &there, inventory, quotas, stuck);
     }
 }
 
 /// One way from what is observed towards what is desired, as far as it comes at once.
-fn leg(desired: &Desired, observed: &Observed, inventory: &Inventory, quotas: &Quotas) -> Plan {
+fn leg(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    quotas: &Quotas,
+    stuck: &BTreeSet<InterfaceId>,
+) -> Plan {
     let table = table::Table::new(desired, observed, inventory);
-    let mut care = care::Care::holding(&desired.over_quota, &observed.state);
+    let mut care = care::Care::holding(&desired.over_quota, stuck, &observed.state);
     loop {
         let banned = care.spare.iter().chain(observed.taken.keys()).copied();
         let banned = banned.chain([GroupNumber::CLOSED]).collect();

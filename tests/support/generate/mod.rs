@@ -80,6 +80,16 @@ pub fn guarded_cluster(seed: u64, quotas: QuotaChoice) -> Cluster {
     cluster
 }
 
+/// A cluster edited, and what is handed over of its subnets.
+#[must_use]
+pub fn edit_guarded(random: &mut Random, cluster: &Cluster) -> Cluster {
+    let mut edited = edit(random, cluster);
+    if random.chance(60) {
+        subnets::edit(random, &mut edited);
+    }
+    edited
+}
+
 fn settings(random: &mut Random, quotas: QuotaChoice) -> Settings {
     let any = [(60, Quotas::UNLIMITED), (20, Quotas::default()), (20, TIGHT)];
     let icmp =

@@ -54,6 +54,24 @@ pub(super) fn guard(random: &mut Random, cluster: &mut Cluster) {
     cluster.settings.client_ports = ClientPorts(random.weighted(&assumed));
 }
 
+/// Changes what is handed over, or what holds for all pods.
+pub(super) fn edit(random: &mut Random, cluster: &mut Cluster) {
+    let ids: Vec<SubnetId> = cluster.inventory.subnets.keys().cloned().collect();
+    let one = (!ids.is_empty()).then(|| random.below(ids.len())).and_then(|at| ids.get(at));
+    let one = one.and_then(|id| cluster.inventory.subnets.get_mut(id));
+    match (random.below(6), one) {
+        (0, Some(subnet)) => subnet.has_others = !subnet.has_others,
+        (1, Some(subnet)) => {
+            subnet.acl = AclName(word(random.pick(&["pods", "pods-0", "pods-1"])));
+        }
+        (2, Some(_)) => drop(cluster.inventory.subnets.pop_first()),
+        (3, _) => {
+            cluster.policies.retain(|policy| !policy.object.name.starts_with("common"));
+        }
+        _ => cluster.policies.push(common(random, 7)),
+    }
+}
+
 /// What holds for all pods, as what a network ACL can deny has to: some addresses or services are closed, or nothing comes in.
 fn common(random: &mut Random, index: usize) -> Policy {
     let name = word(format!("common-{index}"));

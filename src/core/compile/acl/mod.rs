@@ -114,7 +114,7 @@ impl Guarded {
                 shape: *shape,
             };
             let theirs = prior.0.iter().filter(|(key, _)| key.direction == direction);
-            let theirs = (THEIRS..).step_by(STEP).zip(theirs.map(|(_, entry)| *entry));
+            let theirs = (COPIES..).step_by(STEP).zip(theirs.map(|(_, entry)| *entry));
             for (number, entry) in (1..).zip(denied.iter().map(deny)).chain(theirs) {
                 let number = EntryNumber::try_from(number).ok()?;
                 acl.0.insert(EntryKey { direction, number }, entry);
@@ -124,8 +124,9 @@ impl Guarded {
     }
 }
 
-/// Where the entries of the ACL before ours begin, and how far they are apart.
-const THEIRS: u16 = 10_000;
+/// Where the entries of the ACL before ours begin, and how far they are apart: with room in front of them, where others take their
+/// place.
+const COPIES: u16 = 30_000;
 const STEP: usize = 10;
 
 impl Guards {

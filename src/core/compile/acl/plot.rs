@@ -138,13 +138,14 @@ impl Plot<'_, '_> {
         queries.into_iter().map(|(query, users)| (query, users.len())).collect()
     }
 
-    /// How many entries of ours there is room for beside those that the ACL before ours has, and the final deny.
+    /// How many entries of ours there is room for beside those that the ACL before ours has, and the final deny. Half of it is left
+    /// free, so that what is denied and what is to be denied can always stand side by side while groups change.
     fn room(&self, prior: Option<&Acl>, direction: Direction, family: Family) -> usize {
         let taken = prior
             .iter()
             .flat_map(|acl| &acl.0)
             .filter(|(key, entry)| key.direction == direction && entry.prefix.family() == family);
-        self.settings.quotas.entries_per_acl.saturating_sub(taken.count() + 1)
+        self.settings.quotas.entries_per_acl.saturating_sub(taken.count() + 1) / 2
     }
 
     fn family<T: OfFamily>(

@@ -201,10 +201,10 @@ fn exceptions_with_and_without_an_acl() {
             burner(5),
             [(350, 0), (1, 18)],
         ),
-        ("eleven of them", burner(11), [(770, 0), (352, 18)]),
+        ("eleven of them", burner(11), [(770, 0), (318, 19)]),
     ];
     for (name, policy, expected) in table {
-        let quotas = Quotas { entries_per_acl: 20, ..Quotas::UNLIMITED };
+        let quotas = Quotas { entries_per_acl: 40, ..Quotas::UNLIMITED };
         let said = said(&closed(Settings { quotas, ..plain() }).policy(policy));
         assert_eq!(
             said, expected,
@@ -361,7 +361,7 @@ fn the_entries_of_the_acl_before_ours_come_after_them_and_take_their_room() {
         closed(Settings { quotas, ..plain() }).policy(web())
     };
     let prior = &["deny 192.0.2.0/24 tcp/25", "allow 0.0.0.0/0 all"];
-    let guarded = cluster(6).guarded("subnet-1", &["10.0.1.0/24"], prior);
+    let guarded = cluster(9).guarded("subnet-1", &["10.0.1.0/24"], prior);
     let desired = guarded.compile();
     let acl = desired.state.acls.values().next().unwrap();
     let egress = acl.0.iter().filter(|(key, _)| key.direction == Direction::Egress);
@@ -373,11 +373,11 @@ fn the_entries_of_the_acl_before_ours_come_after_them_and_take_their_room() {
             "1 deny 10.0.0.0/8 tcp/443",
             "2 deny 172.16.0.0/12 tcp/443",
             "3 deny 192.168.0.0/16 tcp/443",
-            "10000 deny 192.0.2.0/24 tcp/25",
-            "10010 allow 0.0.0.0/0 all",
+            "30000 deny 192.0.2.0/24 tcp/25",
+            "30010 allow 0.0.0.0/0 all",
         ]
     );
-    let short = cluster(5).guarded("subnet-1", &["10.0.1.0/24"], prior).compile();
+    let short = cluster(7).guarded("subnet-1", &["10.0.1.0/24"], prior).compile();
     assert_eq!(short.counts.entries, 2);
 }
 

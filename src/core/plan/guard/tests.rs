@@ -1,0 +1,213 @@
+use super::*;
+use crate::firewall::{Entry, EntryKey, EntryNumber};
+use crate::inventory::Subnet;
+use crate::plan::{plan, uninstall};
+use crate::policy::Direction;
+
+/// Entries of egress, `10 deny 10.0.0.0/8 tcp/22`.
+fn acl(entries: &[&str]) -> Acl {
+    let read = |text: &&str| {
+        let (number, entry) = text.split_once(' ').unwrap();
+        let number = EntryNumber::try_from(number.parse::<u16>().unwrap()).unwrap();
+        (EntryKey { direction: Direction::Egress, number }, entry.parse::<Entry>().unwrap())
+    };
+    Acl(entries.iter().map(read).collect())
+}
+
+fn name(text: &str) -> AclName {
+    AclName(text.into())
+}
+
+fn prior() -> ForeignAclId {
+    ForeignAclId("acl-prior".into())
+}
+
+/// Subnets, and the ACLs of ours that guard them or are to: each with its entries.
+struct World {
+    subnets: Vec<&'static str>,
+    now: State,
+    desired: Desired,
+    quotas: Quotas,
+}
+
+impl World {
+    fn new(subnets: &[&'static str]) -> Self {
+        let mut now = State::default();
+        now.acls.insert(AclKey::Foreign(prior()), acl(&[OPEN]));
+        for subnet in subnets {
+            now.subnets.insert(SubnetId((*subnet).into()), AclKey::Foreign(prior()));
+        }
+        let (desired, quotas) = (Desired::default(), Quotas::default());
+        Self { subnets: subnets.to_vec(), now, desired, quotas }
+    }
+
+    fn guarded(mut self, by: &str, subnets: &[&str], entries: &[&str]) -> Self {
+        set(&mut self.now, by, subnets, entries);
+        self
+    }
+
+    fn wants(mut self, by: &str, subnets: &[&str], entries: &[&str]) -> Self {
+        set(&mut self.desired.state, by, subnets, entries);
+        self
+    }
+
+    fn observed(&self) -> Observed {
+        let subnet =
+            || Subnet { blocks: Vec::new(), acl: name("pods"), prior: prior(), has_others: false };
+        let subnets = self.subnets.iter().map(|id| (SubnetId((*id).into()), subnet()));
+        let subnets = subnets.collect();
+        Observed { state: self.now.clone(), subnets, ..Observed::default() }
+    }
+
+    /// The steps by stage, once it is seen that planning again has nothing to do.
+    fn way(&self) -> Vec<(Purpose, Vec<String>)> {
+        let (inventory, observed) = (Inventory::default(), self.observed());
+        let way = plan(&self.desired, &observed, &inventory, &self.quotas);
+        let end = Observed { state: way.target.clone(), ..observed };
+        let again = plan(&self.desired, &end, &inventory, &self.quotas);
+        assert_eq!(again.stages, []);
+        told(&way)
+    }
+}
+
+fn told(way: &Plan) -> Vec<(Purpose, Vec<String>)> {
+    let steps = |stage: &Stage| stage.steps.iter().map(ToString::to_string).collect();
+    way.stages.iter().map(|stage| (stage.purpose, steps(stage))).collect()
+}
+
+fn set(state: &mut State, by: &str, subnets: &[&str], entries: &[&str]) {
+    state.acls.insert(AclKey::Ours(name(by)), acl(entries));
+    for subnet in subnets {
+        state.subnets.insert(SubnetId((*subnet).into()), AclKey::Ours(name(by)));
+    }
+}
+
+/// What goes before ours, where it stands there and where ours copy it.
+const OPEN: &str = "100 allow 0.0.0.0/0 all";
+const COPY: &str = "30000 allow 0.0.0.0/0 all";
+const PRIVATE: &str = "1 deny 10.0.0.0/8 tcp/443";
+
+#[test]
+fn an_acl_is_whole_before_it_guards_and_guards_nothing_before_it_goes() {
+    let world = World::new(&["one", "two"]).wants("pods", &["one", "two"], &[PRIVATE, COPY]);
+    let expected = [
+        (Purpose::Create, vec!["create network ACL pods"]),
+        (
+            Purpose::Prepare,
+            vec![
+                "put egress entry 1 `deny 10.0.0.0/8 tcp/443` into network ACL pods",
+                "put egress entry 30000 `allow 0.0.0.0/0 all` into network ACL pods",
+            ],
+        ),
+        (Purpose::Tighten, vec!["let pods guard one", "let pods guard two"]),
+    ];
+    let expected = expected.map(|(it, all)| (it, all.into_iter().map(str::to_owned).collect()));
+    assert_eq!(world.way(), expected);
+
+    let there = World::new(&["one", "two"]).guarded("pods", &["one", "two"], &[PRIVATE, COPY]);
+    let back = uninstall(&there.observed(), &Inventory::default(), &there.quotas);
+    let expected = [
+        (Purpose::Widen, vec!["let acl-prior guard one", "let acl-prior guard two"]),
+        (Purpose::Delete, vec!["delete network ACL pods"]),
+    ];
+    let expected = expected.map(|(it, all)| (it, all.into_iter().map(str::to_owned).collect()));
+    assert_eq!(told(&back), expected);
+}
+
+#[test]
+fn an_edited_exception_is_one_call() {
+    let world = World::new(&["one"])
+        .guarded("pods", &["one"], &[PRIVATE, "2 deny 192.0.2.0/24 all", COPY])
+        .wants("pods", &["one"], &["1 deny 10.0.0.0/9 tcp/443", "2 deny 192.0.2.0/24 all", COPY]);
+    let put = "put egress entry 1 `deny 10.0.0.0/9 tcp/443` into network ACL pods".to_owned();
+    assert_eq!(world.way(), [(Purpose::Tighten, vec![put])]);
+}
+
+#[test]
+fn an_entry_keeps_its_place_while_others_need_what_it_denies() {
+    let halves = ["1 deny 10.0.0.0/9 tcp/443", "2 deny 10.128.0.0/9 tcp/443", COPY];
+    let world = World::new(&["one"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
+        "pods",
+        &["one"],
+        &halves,
+    );
+    let expected = [
+        (
+            Purpose::Tighten,
+            vec![
+                "put egress entry 2 `deny 10.0.0.0/9 tcp/443` into network ACL pods".to_owned(),
+                "put egress entry 3 `deny 10.128.0.0/9 tcp/443` into network ACL pods".to_owned(),
+            ],
+        ),
+        (Purpose::Widen, vec!["remove egress entry 1 from network ACL pods".to_owned()]),
+    ];
+    assert_eq!(world.way(), expected);
+}
+
+#[test]
+fn subnets_that_go_different_ways_part() {
+    let world = World::new(&["one", "two"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
+        "pods",
+        &["one", "two"],
+        &["1 deny 192.0.2.0/24 all", COPY],
+    );
+    let way = world.way();
+    let purposes: Vec<Purpose> = way.iter().map(|(purpose, _)| *purpose).collect();
+    let passing = |steps: &Vec<String>| steps.iter().any(|step| step.contains("pods+1"));
+    assert_eq!(purposes.last(), Some(&Purpose::Delete), "{way:#?}");
+    assert!(way.iter().any(|(_, steps)| passing(steps)), "{way:#?}");
+}
+
+#[test]
+fn copies_follow_from_the_first_and_the_old_list_goes_last() {
+    let narrow = ["30000 deny 198.51.100.0/24 all", "30010 allow 0.0.0.0/0 all"];
+    let world = World::new(&["one"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
+        "pods",
+        &["one"],
+        &[&[PRIVATE], &narrow[..]].concat(),
+    );
+    let way = world.way();
+    let steps: Vec<&str> = way.iter().flat_map(|(_, steps)| steps).map(String::as_str).collect();
+    assert_eq!(
+        steps,
+        [
+            "put egress entry 29970 `deny 198.51.100.0/24 all` into network ACL pods",
+            "put egress entry 29980 `allow 0.0.0.0/0 all` into network ACL pods",
+            "put egress entry 29990 `deny 0.0.0.0/0 all` into network ACL pods",
+            "remove egress entry 30000 from network ACL pods",
+            "remove egress entry 29990 from network ACL pods",
+        ]
+    );
+    assert!(way.iter().all(|(purpose, steps)| *purpose == Purpose::Follow && steps.len() == 1));
+}
+
+#[test]
+fn copies_without_room_in_front_of_them_move_behind_first() {
+    let world = World::new(&["one"])
+        .guarded("pods", &["one"], &[PRIVATE, "10000 allow 0.0.0.0/0 all"])
+        .wants("pods", &["one"], &[PRIVATE, "30000 allow 10.0.0.0/8 all"]);
+    let steps: Vec<String> = world.way().into_iter().flat_map(|(_, steps)| steps).collect();
+    let [behind, gone, ..] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!(behind, "put egress entry 32756 `allow 0.0.0.0/0 all` into network ACL pods");
+    assert_eq!(gone, "remove egress entry 10000 from network ACL pods");
+    assert_eq!(steps.len(), 6, "{steps:#?}");
+}
+
+#[test]
+fn what_does_not_fit_stays_and_says_so() {
+    let many: Vec<String> =
+        (0..16_u8).map(|it| format!("{} deny 10.{it}.0.0/16 all", it + 1)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain([COPY]).collect();
+    let others: Vec<String> =
+        (0..9_u8).map(|it| format!("{} deny 11.{it}.0.0/16 all", it + 1)).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).chain([COPY]).collect();
+    let world =
+        World::new(&["one"]).guarded("pods", &["one"], &many).wants("pods", &["one"], &others);
+    let way = plan(&world.desired, &world.observed(), &Inventory::default(), &world.quotas);
+    assert_eq!((way.stages, way.target), (Vec::new(), world.now));
+    let [breach] = way.held.breaches.as_slice() else { panic!("{:?}", way.held) };
+    assert_eq!(
+        breach.to_string(),
+        "network ACL pods needs 27 IPv4 egress entries, the quota is 20"
+    );
+}
