@@ -174,11 +174,11 @@ impl Failure {
             }
             // Nothing was sent: what can be missing is the region or the credentials.
             SdkError::ConstructionFailure(_) => failure(Meaning::Credentials, chain(error)),
-            SdkError::DispatchFailure(broken) if broken.is_other() => {
-                failure(Meaning::Credentials, chain(error))
-            }
             SdkError::DispatchFailure(_) if is_unreached(error) => {
                 failure(Meaning::Unreached, chain(error))
+            }
+            SdkError::DispatchFailure(broken) if broken.is_other() && !is_sent(error) => {
+                failure(Meaning::Credentials, chain(error))
             }
             SdkError::TimeoutError(_)
             | SdkError::DispatchFailure(_)
@@ -245,6 +245,11 @@ fn sources<'a>(
 /// Whether no connection came about: the name does not resolve, or nothing listens there in time.
 pub(crate) fn is_unreached(error: &(dyn Error + 'static)) -> bool {
     sources(error).filter_map(|error| error.downcast_ref()).any(legacy::Error::is_connect)
+}
+
+/// Whether a request was on its way: whatever became of the connection, it says nothing about credentials.
+fn is_sent(error: &(dyn Error + 'static)) -> bool {
+    sources(error).any(|error| error.is::<legacy::Error>())
 }
 
 /// What a service of AWS answered: its code and its message.

@@ -1,12 +1,19 @@
 //! What error codes mean.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::net::TcpListener;
+use std::thread;
 
 use moat_aws::call::Call;
 use moat_aws::errors::{Failure, Meaning, TABLE, meaning};
-use moat_core::provider::{ProviderError, QuotaKind, Remedy};
+use moat_aws::time::Time;
+use moat_aws::{Aws, Config};
+use moat_core::provider::{Provider, ProviderError, QuotaKind, Remedy};
 use moat_core::settings::Quotas;
 use proptest::prelude::*;
+
+use crate::localstack::{client_at, run};
 
 #[test]
 fn each_code_stands_in_the_table_once() {
@@ -105,4 +112,21 @@ fn every_error_names_what_it_is_about() {
         code: "SecurityGroupLimitExceeded".into(),
     };
     assert_eq!(failure.about("moat.3", &quotas), wanted);
+}
+
+/// Idle connections are closed at any moment, also while a request is on its way.
+#[test]
+fn a_connection_that_breaks_off_says_nothing_about_credentials() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().read(&mut [0; 16_384]);
+        }
+    });
+    let client = client_at("test", &url);
+    let mut aws = Aws::new(&client, Config::new("test", "vpc-0"), Time::simulated());
+    let error = run(aws.capabilities()).unwrap_err();
+    assert!(matches!(&error, ProviderError::Transient { .. }), "{error}");
+    assert_eq!(error.remedy(), Remedy::Observe);
 }

@@ -30,10 +30,15 @@ pub(crate) fn endpoint() -> &'static str {
 
 /// Calls EC2 as an account.
 pub(crate) fn client(account: &str) -> Client {
+    client_at(account, endpoint())
+}
+
+/// The same, wherever it sends its calls.
+pub(crate) fn client_at(account: &str, endpoint: &str) -> Client {
     let config = aws_sdk_ec2::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .endpoint_url(endpoint())
+        .endpoint_url(endpoint)
         .credentials_provider(Credentials::new(account, "localstack", None, None, "test"));
     Client::from_conf(config.build())
 }
