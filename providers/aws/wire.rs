@@ -1,16 +1,17 @@
-//! Rules as EC2 spells them: the one place that knows of -1, and of a type and a code in two ports.
+//! Rules and entries as EC2 spells them: the one place that knows of -1, and of a type and a code in two ports.
 //!
 //! EC2 answers one rule in many spellings, and takes as many. Both ways are total here: every [`Rule`] has one spelling, and
-//! every spelling is a [`Reading`]. Sources: `IpPermission` and `SecurityGroupRule` of the EC2 API reference.
+//! every spelling is a [`Reading`]. Sources: `IpPermission`, `SecurityGroupRule` and `NetworkAclEntry` of the EC2 API reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aws_sdk_ec2::types::builders::IpPermissionBuilder;
 use aws_sdk_ec2::types::{
-    IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRule, UserIdGroupPair,
+    IcmpTypeCode, IpPermission, IpRange, Ipv6Range, NetworkAclEntry, PortRange, PrefixListId,
+    RuleAction, SecurityGroupRule, UserIdGroupPair,
 };
-use moat_core::firewall::{GroupKey, Peer, Rule};
+use moat_core::firewall::{Entry, EntryAction, EntryKey, EntryNumber, GroupKey, Peer, Rule};
 use moat_core::net::{Family, Interval, Message, Messages, Prefix, Protocol, Shape};
 use moat_core::policy::{Direction, Word};
 
@@ -129,7 +130,11 @@ pub fn default_egress(families: impl IntoIterator<Item = Family>) -> Vec<IpPermi
 
 // ----------------------------------------------------------------------------------------------- Reading
 
-/// IANA's number of sctp, which EC2 has no name for.
+/// IANA's numbers of the protocols that have words; EC2 has no name for sctp.
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
 const SCTP: u8 = 132;
 
 impl Spelling<'_> {
@@ -147,10 +152,10 @@ impl Spelling<'_> {
             "icmp" => self.messages().map(Shape::Icmp),
             "icmpv6" => self.messages().map(Shape::Icmpv6),
             number => match number.parse().ok()? {
-                1 => self.messages().map(Shape::Icmp),
-                6 => self.ports().map(Shape::Tcp),
-                17 => self.ports().map(Shape::Udp),
-                58 => self.messages().map(Shape::Icmpv6),
+                ICMP => self.messages().map(Shape::Icmp),
+                TCP => self.ports().map(Shape::Tcp),
+                UDP => self.ports().map(Shape::Udp),
+                ICMPV6 => self.messages().map(Shape::Icmpv6),
                 SCTP => Some(Shape::Sctp),
                 number => Protocol::new(number).map(Shape::Other),
             },
@@ -284,4 +289,80 @@ pub fn merged(
         );
     }
     readings
+}
+
+// ----------------------------------------------------------------------------------------------- Entries
+
+/// An entry of a network ACL, as it is sent and as EC2 answers it: protocols by their numbers, ports for tcp and udp, a type and
+/// a code for ICMP, and neither for others (`CreateNetworkAclEntry`).
+///
+/// One that reads otherwise than it was cannot be said: EC2 takes ICMPv6 on an IPv4 block for all of it.
+#[must_use]
+pub fn spell_entry(key: EntryKey, entry: Entry) -> NetworkAclEntry {
+    let (name, from, to) = spell(entry.shape);
+    let ports = || Some(PortRange::builder().from(from).to(to).build());
+    let messages = || Some(IcmpTypeCode::builder().r#type(from).code(to).build());
+    let number = |number: u8| number.to_string();
+    let (protocol, ports, messages) = match entry.shape {
+        Shape::Tcp(_) => (number(TCP), ports(), None),
+        Shape::Udp(_) => (number(UDP), ports(), None),
+        Shape::Icmp(_) => (number(ICMP), None, messages()),
+        Shape::Icmpv6(_) => (number(ICMPV6), None, messages()),
+        Shape::All | Shape::Sctp | Shape::Other(_) => (name, None, None),
+    };
+    let row = NetworkAclEntry::builder()
+        .egress(key.direction == Direction::Egress)
+        .rule_number(key.number.get().into())
+        .rule_action(match entry.action {
+            EntryAction::Allow => RuleAction::Allow,
+            EntryAction::Deny => RuleAction::Deny,
+        })
+        .protocol(protocol)
+        .set_port_range(ports)
+        .set_icmp_type_code(messages);
+    let block = entry.prefix.to_string();
+    let row = match entry.prefix.family() {
+        Family::V4 => row.cidr_block(block),
+        Family::V6 => row.ipv6_cidr_block(block),
+    };
+    row.build()
+}
+
+/// What a row of DescribeNetworkAcls says; none for the final denies, whose numbers no entry bears.
+///
+/// One that has no documented meaning keeps its place, and denies no less than it names: whoever follows it opens nothing.
+#[must_use]
+pub fn entry(row: &NetworkAclEntry) -> Option<(EntryKey, Entry)> {
+    let number = u16::try_from(row.rule_number()?).ok()?;
+    let number = EntryNumber::try_from(number).ok()?;
+    let direction = match row.egress() {
+        Some(true) => Direction::Egress,
+        Some(false) | None => Direction::Ingress,
+    };
+    let block = row.cidr_block().or(row.ipv6_cidr_block()).and_then(prefix);
+    let field = if row.ipv6_cidr_block().is_some() { Family::V6 } else { Family::V4 };
+    let family = block.map_or(field, Prefix::family);
+    let shape = entry_shape(row, family);
+    let action = match row.rule_action() {
+        Some(RuleAction::Allow) if block.is_some() && shape.is_some() => EntryAction::Allow,
+        Some(_) | None => EntryAction::Deny,
+    };
+    let prefix = block.unwrap_or(Prefix::everything(family));
+    let entry = Entry { action, prefix, shape: shape.unwrap_or(Shape::All) };
+    Some((EntryKey { direction, number }, entry))
+}
+
+/// Without ports or a type, all of a protocol is meant; so it is by ICMPv6 on an IPv4 block, whatever stands there.
+fn entry_shape(row: &NetworkAclEntry, family: Family) -> Option<Shape> {
+    let protocol = row.protocol().unwrap_or_default();
+    let all = Spelling { protocol, from: None, to: None };
+    let ports = row.port_range().map(|ports| (ports.from(), ports.to()));
+    let messages = row.icmp_type_code().map(|messages| (messages.r#type(), messages.code()));
+    let told = match (all.shape()?, family) {
+        (Shape::Tcp(_) | Shape::Udp(_), _) => ports,
+        (Shape::Icmp(_), _) | (Shape::Icmpv6(_), Family::V6) => messages,
+        (Shape::Icmpv6(_), Family::V4) | (Shape::All | Shape::Sctp | Shape::Other(_), _) => None,
+    };
+    let (from, to) = told.unwrap_or_default();
+    Spelling { from, to, ..all }.shape()
 }

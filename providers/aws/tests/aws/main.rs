@@ -12,6 +12,7 @@ mod connect;
 mod contract;
 mod convergence;
 mod edits;
+mod entries;
 mod errors;
 mod faults;
 mod foreign;

@@ -28,7 +28,7 @@ fn messages() -> impl Strategy<Value = Messages> {
     ]
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     let other = any::<u8>().prop_filter_map("it has a word", Protocol::new);
     prop_oneof![
         Just(Shape::All),
@@ -41,16 +41,19 @@ fn shape() -> impl Strategy<Value = Shape> {
     ]
 }
 
-fn peer() -> impl Strategy<Value = Peer> {
+pub(crate) fn block() -> impl Strategy<Value = Prefix> {
     let v4 = (any::<u32>(), 0..=32_u8).prop_map(|(address, length)| address.prefix(length));
     let v6 = (any::<u128>(), 0..=128_u8).prop_map(|(address, length)| address.prefix(length));
+    prop_oneof![v4, v6]
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
     let ours = (0..9_usize).prop_map(|index| GroupKey::Ours(GroupNumber::nth(index)));
     let foreign = "sg-[0-9a-f]{17}".prop_map(|id| GroupKey::Foreign(ForeignGroupId(id.into())));
     prop_oneof![
-        v4.prop_map(Peer::Prefix),
-        v6.prop_map(Peer::Prefix),
-        ours.prop_map(Peer::Group),
-        foreign.prop_map(Peer::Group),
+        2 => block().prop_map(Peer::Prefix),
+        1 => ours.prop_map(Peer::Group),
+        1 => foreign.prop_map(Peer::Group),
     ]
 }
 
