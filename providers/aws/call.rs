@@ -70,12 +70,20 @@ calls! {
     RevokeSecurityGroupIngress: Changes, 50, 5;
     RevokeSecurityGroupEgress: Changes, 50, 5;
     ModifyNetworkInterfaceAttribute: Changes, 100, 5;
+    CreateNetworkAcl: Changes, 50, 5;
+    DeleteNetworkAcl: Changes, 50, 5;
+    CreateNetworkAclEntry: Changes, 50, 5;
+    ReplaceNetworkAclEntry: Changes, 50, 5;
+    DeleteNetworkAclEntry: Changes, 50, 5;
+    ReplaceNetworkAclAssociation: Changes, 50, 5;
     CreateTags: Changes, 100, 10;
     DeleteTags: Changes, 100, 10;
     DescribeVpcs: Reads, 100, 20;
     DescribeSecurityGroups: Reads, 100, 20;
     DescribeSecurityGroupRules: Reads, 100, 20;
     DescribeNetworkInterfaces: Reads, 100, 20;
+    DescribeNetworkAcls: Reads, 100, 20;
+    DescribeSubnets: Reads, 100, 20;
     GetManagedPrefixListEntries: Reads, 100, 20;
     "servicequotas":
     GetServiceQuota: Inquires, 5, 5;

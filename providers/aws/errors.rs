@@ -201,6 +201,19 @@ impl Failure {
         self.code.starts_with("InvalidNetworkInterface")
     }
 
+    /// Whether it does not find, or finds already, an entry rather than the network ACL that was named.
+    #[must_use]
+    pub fn is_about_entry(&self) -> bool {
+        let absent = matches!(self.meaning, Meaning::NotFound | Meaning::Duplicate);
+        absent && self.code.contains("NetworkAclEntry")
+    }
+
+    /// Whether it does not find what ties a network ACL to a subnet.
+    #[must_use]
+    pub fn is_about_association(&self) -> bool {
+        self.meaning == Meaning::NotFound && self.code.starts_with("InvalidAssociationID")
+    }
+
     /// What the caller of the port is told; `subject` is what the call was about.
     #[must_use]
     pub fn about(self, subject: &str, quotas: &Quotas) -> ProviderError {

@@ -1,5 +1,7 @@
 //! The steps of a stage, in their calls.
 
+pub(crate) mod acl;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ enum Learned {
     Worn(InterfaceId, BTreeSet<GroupKey>),
     /// A group is deleted.
     Deleted(GroupNumber),
+    /// Something about network ACLs.
+    Acl(acl::Learned),
 }
 
 impl Aws {
@@ -52,9 +56,7 @@ impl Aws {
                 self.set_groups(interface, groups, record, &mut learned).await
             }
             Step::DeleteGroup(number) => self.delete_group(*number, &mut learned).await,
-            Step::Acl(step) => {
-                Err(ProviderError::Invalid { message: format!("no network ACLs yet: {step}") })
-            }
+            Step::Acl(step) => self.take_acl(step, &mut learned).await,
         };
         (learned, answer)
     }
@@ -115,6 +117,7 @@ impl Memory {
                 self.made.remove(&number);
                 self.unfinished.remove(&number);
             }
+            Learned::Acl(learned) => self.acls.learn(learned),
         }
     }
 }

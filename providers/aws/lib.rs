@@ -81,6 +81,7 @@ struct Memory {
     unfinished: BTreeSet<GroupNumber>,
     /// The address blocks of the VPC.
     blocks: OnceCell<Vec<Prefix>>,
+    acls: execute::acl::Known,
     /// What the last picture was made of.
     answers: Option<observe::Answers>,
     /// Until when a group in use is tried to be deleted.

@@ -5,21 +5,24 @@
 //! missing or one answer is older, the group's rules are read by its id. After steps, only what they touched is read, by its
 //! ids, and takes its place among the answers of the last picture.
 
+pub(crate) mod acl;
+mod interfaces;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{
-    NetworkInterface, NetworkInterfaceType, SecurityGroup, SecurityGroupRule,
-};
+use aws_sdk_ec2::types::{NetworkInterface, SecurityGroup, SecurityGroupRule};
 use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
-use moat_core::inventory::{Attachment, Interface, InterfaceId};
+use moat_core::inventory::Interface;
 use moat_core::net::Prefix;
 use moat_core::policy::{Direction, Word};
 use moat_core::provider::{Observed, ProviderError, RuleId, Scope, Touched, is_kept, prior};
 
 use crate::wire::{self, Reading};
 use crate::{Aws, errors::Failure, tags};
+use acl::Acls;
+pub(crate) use interfaces::{attachment, worn};
+use interfaces::{borne, is_of};
 
 /// The answers of EC2 that one picture is made of.
 #[derive(Debug, Default)]
@@ -33,6 +36,7 @@ pub(crate) struct Answers {
     rules: BTreeMap<String, Vec<SecurityGroupRule>>,
     /// The prefix lists that could be read.
     lists: BTreeMap<Word, BTreeSet<Prefix>>,
+    acls: Acls,
 }
 
 /// So many ids at most are asked for by themselves: more cost as many calls as everything, a thousand in each page.
@@ -52,8 +56,10 @@ impl Aws {
         let last = self.memory.answers.take();
         let answers = loop {
             let answers = match (&last, touched) {
-                (Some(last), Some(touched)) if few(touched) => self.ask_again(last, touched).await,
-                (Some(_) | None, Some(_) | None) => self.ask().await,
+                (Some(last), Some(touched)) if few(touched) => {
+                    self.ask_again(last, scope, touched).await
+                }
+                (Some(_) | None, Some(_) | None) => self.ask(scope, last.is_none()).await,
             };
             let answers = match answers {
                 Ok(answers) => self.complete(answers, scope).await,
@@ -72,9 +78,13 @@ impl Aws {
         Ok(observed)
     }
 
-    async fn ask(&self) -> Result<Answers, Failure> {
+    async fn ask(&self, scope: &Scope, first: bool) -> Result<Answers, Failure> {
         let mut answers =
             Answers { interfaces: self.read_interfaces().await?, ..Answers::default() };
+        // Only a first picture finds ACLs of ours that nobody asks for.
+        if first || !scope.acls.is_empty() || !self.memory.acls.is_empty() {
+            answers.acls = self.ask_acls(scope, Some(&answers.interfaces)).await?;
+        }
         answers.add(self.read_groups().await?);
         answers.numbers = number(&self.config.cluster, &answers.groups);
         for rule in self.read_marked_rules().await? {
@@ -83,7 +93,12 @@ impl Aws {
         Ok(answers)
     }
 
-    async fn ask_again(&self, last: &Answers, touched: &Touched) -> Result<Answers, Failure> {
+    async fn ask_again(
+        &self,
+        last: &Answers,
+        scope: &Scope,
+        touched: &Touched,
+    ) -> Result<Answers, Failure> {
         let shown = last.numbers.iter().filter(|(_, number)| touched.groups.contains(*number));
         let made = touched.groups.iter().filter_map(|number| self.memory.groups.get(number));
         let known: BTreeSet<&str> = shown.map(|(id, _)| id).chain(made).map(|id| &**id).collect();
@@ -100,6 +115,9 @@ impl Aws {
         answers.add(found);
         answers.numbers = number(&self.config.cluster, &answers.groups);
         rules.into_iter().for_each(|rule| answers.add_rule(rule));
+        if touched.acls {
+            answers.acls = self.ask_acls(scope, None).await?;
+        }
         Ok(answers)
     }
 
@@ -107,10 +125,7 @@ impl Aws {
     async fn complete(&self, mut answers: Answers, scope: &Scope) -> Result<Answers, Failure> {
         let cluster = &self.config.cluster;
         let shown = |it: &NetworkInterface| {
-            let id = InterfaceId(it.network_interface_id().unwrap_or_default().into());
-            scope.interfaces.contains(&id)
-                || !borne(it, &scope.addresses).is_empty()
-                || worn(it).any(|id| answers.numbers.contains_key(id))
+            is_of(it, scope) || worn(it).any(|id| answers.numbers.contains_key(id))
         };
         let shown: Vec<bool> = answers.interfaces.iter().map(shown).collect();
         let mut shown = shown.into_iter();
@@ -153,7 +168,7 @@ impl Aws {
         let defaults = scope.defaults.iter().filter(|id| answers.groups.contains_key(&*id.0));
         let defaults: BTreeSet<ForeignGroupId> = defaults.cloned().collect();
         for interface in &answers.interfaces {
-            let id = InterfaceId(interface.network_interface_id().unwrap_or_default().into());
+            let id = interfaces::id(interface);
             let worn: BTreeSet<GroupKey> = worn(interface).map(|id| answers.key(id)).collect();
             let record = tags::recorded(cluster, interface.tag_set());
             let there = |id: &&ForeignGroupId| answers.groups.contains_key(&*id.0);
@@ -179,6 +194,7 @@ impl Aws {
         for (id, number) in &answers.numbers {
             self.develop_ours(answers, id, *number, &mut observed);
         }
+        answers.acls.develop(scope, &mut observed);
         observed
     }
 
@@ -241,6 +257,7 @@ impl Aws {
             }
         }
         memory.interfaces.clone_from(&observed.state.interfaces);
+        memory.acls.see(&answers.acls);
         memory.patience = self.time.elapsed() + self.config.cooldown;
     }
 }
@@ -261,6 +278,7 @@ impl Answers {
             numbers: BTreeMap::new(),
             rules: rules_left.map(|(id, rules)| (id.clone(), rules.clone())).collect(),
             lists: self.lists.clone(),
+            acls: self.acls.known(),
         }
     }
 
@@ -382,72 +400,6 @@ fn number(
     ids.into_iter().map(|(number, id)| (id.clone(), number)).collect()
 }
 
-// -------------------------------------------------------------------------------------------- Interfaces
-
 pub(crate) fn foreign(id: &str) -> GroupKey {
     GroupKey::Foreign(ForeignGroupId(id.into()))
-}
-
-/// The ids of the groups that an interface wears.
-pub(crate) fn worn(interface: &NetworkInterface) -> impl Iterator<Item = &str> + '_ {
-    interface.groups().iter().filter_map(|group| group.group_id())
-}
-
-/// Those of some addresses that an interface bears: its own, and those in prefixes that are delegated to it, from which the
-/// VPC CNI gives pods theirs (`NetworkInterface`, EC2 API reference).
-fn borne(interface: &NetworkInterface, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-    let v4 = interface.private_ip_addresses().iter().filter_map(|it| it.private_ip_address());
-    let v6 = interface.ipv6_addresses().iter().filter_map(|it| it.ipv6_address());
-    let delegated_v4 = interface.ipv4_prefixes().iter().filter_map(|it| it.ipv4_prefix());
-    let delegated_v6 = interface.ipv6_prefixes().iter().filter_map(|it| it.ipv6_prefix());
-    let blocks = v4.chain(v6).chain(delegated_v4).chain(delegated_v6).filter_map(wire::prefix);
-    blocks.flat_map(|block| addresses.range(block.first()..=block.last()).copied()).collect()
-}
-
-/// Whose an interface is. Only what the VPC resource controller marks as a pod's branch interface is exclusive; what another
-/// service of AWS requested, as Fargate does, is fixed.
-pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
-    let branch = interface.interface_type() == Some(&NetworkInterfaceType::Branch);
-    if branch || tags::value(interface.tag_set(), tags::BRANCH).is_some() {
-        Attachment::Exclusive
-    } else if interface.requester_managed() == Some(true) {
-        Attachment::Fixed
-    } else {
-        Attachment::Shared
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_ec2::types::{
-        Ipv4PrefixSpecification, Ipv6PrefixSpecification, NetworkInterfaceIpv6Address,
-        NetworkInterfacePrivateIpAddress,
-    };
-
-    use super::*;
-
-    #[test]
-    fn an_interface_bears_its_addresses_and_those_of_its_prefixes_and_no_others() {
-        let secondary = |address: &str| {
-            NetworkInterfacePrivateIpAddress::builder().private_ip_address(address).build()
-        };
-        let node = NetworkInterface::builder()
-            .private_ip_addresses(secondary("10.0.0.7"))
-            .private_ip_addresses(secondary("10.0.0.9"))
-            .ipv4_prefixes(Ipv4PrefixSpecification::builder().ipv4_prefix("10.0.3.16/28").build())
-            .ipv6_addresses(
-                NetworkInterfaceIpv6Address::builder().ipv6_address("2001:db8::7").build(),
-            )
-            .ipv6_prefixes(
-                Ipv6PrefixSpecification::builder().ipv6_prefix("2001:db8:0:0:a::/80").build(),
-            )
-            .build();
-        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        let borne_ones =
-            ["10.0.0.9", "10.0.3.16", "10.0.3.31", "2001:db8::7", "2001:db8::a:0:0:ffff"];
-        let others =
-            ["10.0.0.8", "10.0.3.15", "10.0.3.32", "2001:db8::8", "2001:db8::9:ffff:ffff:ffff"];
-        let all = addresses(&[&borne_ones[..], &others].concat());
-        assert_eq!(borne(&node, &all), addresses(&borne_ones));
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use moat_core::firewall::AclName;
 use moat_core::net::Family;
 use moat_core::policy::Direction;
-use moat_core::provider::Step;
+use moat_core::provider::{AclStep, Step};
 
 use crate::call::Call;
 use crate::errors::{Failure, Meaning};
@@ -68,9 +69,35 @@ impl Aws {
                 }
             }
             Step::DeleteGroup(number) => self.delete(Run::Dry, group(number)?).await,
-            Step::Acl(_) => return None,
+            Step::Acl(step) => self.try_dry_acl(call, step).await?,
         };
         Some(answer)
+    }
+
+    /// The same of a step about network ACLs. Which of its two calls puts an entry, the last picture tells.
+    async fn try_dry_acl(&self, call: Call, step: &AclStep) -> Option<Result<(), Failure>> {
+        let known = &self.memory.acls;
+        let id = |acl: &AclName| self.acl_id(acl).ok();
+        Some(match step {
+            AclStep::Create { acl, prior } => {
+                let tags = tags::acl_owner(&self.config.cluster, acl, prior);
+                self.create_acl(Run::Dry, tags).await.map(|_| ())
+            }
+            AclStep::Put { acl, key, entry } => {
+                let row = wire::spell_entry(*key, *entry);
+                match (known.holds(acl, *key), call == Call::ReplaceNetworkAclEntry) {
+                    (true, true) => self.replace_entry(Run::Dry, id(acl)?, row).await,
+                    (false, false) => self.add_entry(Run::Dry, id(acl)?, row).await,
+                    (true, false) | (false, true) => return None,
+                }
+            }
+            AclStep::Remove { acl, key } => self.remove_entry(Run::Dry, id(acl)?, *key).await,
+            AclStep::Guard { subnet, by } => {
+                let association = known.association(subnet)?;
+                self.associate(Run::Dry, association, known.id(by)?).await.map(|_| ())
+            }
+            AclStep::Delete(acl) => self.delete_acl(Run::Dry, id(acl)?).await,
+        })
     }
 }
 
@@ -93,6 +120,12 @@ fn calls(step: &Step) -> Vec<Call> {
             vec![record, Call::ModifyNetworkInterfaceAttribute]
         }
         Step::DeleteGroup(_) => vec![Call::DeleteSecurityGroup],
-        Step::Acl(_) => Vec::new(),
+        Step::Acl(step) => match step {
+            AclStep::Create { .. } => vec![Call::CreateNetworkAcl],
+            AclStep::Put { .. } => vec![Call::CreateNetworkAclEntry, Call::ReplaceNetworkAclEntry],
+            AclStep::Remove { .. } => vec![Call::DeleteNetworkAclEntry],
+            AclStep::Guard { .. } => vec![Call::ReplaceNetworkAclAssociation],
+            AclStep::Delete(_) => vec![Call::DeleteNetworkAcl],
+        },
     }
 }

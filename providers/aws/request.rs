@@ -45,6 +45,8 @@ macro_rules! change {
     }};
 }
 
+mod acl;
+
 fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Filter {
     let values = values.into_iter().map(Into::into).collect();
     Filter::builder().name(name).set_values(Some(values)).build()

@@ -1,9 +1,9 @@
-//! Tags: whose a group is, and what an interface wore before Moat.
+//! Tags: whose a group or a network ACL is, and what an interface wore, or a subnet had, before Moat.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::Tag;
-use moat_core::firewall::{ForeignGroupId, GroupNumber};
+use moat_core::firewall::{AclName, ForeignAclId, ForeignGroupId, GroupNumber};
 
 pub use moat_core::provider::{CLUSTER_TAG as CLUSTER, NUMBER_TAG as NUMBER};
 
@@ -11,6 +11,12 @@ pub use moat_core::provider::{CLUSTER_TAG as CLUSTER, NUMBER_TAG as NUMBER};
 pub const PRIOR: &str = "moat.dev/prior-";
 /// The tag that the VPC resource controller gives each branch interface.
 pub const BRANCH: &str = "vpcresources.k8s.aws/vlan-id";
+/// The tag that the VPC CNI gives each interface of a node: the instance's id.
+pub const NODE: &str = "node.k8s.amazonaws.com/instance_id";
+/// The tag that holds the name of a network ACL.
+pub const ACL: &str = "moat.dev/acl";
+/// The tag of a network ACL that records the one that its subnets get back.
+pub const PRIOR_ACL: &str = "moat.dev/prior";
 
 /// The longest value of a tag, in characters (`Tag`, EC2 API reference).
 const LONGEST: usize = 256;
@@ -35,6 +41,25 @@ pub fn number(cluster: &str, tags: &[Tag]) -> Option<GroupNumber> {
     let parsed = number.parse().ok().map(GroupNumber)?;
     let ours = value(tags, CLUSTER) == Some(cluster) && parsed.0.to_string() == number;
     ours.then_some(parsed)
+}
+
+/// The tags of a network ACL of ours.
+#[must_use]
+pub fn acl_owner(cluster: &str, acl: &AclName, prior: &ForeignAclId) -> Vec<Tag> {
+    vec![tag(CLUSTER, cluster), tag(ACL, &*acl.0), tag(PRIOR_ACL, &*prior.0)]
+}
+
+/// The name of a network ACL, if these are its tags and it is one of the cluster's.
+#[must_use]
+pub fn acl(cluster: &str, tags: &[Tag]) -> Option<AclName> {
+    let ours = value(tags, CLUSTER) == Some(cluster);
+    value(tags, ACL).filter(|_| ours).map(|name| AclName(name.into()))
+}
+
+/// The network ACL that the subnets of one of ours get back, by its tags.
+#[must_use]
+pub fn prior_acl(tags: &[Tag]) -> Option<ForeignAclId> {
+    value(tags, PRIOR_ACL).map(|id| ForeignAclId(id.into()))
 }
 
 /// The tags that record the groups an interface wore; empty for none.

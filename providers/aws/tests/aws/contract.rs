@@ -28,7 +28,7 @@ pub(crate) struct Cloud {
     pub(crate) client: Client,
     pub(crate) aws: Aws,
     pub(crate) time: Time,
-    subnet: String,
+    pub(crate) subnet: String,
     made: usize,
 }
 

@@ -12,6 +12,7 @@ use moat_core::provider::{Observed, Provider, ProviderError, Scope, Step};
 use moat_tests::contract::{Fixture, execute};
 use serde_json::{Value, json};
 
+use crate::acls::world as acls;
 use crate::calls::{World, authorize, counted, group, plan, revoke};
 use crate::contract::Cloud;
 use crate::localstack::{ask, run};
@@ -226,6 +227,8 @@ fn missing_permissions_are_named_before_they_are_needed() {
     run(async {
         let mut world = World::new(cloud).await;
         let build = world.build();
+        world.cloud.aws.observe(&world.scope).await.unwrap();
+        let about_acls = acls::steps_of_each_kind(&mut world.cloud).await;
         let before = world.drive(&build).await;
         let back = Step::SetGroups {
             interface: world.scope.interfaces.first().unwrap().clone(),
@@ -237,6 +240,7 @@ fn missing_permissions_are_named_before_they_are_needed() {
             steps.extend([authorize(0, direction, 90..91), revoke(0, direction, 80..81)]);
         }
         steps.push(Step::DeleteGroup(group(1)));
+        steps.extend(about_acls);
         counted(&world.cloud);
         assert_eq!(world.cloud.aws.forbidden(&steps).await, BTreeSet::new());
         let changes = Call::ALL.iter().copied().filter(|call| call.effect() == Effect::Changes);

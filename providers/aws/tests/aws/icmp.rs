@@ -14,7 +14,7 @@ use crate::localstack::run;
 /// How many rules a group holds in one direction and family.
 const QUOTA: usize = 60;
 
-fn every_message() -> Vec<Messages> {
+pub(crate) fn every_message() -> Vec<Messages> {
     let one = |kind, code| Messages::One(Message { kind, code });
     let of = |kind| [Messages::Type(kind), one(kind, 0), one(kind, 1), one(kind, 255)];
     (0..=u8::MAX).flat_map(of).chain([Messages::All]).collect()

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod acls;
 mod calls;
 mod clusters;
 mod connect;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::Tag;
-use moat_aws::tags::{CLUSTER, NUMBER, number, owner, record, recorded, tag};
-use moat_core::firewall::{ForeignGroupId, GroupNumber};
+use moat_aws::tags::{
+    CLUSTER, NUMBER, acl, acl_owner, number, owner, prior_acl, record, recorded, tag,
+};
+use moat_core::firewall::{AclName, ForeignAclId, ForeignGroupId, GroupNumber};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
@@ -35,6 +37,20 @@ proptest! {
             rest.remove(missing);
             prop_assert_eq!(number("prod", &rest), None);
         }
+    }
+}
+
+#[test]
+fn a_network_acl_is_ours_by_both_of_its_tags_and_tells_what_its_subnets_get_back() {
+    let (name, prior) = (AclName("pods".into()), ForeignAclId("acl-1".into()));
+    let tags = acl_owner("prod", &name, &prior);
+    assert_eq!((acl("prod", &tags), prior_acl(&tags)), (Some(name.clone()), Some(prior)));
+    assert_eq!(acl("test", &tags), None);
+    for (missing, wanted) in [(0, None), (1, None), (2, Some(name))] {
+        let mut rest = tags.clone();
+        rest.remove(missing);
+        assert_eq!(acl("prod", &rest), wanted);
+        assert_eq!(prior_acl(&rest).is_none(), missing == 2);
     }
 }
 
