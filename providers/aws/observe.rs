@@ -257,7 +257,7 @@ impl Aws {
             }
         }
         memory.interfaces.clone_from(&observed.state.interfaces);
-        memory.acls.see(&answers.acls);
+        memory.acls.see(&answers.acls, &observed.state.subnets);
         memory.patience = self.time.elapsed() + self.config.cooldown;
     }
 }

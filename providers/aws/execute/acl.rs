@@ -21,7 +21,7 @@ pub(crate) struct Known {
     made: BTreeSet<AclName>,
     /// The places of ours that hold an entry.
     entries: BTreeSet<(AclName, EntryKey)>,
-    /// The association that each subnet has.
+    /// The association of each subnet that a picture showed.
     associations: BTreeMap<SubnetId, String>,
 }
 
@@ -65,7 +65,7 @@ impl Known {
     }
 
     /// Takes over what a picture shows. One that is made of older answers tells nothing new.
-    pub(crate) fn see(&mut self, acls: &Acls) {
+    pub(crate) fn see(&mut self, acls: &Acls, shown: &BTreeMap<SubnetId, AclKey>) {
         if !acls.are_new {
             return;
         }
@@ -83,7 +83,7 @@ impl Known {
             let subnet = SubnetId(it.subnet_id()?.into());
             Some((subnet, it.network_acl_association_id()?.to_owned()))
         });
-        self.associations = all.collect();
+        self.associations = all.filter(|(subnet, _)| shown.contains_key(subnet)).collect();
     }
 
     pub(super) fn learn(&mut self, learned: Learned) {

@@ -109,19 +109,20 @@ impl Acls {
         let mut given_back = BTreeSet::new();
         for (subnet, guard) in self.guarded() {
             let Some(prior) = self.prior(guard) else { continue };
+            let key = self.key(guard);
             if let Some(Claim { acl, blocks }) = self.claimed.get(&subnet) {
                 let (acl, blocks) = (acl.clone(), blocks.clone());
                 let mut inside = self.interfaces.iter();
                 let has_others =
                     inside.any(|it| it.subnet_id() == Some(&*subnet.0) && !is_of(it, scope));
                 let told = inventory::Subnet { blocks, acl, prior: prior.clone(), has_others };
-                observed.subnets.insert(subnet, told);
-            } else if matches!(self.key(guard), AclKey::Ours(_)) {
-                observed.former.insert(subnet, prior.clone());
+                observed.subnets.insert(subnet.clone(), told);
+            } else if key.foreign().is_none() {
+                observed.former.insert(subnet.clone(), prior.clone());
             } else {
                 continue;
             }
-            shown.insert(guard);
+            observed.state.subnets.insert(subnet, key);
             given_back.insert(prior);
         }
         shown.extend(given_back.iter().map(|id| &*id.0));
@@ -129,8 +130,6 @@ impl Acls {
             let entries = acl.entries().iter().filter_map(wire::entry).collect();
             observed.state.acls.insert(self.key(id), Acl(entries));
         }
-        let guarded = self.guarded().filter(|(_, guard)| shown.contains(guard));
-        observed.state.subnets.extend(guarded.map(|(subnet, guard)| (subnet, self.key(guard))));
     }
 
     /// Each subnet, and the id of the ACL that guards it.

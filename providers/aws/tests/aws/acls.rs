@@ -298,8 +298,10 @@ fn refusals_say_what_they_are_about() {
         cloud.associate(&subnet, &id).await;
         let moved = cloud.take(&guard(&subnet, ours("pods"))).await;
         assert_eq!(moved, Err(ProviderError::Changed { subject: subnet.0.to_string() }));
-        let unknown = cloud.take(&guard(&SubnetId("subnet-0".into()), ours("pods"))).await;
-        assert_eq!(unknown, Err(ProviderError::not_found("subnet-0")));
+        let other = cloud.make_subnet("10.0.32.0/20", &[("Name", "nodes")]).await;
+        cloud.look(&scope).await;
+        let unasked = cloud.take(&guard(&other, ours("pods"))).await;
+        assert_eq!(unasked, Err(ProviderError::not_found(&other.0)));
         let unknown = cloud.take(&put("others", Direction::Ingress, 1, "deny ::/0 all")).await;
         assert_eq!(unknown, Err(ProviderError::not_found("network ACL others")));
     });

@@ -227,6 +227,7 @@ fn missing_permissions_are_named_before_they_are_needed() {
     run(async {
         let mut world = World::new(cloud).await;
         let build = world.build();
+        world.scope.acls = acls::by_id("pods", &world.cloud.subnet()).acls;
         world.cloud.aws.observe(&world.scope).await.unwrap();
         let about_acls = acls::steps_of_each_kind(&mut world.cloud).await;
         let before = world.drive(&build).await;
