@@ -1,15 +1,15 @@
 //! The VPC in memory keeps the contract of a provider.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use moat_core::firewall::{ForeignGroupId, GroupNumber, Rule};
-use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::firewall::{ForeignAclId, ForeignGroupId, GroupNumber, Rule};
+use moat_core::inventory::{Attachment, InterfaceId, SubnetId};
 use moat_core::net::Prefix;
-use moat_sim::{Config, GroupId, NetworkInterface, Sim, block_on};
-use moat_tests::contract::Fixture;
+use moat_sim::{Config, GroupId, NetworkInterface, Sim, SubnetConfig, block_on, default_acl};
+use moat_tests::contract::{Fixture, Subnets};
 
 struct InMemory {
     sim: Sim,
@@ -121,15 +121,30 @@ impl Fixture for InMemory {
     }
 }
 
+impl Subnets for InMemory {
+    async fn make_subnet(&mut self) -> (SubnetId, Vec<Prefix>, ForeignAclId) {
+        let id = SubnetId(self.fresh("subnet").into());
+        let blocks: Vec<Prefix> = vec![format!("10.0.{}.0/24", self.made).parse().unwrap()];
+        let subnet = SubnetConfig { blocks: blocks.clone(), tags: BTreeMap::new() };
+        self.sim.as_someone_else(|vpc| vpc.put_subnet(id.clone(), subnet));
+        (id, blocks, default_acl())
+    }
+}
+
 mod at_once {
     use super::*;
     moat_tests::contract! { InMemory::new(Config::default()), block_on }
+    moat_tests::acl_contract! { InMemory::new(Config::default()), block_on }
 }
 
 /// Changes show after 7 s, and pages are short.
 mod late_and_in_pages {
     use super::*;
     moat_tests::contract! {
+        InMemory::new(Config { lag: Duration::from_secs(7), page: 5, ..Config::dual_stack() }),
+        block_on
+    }
+    moat_tests::acl_contract! {
         InMemory::new(Config { lag: Duration::from_secs(7), page: 5, ..Config::dual_stack() }),
         block_on
     }

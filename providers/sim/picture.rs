@@ -1,5 +1,7 @@
 //! Pictures of the VPC: whole ones, and the last one with a part of it read anew.
 
+mod acl;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use moat_core::firewall::{GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Interface, InterfaceId};
 use moat_core::provider::{Observed, ProviderError, Scope, Touched, is_kept, prior};
 
+use self::acl::Learned;
 use crate::provider::Memory;
 use crate::vpc::{Group, Vpc};
 use crate::{Call, GroupId, NetworkInterface, Sim};
@@ -78,11 +81,13 @@ struct Question {
     named: usize,
     /// What the answer says of numbers that cannot be had.
     taken: BTreeMap<GroupNumber, GroupKey>,
+    /// Whether network ACLs and what they guard are asked for.
+    acls: bool,
 }
 
 impl View<'_> {
     /// Everything that a picture of this scope shows.
-    fn everything(&self, scope: &Scope) -> Question {
+    fn everything(&self, scope: &Scope, acls: bool) -> Question {
         let shown = self.vpc.interfaces().filter(|(id, it)| self.shows(scope, id, it));
         let ours: Vec<_> = self.ours().map(|(number, id)| (number, id.clone())).collect();
         Question {
@@ -90,6 +95,7 @@ impl View<'_> {
             named: ours.len(),
             ours,
             taken: self.taken(),
+            acls,
         }
     }
 
@@ -107,7 +113,7 @@ impl View<'_> {
             }
         }
         let interfaces = touched.interfaces.clone();
-        Question { interfaces, ours, named: touched.groups.len(), taken }
+        Question { interfaces, ours, named: touched.groups.len(), taken, acls: touched.acls }
     }
 
     /// Whether a picture of a scope shows an interface.
@@ -118,7 +124,7 @@ impl View<'_> {
     }
 
     /// The answer: a picture of just what is asked for, and of the groups of others that belong to it.
-    fn answer(&self, question: &Question, scope: &Scope) -> Observed {
+    fn answer(&self, question: &Question, scope: &Scope) -> (Observed, Option<Learned>) {
         let mut observed = Observed { taken: question.taken.clone(), ..Observed::default() };
         let defaults = scope.defaults.iter().filter(|id| self.vpc.group(id).is_some());
         let defaults: BTreeSet<GroupId> = defaults.cloned().collect();
@@ -148,7 +154,8 @@ impl View<'_> {
             }
             observed.state.groups.insert(key, rules);
         }
-        observed
+        let learned = question.acls.then(|| self.answer_acls(scope, &mut observed));
+        (observed, learned)
     }
 
     /// What is told of a group of ours besides its rules.
@@ -177,12 +184,13 @@ fn borne(interface: &NetworkInterface, addresses: &BTreeSet<IpAddr>) -> BTreeSet
 impl Sim {
     /// A whole picture.
     pub(crate) fn picture(&mut self, scope: &Scope) -> Result<Arc<Observed>, ProviderError> {
-        let question = self.view().everything(scope);
-        let observed = Arc::new(self.ask(&question, scope)?);
+        let question = self.view().everything(scope, self.looks_at_acls(scope));
+        let (observed, acls) = self.ask(&question, scope)?;
+        let observed = Arc::new(observed);
         let Memory { groups, made, worn, .. } = &mut self.memory;
         groups.retain(|number, _| made.contains(number));
         worn.clear();
-        self.memory.learn(question.ours, Arc::clone(&observed));
+        self.memory.learn(question.ours, acls, Arc::clone(&observed));
         Ok(observed)
     }
 
@@ -197,7 +205,7 @@ impl Sim {
             return self.picture(scope);
         };
         let question = self.view().again(touched, &self.memory.groups);
-        let part = self.ask(&question, scope)?;
+        let (part, acls) = self.ask(&question, scope)?;
         // Whoever let go of it spares a copy.
         self.memory.picture = None;
         Arc::make_mut(&mut observed).renew(touched, part);
@@ -205,7 +213,7 @@ impl Sim {
         let gone = touched.groups.iter().filter(|number| !made.contains(*number));
         gone.for_each(|number| drop(groups.remove(number)));
         worn.retain(|id, _| !touched.interfaces.contains(id));
-        self.memory.learn(question.ours, Arc::clone(&observed));
+        self.memory.learn(question.ours, acls, Arc::clone(&observed));
         Ok(observed)
     }
 
@@ -214,16 +222,23 @@ impl Sim {
     }
 
     /// Asks, in as many calls as the answers have pages. Time stands still meanwhile.
-    fn ask(&mut self, question: &Question, scope: &Scope) -> Result<Observed, ProviderError> {
+    fn ask(
+        &mut self,
+        question: &Question,
+        scope: &Scope,
+    ) -> Result<(Observed, Option<Learned>), ProviderError> {
         self.memory.is_behind = true;
-        let answer = self.view().answer(question, scope);
+        let (answer, learned) = self.view().answer(question, scope);
         let others = answer.state.groups.len().saturating_sub(question.ours.len());
         let rules = answer.state.groups.values().map(BTreeSet::len).sum();
         self.read_pages(Call::DescribeNetworkInterfaces, question.interfaces.len())?;
         self.read_pages(Call::DescribeSecurityGroups, question.named.saturating_add(others))?;
         self.read_pages(Call::DescribeSecurityGroupRules, rules)?;
+        if question.acls {
+            self.read_acls(scope, &answer)?;
+        }
         self.memory.is_behind = false;
-        Ok(answer)
+        Ok((answer, learned))
     }
 
     /// Makes as many calls as an answer of so many things has pages.
@@ -237,11 +252,19 @@ impl Sim {
 
 impl Memory {
     /// A picture shows these groups of ours.
-    fn learn(&mut self, ours: Vec<(GroupNumber, GroupId)>, picture: Arc<Observed>) {
+    fn learn(
+        &mut self,
+        ours: Vec<(GroupNumber, GroupId)>,
+        acls: Option<Learned>,
+        picture: Arc<Observed>,
+    ) {
         for (number, id) in ours {
             self.groups.insert(number, id);
             self.made.remove(&number);
             self.unfinished.remove(&number);
+        }
+        if let Some(learned) = acls {
+            self.learn_acls(learned, &picture);
         }
         self.picture = Some(picture);
     }

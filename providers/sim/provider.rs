@@ -1,5 +1,7 @@
 //! The port, in terms of the VPC's calls.
 
+mod acl;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use moat_core::provider::{
     Capabilities, Meter, Observed, Provider, ProviderError, RuleId, Scope, Step, Touched,
 };
 
+use self::acl::AclMemory;
 use crate::picture::View;
 use crate::vpc::{Owner, Vpc};
 use crate::{Call, GroupId, Sim};
@@ -28,6 +31,7 @@ pub(crate) struct Memory {
     pub(crate) made: BTreeSet<GroupNumber>,
     /// Those of them whose default rules are still there.
     pub(crate) unfinished: BTreeSet<GroupNumber>,
+    pub(crate) acls: AclMemory,
 }
 
 impl Provider for Sim {
@@ -92,9 +96,7 @@ impl Sim {
                 self.set_groups(interface, groups, record)
             }
             Step::DeleteGroup(number) => self.delete_group(*number),
-            Step::Acl(step) => {
-                Err(ProviderError::Invalid { message: format!("no network ACLs yet: {step}") })
-            }
+            Step::Acl(step) => self.take_acl(step),
         };
         done.map_err(|error| self.in_our_words(error))
     }
@@ -118,7 +120,7 @@ impl Sim {
             Ok(rules.into_iter().flatten().map(|entry| entry.id.clone()).collect::<BTreeSet<_>>())
         })?;
         if !rules.is_empty() {
-            self.change(Call::RevokeSecurityGroupEgress, &[&id], |vpc| {
+            self.change(Call::RevokeSecurityGroupEgress, &[&id.0], |vpc| {
                 vpc.revoke(&id, Direction::Egress, &rules)
             })?;
         }
@@ -145,10 +147,10 @@ impl Sim {
             named.insert(rule, description.clone());
         }
         let peers = named.keys().filter_map(|rule| match &rule.peer {
-            Peer::Group(GroupKey::Foreign(id)) => Some(id),
+            Peer::Group(GroupKey::Foreign(id)) => Some(&id.0),
             Peer::Group(GroupKey::Ours(_)) | Peer::Prefix(_) => None,
         });
-        let touched: Vec<&GroupId> = peers.chain([&id]).collect();
+        let touched: Vec<&Word> = peers.chain([&id.0]).collect();
         let cluster = self.config.cluster.clone();
         self.change(Call::authorize(direction), &touched, |vpc| {
             vpc.authorize(&id, &named, Some(&cluster))
@@ -167,7 +169,7 @@ impl Sim {
         let Some(ids) = rules.iter().map(known).collect::<Option<BTreeSet<RuleId>>>() else {
             return Err(ProviderError::not_found(format!("a rule of {number}")));
         };
-        self.change(Call::revoke(direction), &[&id], |vpc| vpc.revoke(&id, direction, &ids))
+        self.change(Call::revoke(direction), &[&id.0], |vpc| vpc.revoke(&id, direction, &ids))
     }
 
     fn set_groups(
@@ -206,7 +208,7 @@ impl Sim {
             self.change(Call::CreateTags, &[], |vpc| vpc.record(interface, record.clone()))?;
         }
         if ids != read.groups {
-            let touched: Vec<&GroupId> = ids.iter().collect();
+            let touched: Vec<&Word> = ids.iter().map(|id| &id.0).collect();
             self.change(Call::ModifyNetworkInterfaceAttribute, &touched, |vpc| {
                 vpc.set_groups(interface, ids.clone())
             })?;
@@ -220,26 +222,24 @@ impl Sim {
 
     fn delete_group(&mut self, number: GroupNumber) -> Result<(), ProviderError> {
         let id = self.group_id(number)?;
-        self.change(Call::DeleteSecurityGroup, &[&id], |vpc| vpc.delete_group(&id))?;
+        self.change(Call::DeleteSecurityGroup, &[&id.0], |vpc| vpc.delete_group(&id))?;
         self.memory.groups.remove(&number);
         self.memory.made.remove(&number);
         self.memory.unfinished.remove(&number);
         Ok(())
     }
 
-    /// Makes a call that changes something. A group that readers do not see yet cannot be named yet either.
+    /// Makes a call that changes something. A group or an ACL that readers do not see yet cannot be named yet either.
     fn change<T>(
         &mut self,
         call: Call,
-        touched: &[&GroupId],
+        touched: &[&Word],
         effect: impl FnOnce(&mut Vpc) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         self.call(call, |sim| {
-            let hidden = |id: &&&GroupId| {
-                sim.vpc.groups.contains_key(**id) && !sim.visible().groups.contains_key(**id)
-            };
+            let hidden = |id: &&&Word| sim.vpc.holds(id) && !sim.visible().holds(id);
             if let Some(id) = touched.iter().find(hidden) {
-                return Err(ProviderError::NotYetVisible { subject: id.0.to_string(), code: None });
+                return Err(ProviderError::NotYetVisible { subject: id.to_string(), code: None });
             }
             sim.remember();
             effect(&mut sim.vpc)
@@ -258,7 +258,7 @@ impl Sim {
         }
     }
 
-    /// An error that speaks of our groups by their numbers.
+    /// An error that speaks of our groups by their numbers, and of our ACLs by their names.
     fn in_our_words(&self, mut error: ProviderError) -> ProviderError {
         match &mut error {
             ProviderError::NotYetVisible { subject, .. }
@@ -270,6 +270,10 @@ impl Sim {
                 let ours = self.memory.groups.iter().find(|(_, id)| *id.0 == **subject);
                 if let Some((number, _)) = ours {
                     *subject = number.to_string();
+                }
+                let ours = self.memory.acls.ids.iter().find(|(_, id)| *id.0 == **subject);
+                if let Some((name, _)) = ours {
+                    *subject = name.to_string();
                 }
             }
             ProviderError::Throttled { .. }

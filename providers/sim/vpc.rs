@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
+use moat_core::firewall::{ForeignAclId, ForeignGroupId, GroupKey, GroupNumber, Peer, Rule};
 use moat_core::inventory::{Attachment, InterfaceId, SubnetId};
 use moat_core::net::{Family, Prefix, Shape};
-use moat_core::policy::Direction;
+use moat_core::policy::{Direction, Word};
 use moat_core::provider::{ProviderError, QuotaKind, RuleId};
 use moat_core::settings::Quotas;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,12 @@ impl Vpc {
     #[must_use]
     pub fn group(&self, id: &GroupId) -> Option<&Group> {
         self.groups.get(id).map(Arc::as_ref)
+    }
+
+    /// Whether there is a group or a network ACL of this id.
+    pub(crate) fn holds(&self, id: &Word) -> bool {
+        self.groups.contains_key(&ForeignGroupId(id.clone()))
+            || self.acls.contains_key(&ForeignAclId(id.clone()))
     }
 
     /// The group that bears a name, whatever its case.

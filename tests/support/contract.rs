@@ -3,6 +3,7 @@
 //! A provider's tests write `moat_tests::contract! { fixture, block_on }` and get one test for each check.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
 
+mod acls;
 mod groups;
 mod interfaces;
 mod pictures;
@@ -23,6 +24,7 @@ use moat_core::provider::{
     Observed, Provider, ProviderError, QuotaKind, RuleId, Scope, Step, Touched,
 };
 
+pub use acls::*;
 pub use groups::*;
 pub use interfaces::*;
 pub use pictures::*;
