@@ -166,7 +166,7 @@ pub async fn icmp_of_both_families_and_every_other_shape_come_back_as_they_were_
         "deny ::/0 tcp/0-65535",
         "deny ::/0 udp/53",
         "deny 10.9.0.0/16 sctp",
-        "allow 10.9.0.0/16 protocol/47",
+        "allow 10.9.0.0/16 proto/47",
     ];
     let mut wanted = BTreeMap::new();
     let mut steps = vec![make(&prior)];

@@ -221,6 +221,7 @@ fn an_acl_that_lost_its_tags_is_someone_elses() {
     look(&mut sim, &scope);
     create(&mut sim, "a");
     take(&mut sim, guard(1, "a")).unwrap();
+    look(&mut sim, &scope);
     let id: ForeignAclId = sim.vpc().subnet(&subnet(1)).unwrap().acl.clone();
     sim.as_someone_else(|vpc| vpc.disown_acl(&id)).unwrap();
     let observed = look(&mut sim, &scope);
