@@ -105,22 +105,35 @@ impl Cloud {
     ) -> Result<Place, Failure> {
         match self {
             Self::Embedded(sim, _) => {
+                let handed_over = configuration.scope(inventory).acls;
+                embedded::put_subnets(sim, &handed_over);
                 sim.place(inventory).map_err(|error| Failure::Usage(error.to_string()))?;
+                let picture = if handed_over.is_empty() {
+                    None
+                } else {
+                    let scope = configuration.scope(inventory);
+                    let observed = block_on(drive::observe(&mut **sim, &scope));
+                    let observed = observed.map_err(Failure::Unread)?;
+                    placement::place(inventory, &observed);
+                    Some(observed)
+                };
                 let config = sim.config();
                 // The embedded VPC keeps its pods in subnets of their own.
                 let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
                 let assumed = BTreeMap::new();
-                Ok(Place { quotas, assumed, pod_subnets, findings: Vec::new(), picture: None })
+                let findings = configuration.unguarded(inventory);
+                Ok(Place { quotas, assumed, pod_subnets, findings, picture })
             }
             Self::Account(account, _) => {
                 let Capabilities { quotas, assumed, vpc } =
                     account.capabilities().map_err(Failure::Unread)?;
                 let mut findings = placement::take_absent(inventory);
-                let scope = placement::scope(inventory, &configuration.default_groups());
+                let scope = configuration.scope(inventory);
                 let observed = account.observe(&scope).map_err(Failure::Unread)?;
                 inventory.vpc = vpc;
                 placement::place(inventory, &observed);
                 findings.extend(placement::unplaced(inventory));
+                findings.extend(configuration.unguarded(inventory));
                 let pod_subnets = Vec::new();
                 Ok(Place { quotas, assumed, pod_subnets, findings, picture: Some(observed) })
             }
@@ -133,7 +146,7 @@ impl Cloud {
         inventory: &Inventory,
         configuration: &Configuration,
     ) -> Result<Arc<Observed>, Failure> {
-        let scope = placement::scope(inventory, &configuration.default_groups());
+        let scope = configuration.scope(inventory);
         let observed = match self {
             Self::Embedded(sim, _) => block_on(drive::observe(&mut **sim, &scope)),
             Self::Account(account, _) => account.observe(&scope),
@@ -156,7 +169,7 @@ impl Cloud {
         inventory: &Inventory,
         configuration: &Configuration,
     ) -> Outcome<'plan> {
-        let scope = placement::scope(inventory, &configuration.default_groups());
+        let scope = configuration.scope(inventory);
         match self {
             Self::Embedded(sim, _) => block_on(drive::drive(&mut **sim, plan, &scope)),
             Self::Account(account, _) => account.drive(plan, &scope),

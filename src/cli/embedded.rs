@@ -1,12 +1,17 @@
 //! The VPC in memory, and the file that keeps it between commands.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use moat_core::net::{AddressSet, Prefix};
+use moat_core::firewall::AclName;
+use moat_core::inventory::SubnetId;
+use moat_core::net::{AddressSet, Family, Prefix};
+use moat_core::policy::Word;
+use moat_core::provider::HandedOver;
 use moat_k8s::configuration::Configuration;
-use moat_sim::{Config, Sim};
+use moat_sim::{Config, Sim, SubnetConfig};
 
 use crate::failure::Failure;
 
@@ -34,6 +39,32 @@ pub(crate) fn open(
     // The configuration settles limits and subnets, whatever they were when the file was written.
     sim.configure(config(configuration, cluster));
     Ok(sim)
+}
+
+/// Gives the VPC the subnets that network ACLs are to guard, if any are: one for each IPv4 block of the pods' with the IPv6 block at its
+/// place. They bear the ids that the configuration names, as far as those reach, and all others the tags that it names.
+pub(crate) fn put_subnets(sim: &mut Sim, acls: &BTreeMap<AclName, HandedOver>) {
+    if acls.is_empty() {
+        return;
+    }
+    let blocks = &sim.config().pod_subnets;
+    let [v4, v6] = Family::BOTH.map(|family| {
+        let blocks = blocks.iter().copied().filter(move |block| block.family() == family);
+        blocks.collect::<Vec<Prefix>>()
+    });
+    let names = acls.values().flat_map(|it| it.ids.iter().cloned());
+    let generated = (1..).map(|number| SubnetId(format!("subnet-{number}").into()));
+    let tags: BTreeMap<Word, Word> = acls
+        .values()
+        .flat_map(|it| &it.tags)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let subnets = names.chain(generated).zip(0..v4.len().max(v6.len())).map(|(id, place)| {
+        let blocks = [v4.get(place), v6.get(place)].into_iter().flatten().copied().collect();
+        (id, SubnetConfig { blocks, tags: tags.clone() })
+    });
+    let subnets = subnets.collect();
+    sim.configure(Config { subnets, ..sim.config().clone() });
 }
 
 /// Keeps the VPC. The file is replaced whole, or not at all.

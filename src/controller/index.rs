@@ -199,6 +199,7 @@ impl Index {
                 self.parts.branches.policies.remove(&(namespace, name));
             }
             Watched::CniNodes => drop(self.parts.branches.nodes.remove(&name)),
+            Watched::EniConfigs => drop(self.parts.eni_configs.remove(&name)),
             Watched::CniDaemonSet => self.parts.branches.cni = None,
             Watched::NetworkPolicies
             | Watched::ClusterNetworkPolicies

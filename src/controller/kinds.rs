@@ -29,6 +29,7 @@ pub(crate) enum Watched {
     Nodes,
     Pods,
     Services,
+    EniConfigs,
     NetworkPolicies,
     ClusterNetworkPolicies,
     VpcNetworkPolicies,
@@ -40,11 +41,12 @@ pub(crate) enum Watched {
 
 impl Watched {
     /// Every kind. Those that policies are, or are about, go first.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Namespaces,
         Self::Nodes,
         Self::Pods,
         Self::Services,
+        Self::EniConfigs,
         Self::NetworkPolicies,
         Self::ClusterNetworkPolicies,
         Self::VpcNetworkPolicies,
@@ -61,6 +63,7 @@ impl Watched {
             | Self::Nodes
             | Self::Pods
             | Self::Services
+            | Self::EniConfigs
             | Self::NetworkPolicies
             | Self::ClusterNetworkPolicies
             | Self::VpcNetworkPolicies
@@ -109,6 +112,12 @@ impl Watched {
             Self::CniNodes => {
                 Definition { version: "v1alpha1", ..BRANCHES.named("CNINode", "cninodes") }
             }
+            Self::EniConfigs => Definition {
+                group: "crd.k8s.amazonaws.com",
+                is_custom: true,
+                version: "v1alpha1",
+                ..CORE.named("ENIConfig", "eniconfigs")
+            },
             Self::CniDaemonSet => Definition {
                 group: "apps",
                 only: Some(moat_k8s::CNI),
@@ -141,7 +150,8 @@ impl Watched {
             | Self::Nodes
             | Self::ClusterNetworkPolicies
             | Self::ClusterVpcNetworkPolicies
-            | Self::CniNodes => false,
+            | Self::CniNodes
+            | Self::EniConfigs => false,
         }
     }
 

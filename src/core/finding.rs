@@ -158,6 +158,8 @@ reasons! {
     TrunkFull,
     /// The VPC CNI does not let groups filter everything that pods send.
     StandardMode,
+    /// A subnet that the configuration hands over and that no network ACL of Moat's guards: groups alone say there what they can.
+    SubnetLeftAlone,
     /// New pods that wear other groups until their own are read back.
     StartsOpen,
 }
@@ -198,6 +200,7 @@ impl Reason {
                 | Self::NoTrunk
                 | Self::TrunkFull
                 | Self::StartsOpen
+                | Self::SubnetLeftAlone
         )
     }
 }

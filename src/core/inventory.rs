@@ -29,6 +29,8 @@ pub struct Inventory {
     pub subnets: BTreeMap<SubnetId, Subnet>,
     /// The entries of each ACL of others that guards one of those subnets, or did before ours.
     pub acls: BTreeMap<ForeignAclId, Acl>,
+    /// The subnet of each ENIConfig, by the ENIConfig's name (custom networking of the VPC CNI).
+    pub eni_configs: BTreeMap<Word, SubnetId>,
     /// The cluster addresses of Services, which never appear in a VPC: rules that name them are reported.
     pub services: AddressSet,
 }
@@ -129,6 +131,17 @@ pub struct Subnet {
     pub has_others: bool,
 }
 
+/// Why a subnet that is handed over is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftAlone<'a> {
+    /// It holds more than pods.
+    HasOthers,
+    /// The ACL that it gets back is not known.
+    NoPrior,
+    /// The ACL that it gets back holds other entries than that of this subnet of the same ACL of ours, the first of them.
+    OtherPrior(&'a SubnetId),
+}
+
 /// The pods that policies see, by namespace: what looks for those of many selectors looks into few namespaces.
 #[derive(Clone, Debug)]
 pub struct ByNamespace<'a> {
@@ -168,6 +181,24 @@ impl Inventory {
         let inside = move |address: &IpAddr| blocks().any(|block| block.contains(*address));
         let pods = self.pods_of_policies();
         pods.filter(move |(_, pod)| pod.addresses.iter().any(inside)).map(|(index, _)| index)
+    }
+
+    /// The subnets that are handed over, each with the reason why it is left alone, if there is one.
+    pub fn handed_over(
+        &self,
+    ) -> impl Iterator<Item = (&SubnetId, &Subnet, Option<LeftAlone<'_>>)> + '_ {
+        let mut firsts: BTreeMap<&AclName, (&SubnetId, &Acl)> = BTreeMap::new();
+        self.subnets.iter().map(move |(id, subnet)| {
+            let left_alone = if subnet.has_others {
+                Some(LeftAlone::HasOthers)
+            } else if let Some(prior) = self.acls.get(&subnet.prior) {
+                let (first, same) = *firsts.entry(&subnet.acl).or_insert((id, prior));
+                (same != prior).then_some(LeftAlone::OtherPrior(first))
+            } else {
+                Some(LeftAlone::NoPrior)
+            };
+            (id, subnet, left_alone)
+        })
     }
 
     /// The pods that policies see, by namespace.

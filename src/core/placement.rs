@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::finding::{Effect, Finding, Reason};
-use crate::firewall::{ForeignGroupId, GroupKey, Rule};
-use crate::inventory::{Attachment, InterfaceId, Inventory, Pod};
+use crate::firewall::{AclName, ForeignGroupId, GroupKey, Rule};
+use crate::inventory::{Attachment, InterfaceId, Inventory, LeftAlone, Pod};
 use crate::policy::{Kind, ObjectRef, Word};
-use crate::provider::{Observed, Scope};
+use crate::provider::{HandedOver, Observed, Scope};
 
 /// What a picture is to show of these pods: their interfaces, and the bearers of the addresses of those whose interface nobody
-/// names; with the [defaults](Scope::defaults).
+/// names; with the [defaults](Scope::defaults) and the subnets that are [handed over](Scope::acls).
 #[must_use]
-pub fn scope(inventory: &Inventory, defaults: &BTreeSet<ForeignGroupId>) -> Scope {
+pub fn scope(
+    inventory: &Inventory,
+    defaults: BTreeSet<ForeignGroupId>,
+    acls: BTreeMap<AclName, HandedOver>,
+) -> Scope {
     let interfaces = inventory.pods.iter().filter_map(|pod| pod.interface.clone());
     let unnamed = inventory.pods_of_policies().filter(|(_, pod)| pod.interface.is_none());
     let addresses = unnamed.flat_map(|(_, pod)| pod.addresses.iter().copied());
     let (interfaces, addresses) = (interfaces.collect(), addresses.collect());
-    Scope { interfaces, addresses, defaults: defaults.clone(), ..Scope::default() }
+    Scope { interfaces, addresses, defaults, acls }
 }
 
 /// Takes out the pods without an address, with a finding for each: a real cloud has none to give.
@@ -82,6 +86,52 @@ pub fn disputed(inventory: &Inventory) -> Vec<Finding> {
     findings.collect()
 }
 
+/// Says of each subnet that is handed over, and each ACL that nothing is handed over to, why no ACL of Moat's guards it. Groups alone
+/// say there what they can.
+#[must_use]
+pub fn unguarded(inventory: &Inventory, acls: &BTreeMap<AclName, HandedOver>) -> Vec<Finding> {
+    let left = inventory.handed_over().filter_map(|(id, subnet, left_alone)| {
+        let id = &id.0;
+        Some(match left_alone? {
+            LeftAlone::HasOthers => format!(
+                "`{id}` holds interfaces that are no pods', which a network ACL would hit, too: keep subnets of `networkAcls` \
+                 for pods, or leave it out"
+            ),
+            LeftAlone::NoPrior => format!(
+                "nobody can tell which network ACL `{id}` gets back: let one of the VPC's guard it"
+            ),
+            LeftAlone::OtherPrior(first) => format!(
+                "the entries of `{}`, the network ACL of `{id}`, differ from those of `{}`, and one ACL cannot stand for both: \
+                 give `{id}` an ACL of its own in `networkAcls`",
+                subnet.prior.0, first.0
+            ),
+        })
+    });
+    let absent = acls.iter().flat_map(|(name, handed_over)| {
+        let ids = handed_over.ids.iter().filter(|id| !inventory.subnets.contains_key(*id));
+        let absent = ids.map(|id| {
+            format!(
+                "`{}` is not in the VPC, or another account shares it, and keeps its network ACL: correct `networkAcls`",
+                id.0
+            )
+        });
+        let by_tags = !handed_over.tags.is_empty();
+        let has_some = inventory.subnets.values().any(|subnet| subnet.acl == *name);
+        let none = (by_tags && handed_over.ids.is_empty() && !has_some).then(|| {
+            format!("no subnet of the VPC bears the tags of `{}`: correct `networkAcls`", name.0)
+        });
+        absent.chain(none)
+    });
+    let absent: Vec<String> = absent.collect();
+    left.chain(absent).map(left_alone).collect()
+}
+
+/// A subnet, or what is said to be one, that no network ACL of Moat's guards.
+#[must_use]
+pub fn left_alone(message: String) -> Finding {
+    Finding::without_flows(ObjectRef::vpc(), Reason::SubnetLeftAlone, Effect::Ignored, message)
+}
+
 fn ignored(pod: &Pod, path: &str, reason: Reason, message: Cow<'static, str>) -> Finding {
     let (namespace, name) = (Some(pod.namespace.clone()), pod.name.clone());
     let object = ObjectRef { kind: Kind::Pod, namespace, name };
@@ -127,4 +177,67 @@ pub fn release(inventory: &mut Inventory, released: &BTreeSet<(Word, Word)>) {
 
 fn others((key, rules): (&GroupKey, &BTreeSet<Rule>)) -> Option<(ForeignGroupId, BTreeSet<Rule>)> {
     Some((key.foreign()?.clone(), rules.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firewall::{Acl, Entry, EntryKey, ForeignAclId};
+    use crate::inventory::{Subnet, SubnetId};
+
+    #[test]
+    fn a_subnet_that_no_acl_of_ours_guards_says_why() {
+        let subnet = |acl: &str, prior: &str, has_others| Subnet {
+            blocks: Vec::new(),
+            acl: AclName(acl.into()),
+            prior: ForeignAclId(prior.into()),
+            has_others,
+        };
+        let id = |id: &str| SubnetId(id.into());
+        let key = EntryKey {
+            direction: crate::policy::Direction::Ingress,
+            number: 100.try_into().unwrap(),
+        };
+        let deny: Entry = "deny 10.9.0.0/16 tcp/22".parse().unwrap();
+        let inventory = Inventory {
+            subnets: BTreeMap::from([
+                (id("subnet-1"), subnet("pods", "acl-open", false)),
+                (id("subnet-2"), subnet("pods", "acl-same", false)),
+                (id("subnet-3"), subnet("pods", "acl-narrow", false)),
+                (id("subnet-4"), subnet("pods", "acl-gone", false)),
+                (id("subnet-5"), subnet("pods", "acl-narrow", true)),
+                (id("subnet-6"), subnet("more", "acl-narrow", false)),
+            ]),
+            acls: BTreeMap::from([
+                (ForeignAclId("acl-open".into()), Acl::default()),
+                (ForeignAclId("acl-same".into()), Acl::default()),
+                (ForeignAclId("acl-narrow".into()), Acl([(key, deny)].into())),
+            ]),
+            ..Inventory::default()
+        };
+        let tags = BTreeMap::from([("pods".into(), "yes".into())]);
+        let acls = BTreeMap::from([
+            (
+                AclName("pods".into()),
+                HandedOver { ids: [id("subnet-1"), id("subnet-9")].into(), tags: tags.clone() },
+            ),
+            (AclName("more".into()), HandedOver { ids: BTreeSet::new(), tags: tags.clone() }),
+            (AclName("none".into()), HandedOver { ids: BTreeSet::new(), tags }),
+        ]);
+        let found = unguarded(&inventory, &acls);
+        let said: Vec<&str> = found.iter().map(|finding| &*finding.message).collect();
+        assert_eq!(
+            said,
+            [
+                "the entries of `acl-narrow`, the network ACL of `subnet-3`, differ from those of `subnet-1`, and one ACL cannot stand \
+                 for both: give `subnet-3` an ACL of its own in `networkAcls`",
+                "nobody can tell which network ACL `subnet-4` gets back: let one of the VPC's guard it",
+                "`subnet-5` holds interfaces that are no pods', which a network ACL would hit, too: keep subnets of `networkAcls` for \
+                 pods, or leave it out",
+                "no subnet of the VPC bears the tags of `none`: correct `networkAcls`",
+                "`subnet-9` is not in the VPC, or another account shares it, and keeps its network ACL: correct `networkAcls`",
+            ]
+        );
+        assert!(found.iter().all(|finding| finding.reason == Reason::SubnetLeftAlone));
+    }
 }

@@ -11,6 +11,7 @@
 //! Every field but the first two has a default. Anything unknown is an error: a setting that is silently not in force
 //! is worse than a refusal.
 
+mod acls;
 mod admission;
 mod aws;
 mod operation;
@@ -23,12 +24,16 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use thiserror::Error;
 
+use moat_core::finding::Finding;
 use moat_core::firewall::ForeignGroupId;
 use moat_core::inventory::Inventory;
 use moat_core::net::Prefix;
+use moat_core::placement;
 use moat_core::policy::{Namespaces, Policy, Selector, Subject, Tier, Word};
-use moat_core::settings::{ClientPorts, IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
+use moat_core::provider::Scope;
+use moat_core::settings::{IcmpMode, NodeTraffic, OnQuota, Quotas, Settings};
 
+pub use acls::{ClientPortRange, NetworkAcl};
 pub use admission::{Admission, WebhookName};
 pub use aws::{AwsAccess, Region, RoleArn};
 pub use operation::{Level, Logging, Loopback, Serve};
@@ -63,6 +68,13 @@ pub struct Configuration {
     /// The account's limits where they differ from what the provider tells, and a namespace's.
     #[serde(default)]
     pub quotas: QuotaOverrides,
+    /// Network ACLs of Moat's, with the subnets that each is to guard; of several that name one subnet, the first. Default: none.
+    #[serde(default)]
+    pub network_acls: Vec<NetworkAcl>,
+    /// The ports from which clients ask, over tcp and udp, such as `1024-65535`: network ACLs close none of them towards anyone who
+    /// may ask, since they see replies, too. Default: every port.
+    #[serde(default)]
+    pub client_ports: ClientPortRange,
     /// What isolated pods let through of ICMP besides what policies say. Default `Essential`.
     #[serde(default)]
     pub icmp: IcmpMode,
@@ -145,6 +157,8 @@ impl Default for Configuration {
             pod_subnets: Vec::new(),
             nodes: Vec::new(),
             quotas: QuotaOverrides::default(),
+            network_acls: Vec::new(),
+            client_ports: ClientPortRange::default(),
             icmp: IcmpMode::default(),
             node_traffic: NodeTraffic::default(),
             on_quota: OnQuota::default(),
@@ -188,7 +202,7 @@ impl Configuration {
             quotas: self.quotas.over(provider),
             quarantine: self.quarantine,
             groups_per_namespace: self.quotas.groups_per_namespace,
-            client_ports: ClientPorts::default(),
+            client_ports: self.client_ports.0,
         }
     }
 
@@ -196,6 +210,25 @@ impl Configuration {
     #[must_use]
     pub fn default_groups(&self) -> BTreeSet<ForeignGroupId> {
         self.default_groups.iter().map(GroupId::to_foreign).collect()
+    }
+
+    /// What a picture is to show of an inventory: its pods' interfaces, `defaultGroups`, and the subnets of `networkAcls`.
+    #[must_use]
+    pub fn scope(&self, inventory: &Inventory) -> Scope {
+        let acls = self.network_acls.iter().map(|acl| acl.resolve(&inventory.eni_configs));
+        placement::scope(inventory, self.default_groups(), acls.collect())
+    }
+
+    /// Says what of `networkAcls` no network ACL of Moat's guards in an inventory that is [placed](placement::place), and why.
+    #[must_use]
+    pub fn unguarded(&self, inventory: &Inventory) -> Vec<Finding> {
+        let named = self.network_acls.iter().flat_map(NetworkAcl::eni_configs);
+        let unknown = named.filter(|name| !inventory.eni_configs.contains_key(*name)).map(|name| {
+            placement::left_alone(format!(
+                "no ENIConfig `{name}` that names a subnet is there: apply it, or correct `networkAcls`"
+            ))
+        });
+        unknown.chain(placement::unguarded(inventory, &self.scope(inventory).acls)).collect()
     }
 
     /// `podSubnets` as blocks.
@@ -242,6 +275,7 @@ impl Configuration {
         if self.quarantine && self.default_groups.is_empty() {
             return Err("`quarantine` needs `defaultGroups`: the groups that pods return to".into());
         }
+        NetworkAcl::check(&self.network_acls)?;
         self.quotas.check()
     }
 }

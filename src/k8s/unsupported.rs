@@ -341,6 +341,14 @@ pub const fn row(reason: Reason) -> Row {
             "the interface wears the groups that SecurityGroupPolicies or the node gave it, and what policies ask for moments later",
             "`quarantine: true` in the configuration; what the message says stands in the way",
         ),
+        Reason::SubnetLeftAlone => (
+            Installation,
+            IGNORED,
+            "a subnet of `networkAcls` that is not there, that another account shares, that holds more than pods, or whose own network \
+             ACL differs from that of another subnet of the same name",
+            "leaves its network ACL alone; groups say there what they can",
+            "as the message says",
+        ),
     };
     Row { told, effects, construct, fate, remedy }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use moat_core::compile::{Compiler, Event, Inputs};
+use moat_core::inventory::Inventory;
 use moat_core::settings::Settings;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -197,6 +198,7 @@ impl Made {
                 let name = ["SecurityGroupsForPods", "CustomNetworking"][how % 2];
                 object["spec"] = json!({"features": [{"name": name}]});
             }
+            Watched::EniConfigs => object["spec"] = json!({"subnet": format!("subnet-{how}")}),
             Watched::CniDaemonSet => {
                 let (namespace, name) = moat_k8s::CNI;
                 let mode = json!({"name": "POD_SECURITY_GROUP_ENFORCING_MODE", "value": (["strict", "standard"][how % 2])});
@@ -278,7 +280,9 @@ fn policies(snapshot: &Snapshot) -> Vec<Policy> {
 
 fn inputs(snapshot: Snapshot) -> Inputs {
     let policies = policies(&snapshot);
-    Inputs { policies, inventory: snapshot.inventory, settings: Settings::default() }
+    // A compiler is told of subnets, not of what names them.
+    let inventory = Inventory { eni_configs: BTreeMap::new(), ..snapshot.inventory };
+    Inputs { policies, inventory, settings: Settings::default() }
 }
 
 proptest! {

@@ -48,6 +48,7 @@ async fn what_is_granted_is_what_is_asked_for() {
         "clustervpcnetworkpolicies",
         "securitygrouppolicies",
         "cninodes",
+        "eniconfigs",
     ] {
         until(plural, async || looked(plural).then_some(())).await;
     }
@@ -96,6 +97,7 @@ async fn what_is_granted_is_what_is_asked_for() {
         "patch clusternetworkpolicies/status.policy.networking.k8s.io",
         "watch securitygrouppolicies.vpcresources.k8s.aws",
         "watch cninodes.vpcresources.k8s.aws",
+        "watch eniconfigs.crd.k8s.amazonaws.com",
         "watch daemonsets.apps",
     ] {
         until(asked, async || told(asked).then_some(())).await;

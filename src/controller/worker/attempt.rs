@@ -94,11 +94,12 @@ impl<P: Provider + Send> Worker<P> {
         findings.extend(placement::disputed(&inventory));
         inventory.vpc = vpc;
         self.cloud.place(&mut inventory)?;
-        let scope = placement::scope(&inventory, &self.decision.configuration.default_groups());
+        let scope = self.decision.configuration.scope(&inventory);
         let observed = self.look(&scope).await.map_err(text)?;
         placement::place(&mut inventory, &observed);
         placement::release(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
+        findings.extend(self.decision.configuration.unguarded(&inventory));
         findings.extend(snapshot.branches.findings(&inventory));
         let configuration = &self.decision.configuration;
         let mut settings = configuration.settings(quotas);

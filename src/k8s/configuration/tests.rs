@@ -2,7 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use moat_core::firewall::ForeignGroupId;
+use moat_core::firewall::{AclName, ForeignGroupId};
+use moat_core::inventory::SubnetId;
+use moat_core::provider::HandedOver;
+use moat_core::settings::ClientPorts;
 
 use super::*;
 
@@ -21,7 +24,8 @@ fn nothing_but_the_head_is_the_default() {
 fn every_field_is_read() {
     let body = "cluster: blue\nvpc: vpc-0a\naws: {region: us-gov-west-1, roleArn: 'arn:aws-us-gov:iam::123456789012:role/a/moat'}\n\
         podSubnets: [10.0.0.0/8, '2001:db8::/64']\nnodes: [10.9.0.1/32]\n\
-        quotas: {rulesPerGroup: 100, groupsPerNamespace: 30}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
+        networkAcls: [{name: pods, subnets: {ids: [subnet-0d], tags: {pods: 'yes'}, eniConfigs: [a, b]}}]\nclientPorts: 1024-65535\n\
+        quotas: {rulesPerGroup: 100, groupsPerNamespace: 30, entriesPerAcl: 40}\nicmp: Open\nnodeTraffic: All\nonQuota: Narrow\nkeepGroups: [sg-0b]\n\
         quarantine: true\ndefaultGroups: [sg-0c]\nmode: Observe\nnamespaceSelector: {matchLabels: {a: b}}\n\
         maxChange: 5%\nserve: {address: '[::]:8080'}\nlog: {level: debug, address: '[::1]:8081'}\n\
         admission: {address: '[::]:9443', name: warns}\n";
@@ -33,12 +37,25 @@ fn every_field_is_read() {
         pod_subnets: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
         nodes: vec!["10.9.0.1/32".parse().unwrap()],
         keep_groups: vec![ForeignGroupId("sg-0b".into())],
-        quotas: Quotas { rules_per_group: 100, ..Quotas::default() },
+        quotas: Quotas { rules_per_group: 100, entries_per_acl: 40, ..Quotas::default() },
+        client_ports: ClientPorts("1024-65535".parse().unwrap()),
         quarantine: true,
         groups_per_namespace: NonZeroUsize::new(30),
-        ..Settings::default()
     };
     assert_eq!(configuration.settings(Quotas::default()), settings);
+    let subnet = |id: &str| SubnetId(id.into());
+    let inventory = Inventory {
+        eni_configs: [("a".into(), subnet("subnet-0e"))].into(),
+        ..Inventory::default()
+    };
+    let ids = ["subnet-0d", "subnet-0e"].map(subnet).into();
+    let handed_over = HandedOver { ids, tags: [("pods".into(), "yes".into())].into() };
+    let scope = Scope {
+        defaults: [ForeignGroupId("sg-0c".into())].into(),
+        acls: [(AclName("pods".into()), handed_over)].into(),
+        ..Scope::default()
+    };
+    assert_eq!(configuration.scope(&inventory), scope);
     assert_eq!(configuration.cluster.as_str(), "blue");
     assert_eq!(configuration.vpc.as_ref().map(VpcId::as_str), Some("vpc-0a"));
     let AwsAccess { region, role_arn } = &configuration.aws;
@@ -96,6 +113,30 @@ fn every_mistake_is_named_where_it_stands() {
         ("serve: {address: 8080}", Some((3, 18)), "a string belongs here, in quotes"),
         ("serve: {address: ':8080'}", Some((3, 18)), "invalid socket address"),
         ("log: {address: '0.0.0.0:8081'}", Some((3, 16)), "say `127.0.0.1:8081`"),
+        ("quotas: {entriesPerAcl: 41}", None, "`entriesPerAcl` is from 1 to 40"),
+        ("clientPorts: 9-1", Some((3, 14)), "`9-1` is no range of ports, such as `1024-65535`"),
+        ("networkAcls: [{name: a, subnets: {}}]", None, "`a` names no subnet: give `ids`, `tags`"),
+        (
+            "networkAcls: [{name: a+1, subnets: {ids: [subnet-0a]}}]",
+            Some((3, 22)),
+            "`a+1` is not the name of a network ACL",
+        ),
+        (
+            "networkAcls: [{name: a, subnets: {ids: [sg-0a]}}]",
+            Some((3, 41)),
+            "`sg-0a` is not the id of a subnet",
+        ),
+        (
+            "networkAcls: [{name: a, subnets: {ids: [subnet-0a]}}, {name: a, subnets: {ids: [subnet-0b]}}]",
+            None,
+            "two are called `a`",
+        ),
+        (
+            "networkAcls: [{name: a, subnets: {ids: [subnet-0a]}}, {name: b, subnets: {ids: [subnet-0a]}}]",
+            None,
+            "two name `subnet-0a`: one ACL guards a subnet",
+        ),
+        ("networkAcls: [{name: a}]", Some((3, 16)), "missing field `subnets`"),
         ("quarantine: true", None, "`quarantine` needs `defaultGroups`"),
         (
             "namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",

@@ -25,6 +25,8 @@ pub struct QuotaOverrides {
     pub groups_per_interface: Option<usize>,
     /// Groups of the region that are free for this cluster.
     pub groups: Option<usize>,
+    /// Entries of one network ACL for each direction and family, the final deny among them; 1 to 40.
+    pub entries_per_acl: Option<usize>,
     /// The groups that the pods of one namespace may wear between them; at least 1. No limit of the account's: a budget.
     pub groups_per_namespace: Option<NonZeroUsize>,
 }
@@ -73,7 +75,7 @@ impl QuotaOverrides {
             QuotaKind::RulesPerGroup => self.rules_per_group,
             QuotaKind::GroupsPerInterface => self.groups_per_interface,
             QuotaKind::Groups => self.groups,
-            QuotaKind::EntriesPerAcl => None,
+            QuotaKind::EntriesPerAcl => self.entries_per_acl,
         }
     }
 
@@ -84,14 +86,20 @@ impl QuotaOverrides {
                 .groups_per_interface
                 .unwrap_or(provider.groups_per_interface),
             groups: self.groups.unwrap_or(provider.groups),
-            entries_per_acl: provider.entries_per_acl,
+            entries_per_acl: self.entries_per_acl.unwrap_or(provider.entries_per_acl),
         }
     }
 
-    /// Amazon VPC quotas: rules for a group times groups for an interface is at most 1,000.
+    /// Amazon VPC quotas: rules for a group times groups for an interface is at most 1,000, entries of an ACL are 40.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Quotas { rules_per_group: rules, groups_per_interface: groups, .. } =
-            self.written_over(Quotas::default());
+        let quotas = self.written_over(Quotas::default());
+        let Quotas { rules_per_group: rules, groups_per_interface: groups, .. } = quotas;
+        if !(1..=Quotas::ENTRIES_PER_ACL).contains(&quotas.entries_per_acl) {
+            return Err(format!(
+                "`quotas`: `entriesPerAcl` is from 1 to {}: more entries EC2 never allows",
+                Quotas::ENTRIES_PER_ACL
+            ));
+        }
         let limit = Quotas::RULES_PER_INTERFACE;
         if rules == 0 || groups == 0 {
             return Err("`quotas`: `rulesPerGroup` and `groupsPerInterface` are at least 1".into());

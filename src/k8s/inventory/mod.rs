@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use moat_core::finding::{Effect, Reason};
-use moat_core::inventory::{Inventory, Node as ClusterNode, Pod};
+use moat_core::inventory::{Inventory, Node as ClusterNode, Pod, SubnetId};
 use moat_core::net::{AddressSet, Prefix};
 use moat_core::policy::{Kind, Labels, ObjectRef, Word};
 use serde_json::Value;
@@ -40,6 +40,7 @@ pub(crate) enum PartKind {
     Service,
     SecurityGroupPolicy,
     CniNode,
+    EniConfig,
 }
 
 /// The kinds that stand for pods.
@@ -85,6 +86,8 @@ pub enum Part {
     CniNode(CniNode),
     /// The DaemonSet of the VPC CNI.
     Cni(Cni),
+    /// The subnet of an ENIConfig, if it tells.
+    EniConfig(Option<SubnetId>),
 }
 
 /// What the objects of an inventory say, by namespace and name.
@@ -98,6 +101,8 @@ pub struct Parts {
     pub pods: BTreeMap<(Word, Word), Pod>,
     /// The addresses of Services.
     pub services: BTreeMap<(Word, Word), Vec<Prefix>>,
+    /// The subnets of ENIConfigs.
+    pub eni_configs: BTreeMap<Word, SubnetId>,
     /// What decides about pods' interfaces.
     pub branches: Branches,
 }
@@ -115,7 +120,7 @@ pub(crate) struct Builder {
 }
 
 /// Every kind that the inventory is made of, with the version to write and an older group that is read as well.
-pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 13] = {
+pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 14] = {
     use InventoryKind::{Part, Workload};
     [
         ("v1", None, "Namespace", Part(PartKind::Namespace)),
@@ -129,6 +134,7 @@ pub(crate) const KINDS: [(&str, Option<&str>, &str, InventoryKind); 13] = {
             Part(PartKind::SecurityGroupPolicy),
         ),
         ("vpcresources.k8s.aws/v1alpha1", None, "CNINode", Part(PartKind::CniNode)),
+        ("crd.k8s.amazonaws.com/v1alpha1", None, "ENIConfig", Part(PartKind::EniConfig)),
         ("v1", None, "ReplicationController", Workload(WorkloadKind::ReplicationController)),
         ("apps/v1", Some("extensions"), "Deployment", Workload(WorkloadKind::Deployment)),
         ("apps/v1", Some("extensions"), "ReplicaSet", Workload(WorkloadKind::ReplicaSet)),
@@ -166,13 +172,14 @@ impl InventoryKind {
             Self::Part(PartKind::Pod) => Kind::Pod,
             Self::Part(PartKind::Service) => Kind::Service,
             Self::Part(PartKind::SecurityGroupPolicy) => Kind::SecurityGroupPolicy,
-            Self::Part(PartKind::CniNode) => Kind::Other,
+            Self::Part(PartKind::CniNode | PartKind::EniConfig) => Kind::Other,
             Self::Workload(_) => Kind::Workload,
         }
     }
 
     pub(crate) const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Part(PartKind::Namespace | PartKind::Node | PartKind::CniNode))
+        use PartKind::{CniNode, EniConfig, Namespace, Node};
+        !matches!(self, Self::Part(Namespace | Node | CniNode | EniConfig))
     }
 }
 
@@ -273,6 +280,7 @@ impl Parts {
                 replace_or_remove(&mut self.branches.policies, (namespace, name), policy)
             }
             Part::CniNode(node) => replace(&mut self.branches.nodes, name, node),
+            Part::EniConfig(subnet) => replace_or_remove(&mut self.eni_configs, name, subnet),
             Part::Cni(cni) => self.branches.cni.replace(cni) != Some(cni),
         }
     }
@@ -297,6 +305,7 @@ impl Parts {
             namespaces,
             pods,
             nodes: nodes.into_values().collect(),
+            eni_configs: self.eni_configs,
             services: self.services.into_values().flatten().collect::<AddressSet>(),
             ..Inventory::default()
         }
@@ -354,6 +363,10 @@ impl Reader {
                 Part::SecurityGroupPolicy(self.security_group_policy(root))
             }
             PartKind::CniNode => Part::CniNode(branch::cni_node(root)),
+            PartKind::EniConfig => {
+                let subnet = root.at(["spec", "subnet"]).and_then(Value::as_str);
+                Part::EniConfig(subnet.map(|id| SubnetId(self.word(id))))
+            }
         }
     }
 

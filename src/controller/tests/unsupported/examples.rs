@@ -53,6 +53,8 @@ pub(crate) fn means(reason: Reason) -> Means {
         // A rule, and the groups of an interface.
         Reason::Drift => return Means::Others(Ignored, 2),
         Reason::NeverFiltered => return Means::Others(NotEnforced, 1),
+        // One that is not there.
+        Reason::SubnetLeftAlone => return Means::Others(Ignored, 1),
         // SecurityGroupPolicies, nodes, and the DaemonSet of the VPC CNI.
         Reason::GroupsJoined | Reason::NoTrunk | Reason::TrunkFull => {
             return Means::Others(Ignored, 1);

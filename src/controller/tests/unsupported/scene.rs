@@ -79,7 +79,8 @@ pub(crate) async fn set(world: &World, examples: &[Example]) {
         give(world, namespace, name, &addresses).await;
     }
     let wide = clothe(world).await;
-    configure(world, &format!("keepGroups: [{}]", wide.0));
+    let absent = "networkAcls: [{name: pods, subnets: {ids: [subnet-0a]}}]";
+    configure(world, &format!("keepGroups: [{}]\n{absent}", wide.0));
     world
         .apply(&json!({
             "apiVersion": "v1",

@@ -91,12 +91,7 @@ pub(crate) fn addresses(inventory: &Inventory) -> BTreeSet<AddressSet> {
 /// so is one whose own ACL is another one than that of the first: one list cannot follow two.
 fn plots(inventory: &Inventory) -> BTreeMap<&AclName, Vec<(SubnetId, AddressSet)>> {
     let mut plots: BTreeMap<&AclName, Vec<(SubnetId, AddressSet)>> = BTreeMap::new();
-    let mut priors: BTreeMap<&AclName, Option<&Acl>> = BTreeMap::new();
-    for (id, subnet) in inventory.subnets.iter().filter(|(_, subnet)| !subnet.has_others) {
-        let prior = inventory.acls.get(&subnet.prior);
-        if prior.is_none() || *priors.entry(&subnet.acl).or_insert(prior) != prior {
-            continue;
-        }
+    for (id, subnet, _) in inventory.handed_over().filter(|(.., left_alone)| left_alone.is_none()) {
         let blocks = subnet.blocks.iter().copied().collect();
         plots.entry(&subnet.acl).or_default().push((id.clone(), blocks));
     }

@@ -144,6 +144,8 @@ impl Compiler {
             vpc,
             subnets,
             acls,
+            // The subnets that they name are told as such.
+            eni_configs: _,
             services,
         } = inventory;
         let mut pods: Vec<(PodName, Pod)> =
