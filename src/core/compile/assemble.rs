@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::acl::{Closers, deny};
 use super::class::{Classes, worn_foreign};
 use super::concession::{Concession, Shortage};
 use super::layout::{Layout, LinePeer};
@@ -60,7 +61,7 @@ pub(crate) fn desired(meaning: &Meaning<'_>, classes: &Classes, layout: &Layout)
 
 /// Which network ACLs guard which subnets: what ours denies, then what the ACL before it says. An ACL that denies nothing is none.
 fn guard(meaning: &Meaning<'_>, desired: &mut Desired) {
-    for guarded in &meaning.guards.list {
+    for (place, guarded) in meaning.guards.list.iter().enumerate() {
         let subnets = guarded
             .subnets
             .iter()
@@ -70,6 +71,13 @@ fn guard(meaning: &Meaning<'_>, desired: &mut Desired) {
         let key = AclKey::Ours(guarded.name.clone());
         desired.state.subnets.extend(subnets.map(|(id, _)| (id.clone(), key.clone())));
         desired.state.acls.insert(key, acl);
+        for (direction, denied) in Direction::BOTH.into_iter().zip(&guarded.denied) {
+            let closers = Closers::new(meaning, place, direction);
+            let denied = denied.iter().map(|denied| {
+                ((guarded.name.clone(), direction, deny(*denied)), closers.of(denied))
+            });
+            desired.denies.extend(denied);
+        }
     }
 }
 

@@ -39,10 +39,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::finding::Finding;
-use crate::firewall::{GroupNumber, Rule, State};
+use crate::firewall::{AclName, Entry, GroupNumber, Rule, State};
 use crate::flow::Flow;
 use crate::inventory::{InterfaceId, Inventory};
-use crate::policy::{ObjectRef, Policy};
+use crate::policy::{Direction, ObjectRef, Policy};
 use crate::settings::Settings;
 use class::Classes;
 use concession::Concessions;
@@ -62,6 +62,9 @@ pub struct Desired {
     pub state: State,
     /// Why each rule of ours is there.
     pub reasons: BTreeMap<(GroupNumber, Rule), RuleReason>,
+    /// Whom each entry of our network ACLs serves: the policies that close some of what it denies for some pod behind it, sorted.
+    /// An entry goes by what it says, as its order means nothing.
+    pub denies: BTreeMap<(AclName, Direction, Entry), Arc<[ObjectRef]>>,
     /// The interfaces of pods whose exact rules do not fit the quotas, where settings ask to hold what was programmed last
     /// ([`crate::settings::OnQuota::Hold`]): the plan leaves those of them alone that wear groups of ours already.
     pub over_quota: BTreeSet<InterfaceId>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub(crate) use resolver::{Resolver, node_addresses};
+pub(crate) use resolver::{Resolver, node_addresses, services_of};
 
 use super::HashMap;
 use super::cohort::{CohortId, Cohorts, SetId};

@@ -10,6 +10,7 @@
 mod entries;
 mod passing;
 mod plot;
+mod served;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::policy::Direction;
 use crate::settings::Settings;
 pub(crate) use entries::Named;
 use plot::Plot;
+pub(crate) use served::Closers;
 
 /// The subnets that are guarded by one ACL of ours, and what that can do.
 #[derive(Debug)]
@@ -103,20 +105,20 @@ impl Guarded {
     pub(crate) fn acl(&self, prior: &Acl) -> Option<Acl> {
         let mut acl = Acl::default();
         for (direction, denied) in Direction::BOTH.into_iter().zip(&self.denied) {
-            let deny = |(prefix, shape): &Named| Entry {
-                action: EntryAction::Deny,
-                prefix: *prefix,
-                shape: *shape,
-            };
             let theirs = prior.0.iter().filter(|(key, _)| key.direction == direction);
             let theirs = (COPIES..).step_by(STEP).zip(theirs.map(|(_, entry)| *entry));
-            for (number, entry) in (1..).zip(denied.iter().map(deny)).chain(theirs) {
+            for (number, entry) in (1..).zip(denied.iter().copied().map(deny)).chain(theirs) {
                 let number = EntryNumber::try_from(number).ok()?;
                 acl.0.insert(EntryKey { direction, number }, entry);
             }
         }
         (!self.denied.iter().all(Vec::is_empty)).then_some(acl)
     }
+}
+
+/// The entry that denies this.
+pub(crate) const fn deny((prefix, shape): Named) -> Entry {
+    Entry { action: EntryAction::Deny, prefix, shape }
 }
 
 /// Where the entries of the ACL before ours begin, and how far they are apart: with room in front of them, where others take their
@@ -191,6 +193,12 @@ impl Guards {
             })
         });
         self.closed.insert((id, direction), closed.clone());
+    }
+
+    /// The cohorts behind an ACL, by its place in the list.
+    fn behind(&self, acl: usize) -> impl Iterator<Item = CohortId> {
+        let ids = (0..).zip(&self.of);
+        ids.filter(move |(_, inside)| inside.is_some_and(|(at, _)| at == acl)).map(|(id, _)| id)
     }
 
     /// What never passes at a cohort's end, whatever its groups say; none outside.

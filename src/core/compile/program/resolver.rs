@@ -174,7 +174,7 @@ pub(crate) fn node_addresses(
 }
 
 /// The services of a rule, its named ones as `resolve` says.
-fn services_of(
+pub(crate) fn services_of(
     services: &Services,
     mut resolve: impl FnMut(Option<Transport>, &Word) -> ServiceSet,
 ) -> ServiceSet {

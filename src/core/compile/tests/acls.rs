@@ -1,9 +1,10 @@
 //! Network ACLs: what they take off groups, what they must not touch, and what only they can do.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{assert_text, flows, plain};
-use crate::firewall::{Acl, AclName, EntryKey, EntryNumber, ForeignAclId};
+use crate::firewall::{Acl, AclKey, AclName, EntryKey, EntryNumber, ForeignAclId};
 use crate::inventory::{Attachment, Subnet, SubnetId};
 
 use crate::net::Interval;
@@ -43,6 +44,14 @@ const OPEN: &[&str] = &["allow 0.0.0.0/0 all", "allow ::/0 all"];
 fn text(cluster: &Cluster) -> String {
     let desired = cluster.compile();
     flows::assert_honest(cluster, &desired);
+    let own = |(acl, it): (&AclKey, &Acl)| {
+        it.own()
+            .map(|(key, entry)| (acl.ours().unwrap().clone(), key.direction, *entry))
+            .collect::<Vec<_>>()
+    };
+    let own: BTreeSet<_> = desired.state.acls.iter().flat_map(own).collect();
+    assert!(desired.denies.keys().eq(&own), "each entry has whom it serves, and nothing else has");
+    assert!(desired.denies.values().all(|serves| !serves.is_empty()), "{:?}", desired.denies);
     let mut text = String::new();
     for (key, entry) in desired.state.acls.values().flat_map(|acl| &acl.0) {
         if key.number.get() < 10_000 {
@@ -388,4 +397,38 @@ fn an_acl_closes_what_no_group_can_for_pods_on_interfaces_that_may_not_change() 
         .attached("x/b", Attachment::Shared, &["sg-base"])
         .policy(network_policy("x/out", "").egress([]));
     assert_denies(fixed, &["ingress deny 0.0.0.0/0 all", "egress deny 0.0.0.0/0 all"]);
+}
+
+#[test]
+fn an_entry_serves_the_policies_that_close_some_of_what_it_denies() {
+    let reachable = accept().peers([blocks(&["10.0.0.0/8", "172.16.0.0/12"])]);
+    let internal = network_policy("x/internal", "pod=a").egress([reachable]);
+    let telnet = deny().peers([blocks(&["172.16.0.0/12"])]).services([set("tcp/443")]);
+    let guard = admin("guard", 1, pods("ns=x", "")).egress([telnet]);
+    let elsewhere = network_policy("x/elsewhere", "pod=c").egress([]);
+    let cluster = closed(plain()).policy(web()).policy(guard).policy(elsewhere);
+    let serves = |cluster: Cluster| -> Vec<String> {
+        let desired = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN).compile();
+        let told = desired.denies.iter().map(|((acl, direction, entry), policies)| {
+            let policies: Vec<String> = policies.iter().map(ToString::to_string).collect();
+            format!("{acl} {direction} {entry}: {}", policies.join(", "))
+        });
+        told.collect()
+    };
+    assert_eq!(
+        serves(cluster.clone()),
+        [
+            "pods egress deny 10.0.0.0/8 tcp/443: NetworkPolicy x/web",
+            "pods egress deny 172.16.0.0/12 tcp/443: NetworkPolicy x/web, ClusterNetworkPolicy guard",
+            "pods egress deny 192.168.0.0/16 tcp/443: NetworkPolicy x/web",
+        ]
+    );
+    // One that accepts all of what an entry denies closes none of it.
+    assert_eq!(
+        serves(cluster.policy(internal)),
+        [
+            "pods egress deny 172.16.0.0/12 tcp/443: NetworkPolicy x/web, ClusterNetworkPolicy guard",
+            "pods egress deny 192.168.0.0/16 tcp/443: NetworkPolicy x/internal, NetworkPolicy x/web",
+        ]
+    );
 }
