@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use moat_core::firewall::{Acl, AclName, Entry, EntryAction, EntryKey, EntryNumber, ForeignAclId};
+use moat_core::firewall::{Acl, AclName, Entry, EntryKey, ForeignAclId};
 use moat_core::inventory::SubnetId;
 use moat_core::net::{Family, Prefix, Shape};
-use moat_core::policy::{Direction, Word};
+use moat_core::policy::Word;
 use moat_core::provider::{ProviderError, QuotaKind};
 use serde::{Deserialize, Serialize};
 
@@ -73,18 +73,10 @@ pub fn default_acl() -> AclId {
     ForeignAclId("acl-0defa000000000000".into())
 }
 
-/// It as a new VPC has it: entry 100 for IPv4, and 101 where there is IPv6.
+/// It as a new VPC has it.
 pub(crate) fn open(blocks: &[Prefix]) -> NetworkAcl {
     let families: BTreeSet<Family> = blocks.iter().map(|block| block.family()).collect();
-    let numbered = families.into_iter().zip(100_u16..);
-    let entries = numbered.flat_map(|(family, number)| {
-        let prefix = Prefix::everything(family);
-        let entry = Entry { action: EntryAction::Allow, prefix, shape: Shape::All };
-        let number = EntryNumber::try_from(number).ok();
-        let keys = Direction::BOTH.map(|direction| Some(EntryKey { direction, number: number? }));
-        keys.into_iter().flatten().map(move |key| (key, entry))
-    });
-    NetworkAcl { owner: None, entries: Acl(entries.collect()) }
+    NetworkAcl { owner: None, entries: Acl::open(families) }
 }
 
 impl Vpc {

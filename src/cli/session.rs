@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use moat_core::advice;
 use moat_core::compile::{self, Desired};
 use moat_core::drift;
 use moat_core::drive::{self, Ending, Outcome};
@@ -183,6 +184,22 @@ impl Session {
     pub(crate) fn all_findings(&self, desired: &Desired) -> Vec<Finding> {
         let mut findings = self.findings.clone();
         findings.extend(desired.findings.iter().cloned());
+        text::findings::in_reading_order(&mut findings);
+        findings
+    }
+
+    /// The findings, with what network ACLs could do among them.
+    pub(crate) fn with_advice(
+        &self,
+        mut findings: Vec<Finding>,
+        desired: &Desired,
+    ) -> Vec<Finding> {
+        let Self { policies, inventory, settings, .. } = self;
+        let mut found = advice::cheaper_with_acls(policies, inventory, settings, desired);
+        for finding in &mut found {
+            finding.location = self.locate(&finding.object, &finding.path);
+        }
+        findings.extend(found);
         text::findings::in_reading_order(&mut findings);
         findings
     }

@@ -118,10 +118,13 @@ impl Index {
 
     /// Whether what decides about pods' interfaces is known as it is.
     pub(crate) fn sees_branches(&self) -> bool {
-        [Watched::SecurityGroupPolicies, Watched::CniNodes].iter().all(|watched| {
-            let standing = self.watches.get(watched);
-            standing.is_some_and(|standing| standing.complete && standing.broken.is_none())
-        })
+        [Watched::SecurityGroupPolicies, Watched::CniNodes].into_iter().all(|it| self.sees(it))
+    }
+
+    /// Whether the objects of a kind are known as they are.
+    pub(crate) fn sees(&self, watched: Watched) -> bool {
+        let standing = self.watches.get(&watched);
+        standing.is_some_and(|standing| standing.complete && standing.broken.is_none())
     }
 
     /// How each watch stands.

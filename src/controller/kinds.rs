@@ -29,7 +29,6 @@ pub(crate) enum Watched {
     Nodes,
     Pods,
     Services,
-    EniConfigs,
     NetworkPolicies,
     ClusterNetworkPolicies,
     VpcNetworkPolicies,
@@ -37,6 +36,7 @@ pub(crate) enum Watched {
     SecurityGroupPolicies,
     CniNodes,
     CniDaemonSet,
+    EniConfigs,
 }
 
 impl Watched {
@@ -46,7 +46,6 @@ impl Watched {
         Self::Nodes,
         Self::Pods,
         Self::Services,
-        Self::EniConfigs,
         Self::NetworkPolicies,
         Self::ClusterNetworkPolicies,
         Self::VpcNetworkPolicies,
@@ -54,21 +53,25 @@ impl Watched {
         Self::SecurityGroupPolicies,
         Self::CniNodes,
         Self::CniDaemonSet,
+        Self::EniConfigs,
     ];
 
-    /// Whether nothing can be said of policies without it. The others only tell more about pods' interfaces.
+    /// Whether nothing can be said of policies without it. The others only tell more about pods' interfaces, or name subnets where
+    /// the configuration asks for it.
     pub(crate) const fn is_of_policies(self) -> bool {
         match self {
             Self::Namespaces
             | Self::Nodes
             | Self::Pods
             | Self::Services
-            | Self::EniConfigs
             | Self::NetworkPolicies
             | Self::ClusterNetworkPolicies
             | Self::VpcNetworkPolicies
             | Self::ClusterVpcNetworkPolicies => true,
-            Self::SecurityGroupPolicies | Self::CniNodes | Self::CniDaemonSet => false,
+            Self::SecurityGroupPolicies
+            | Self::CniNodes
+            | Self::CniDaemonSet
+            | Self::EniConfigs => false,
         }
     }
 

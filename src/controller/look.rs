@@ -80,7 +80,9 @@ impl Cluster {
     /// Why something was not listed, and what to do. Nothing is half told.
     pub async fn there(&self) -> Result<There, String> {
         let kinds: Vec<Watched> = Watched::of_policies().collect();
-        let (there, refusals) = self.objects(&kinds, None).await?;
+        let (mut there, refusals) = self.objects(&kinds, None).await?;
+        // Whoever may not list them may have no use for them.
+        there.objects.extend(self.objects(&[Watched::EniConfigs], None).await?.0.objects);
         if refusals.is_empty() { Ok(there) } else { Err(forbidden(&refusals)) }
     }
 

@@ -160,6 +160,8 @@ reasons! {
     StandardMode,
     /// A subnet that the configuration hands over and that no network ACL of Moat's guards: groups alone say there what they can.
     SubnetLeftAlone,
+    /// A policy that a network ACL around its pods would say with fewer rules, or whole where quotas hold it back.
+    CheaperWithAcl,
     /// New pods that wear other groups until their own are read back.
     StartsOpen,
 }
@@ -201,6 +203,7 @@ impl Reason {
                 | Self::TrunkFull
                 | Self::StartsOpen
                 | Self::SubnetLeftAlone
+                | Self::CheaperWithAcl
         )
     }
 }

@@ -10,6 +10,7 @@
 //! Everything here is pure: no clock, no I/O, no async runtime, no randomness, ordered collections. Two references, written
 //! apart from the compiler and from each other, say what the ends mean: [`semantics`] for policies, [`firewall`] for groups.
 
+pub mod advice;
 pub mod budget;
 pub mod compile;
 pub mod drift;

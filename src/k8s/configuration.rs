@@ -219,13 +219,19 @@ impl Configuration {
         placement::scope(inventory, self.default_groups(), acls.collect())
     }
 
+    /// Whether `networkAcls` names subnets by ENIConfigs.
+    #[must_use]
+    pub fn names_eni_configs(&self) -> bool {
+        self.network_acls.iter().any(|acl| acl.eni_configs().next().is_some())
+    }
+
     /// Says what of `networkAcls` no network ACL of Moat's guards in an inventory that is [placed](placement::place), and why.
     #[must_use]
     pub fn unguarded(&self, inventory: &Inventory) -> Vec<Finding> {
         let named = self.network_acls.iter().flat_map(NetworkAcl::eni_configs);
         let unknown = named.filter(|name| !inventory.eni_configs.contains_key(*name)).map(|name| {
             placement::left_alone(format!(
-                "no ENIConfig `{name}` that names a subnet is there: apply it, or correct `networkAcls`"
+                "no ENIConfig `{name}` that names a subnet is to be seen: apply it, or correct `networkAcls`"
             ))
         });
         unknown.chain(placement::unguarded(inventory, &self.scope(inventory).acls)).collect()

@@ -341,6 +341,13 @@ pub const fn row(reason: Reason) -> Row {
             "the interface wears the groups that SecurityGroupPolicies or the node gave it, and what policies ask for moments later",
             "`quarantine: true` in the configuration; what the message says stands in the way",
         ),
+        Reason::CheaperWithAcl => (
+            Command,
+            IGNORED,
+            "a policy whose exceptions take many rules of groups, or more than quotas allow, and take few entries of a network ACL",
+            "says it by rules all the same; `moat check` tells the entries",
+            "hand the pods' subnets over in `networkAcls`, if they hold pods alone",
+        ),
         Reason::SubnetLeftAlone => (
             Installation,
             IGNORED,

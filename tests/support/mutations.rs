@@ -347,9 +347,9 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         mistake: "guard a subnet that holds others",
-        file: "src/core/compile/acl/mod.rs",
-        right: "inventory.subnets.iter().filter(|(_, subnet)| !subnet.has_others)",
-        wrong: "inventory.subnets.iter().filter(|(_, subnet)| !subnet.blocks.is_empty())",
+        file: "src/core/inventory.rs",
+        right: "let left_alone = if subnet.has_others {",
+        wrong: "let left_alone = if subnet.blocks.is_empty() {",
         test: "core a_subnet_with_others",
     },
     Mutation {

@@ -1,3 +1,4 @@
+use moat_core::policy::Direction;
 use moat_core::settings::Quotas;
 
 use super::*;

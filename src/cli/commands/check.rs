@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &Check, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let mut session = Session::open(&arguments.paths, &arguments.input, &arguments.expect, io)?;
     let wanted = expect::read(&arguments.expect, io)?;
     let desired = session.compile(io)?;
-    let found = session.all_findings(&desired);
+    let found = session.with_advice(session.all_findings(&desired), &desired);
     let outcomes = if wanted.is_empty() {
         Vec::new()
     } else {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Worker;
 use super::carry::Carried;
 use crate::index::Policies;
+use crate::kinds::Watched;
 use crate::quarantine::{self, Facts};
 use crate::round::{Holdup, Round};
 use crate::telemetry::{Done, Phase};
@@ -86,6 +87,11 @@ impl<P: Provider + Send> Worker<P> {
         let text = |error: ProviderError| error.to_string();
         let (snapshot, sees_branches) = {
             let index = self.links.index.look();
+            if self.decision.configuration.names_eni_configs() && !index.sees(Watched::EniConfigs) {
+                return Err("the ENIConfigs that `networkAcls` names are not known: the controller may have to be allowed to list and \
+                     watch `eniconfigs.crd.k8s.amazonaws.com`"
+                    .to_owned());
+            }
             (index.snapshot(), index.sees_branches())
         };
         let (mut inventory, mut findings) = (snapshot.inventory, snapshot.findings);

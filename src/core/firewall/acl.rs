@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::net::{Message, ParseNetError, Prefix, Service, Shape};
+use crate::net::{Family, Message, ParseNetError, Prefix, Service, Shape};
 use crate::policy::{Direction, Word};
 
 /// Names a network ACL. Ours sort before those of others.
@@ -134,6 +134,23 @@ impl From<EntryNumber> for u16 {
 }
 
 impl Acl {
+    /// The one that lets everything of these families pass, as a new VPC's default ACL does: entry 100 for IPv4, 101 for IPv6
+    /// (Amazon VPC user guide, "Default network ACL").
+    #[must_use]
+    pub fn open(families: impl IntoIterator<Item = Family>) -> Self {
+        let entries = families.into_iter().filter_map(|family| {
+            let number = match family {
+                Family::V4 => 100,
+                Family::V6 => 101,
+            };
+            let number = EntryNumber::try_from(number).ok()?;
+            let prefix = Prefix::everything(family);
+            let entry = Entry { action: EntryAction::Allow, prefix, shape: Shape::All };
+            Some(Direction::BOTH.map(|direction| (EntryKey { direction, number }, entry)))
+        });
+        Self(entries.flatten().collect())
+    }
+
     /// Of an ACL of ours, its own entries.
     pub fn own(&self) -> impl Iterator<Item = (&EntryKey, &Entry)> {
         self.0.iter().filter(|(key, _)| key.number.get() < EntryNumber::COPIED)

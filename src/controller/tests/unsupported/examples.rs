@@ -53,6 +53,9 @@ pub(crate) fn means(reason: Reason) -> Means {
         // A rule, and the groups of an interface.
         Reason::Drift => return Means::Others(Ignored, 2),
         Reason::NeverFiltered => return Means::Others(NotEnforced, 1),
+        Reason::CheaperWithAcl => {
+            return Means::Never("it takes a second compile, which `moat check` pays for");
+        }
         // One that is not there.
         Reason::SubnetLeftAlone => return Means::Others(Ignored, 1),
         // SecurityGroupPolicies, nodes, and the DaemonSet of the VPC CNI.
