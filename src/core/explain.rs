@@ -4,12 +4,14 @@
 //! for a person on call and serialises for machines.
 
 mod causes;
+mod crossing;
 mod explanation;
 mod text;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use crossing::{Author, Crossing, Guarded};
 pub use explanation::{Answer, Asker, Decided, End, Explanation, Filtered};
 
 use crate::compile::{Desired, RuleReason};
@@ -127,6 +129,7 @@ impl<'a> Explainer<'a> {
             cloud: Answer::of(cloud.allows()),
             egress: end(&policies.egress, cloud.egress, Direction::Egress),
             ingress: end(&policies.ingress, cloud.ingress, Direction::Ingress),
+            crossings: self.crossings(flow),
             findings: findings.into_iter().map(Cow::into_owned).collect(),
         }
     }
@@ -222,11 +225,9 @@ impl<'a> Explainer<'a> {
     /// The cloud is not yet as it is to be: a finding about the pod at the end where it is not.
     fn not_applied(&self, flow: &Flow, effect: Effect) -> Finding {
         let (held, target) = (self.held.verdict(flow), self.target.verdict(flow));
-        let end = if held.egress.allows() == target.egress.allows() {
-            flow.destination
-        } else {
-            flow.source
-        };
+        let leaves =
+            |verdict: &firewall::Verdict<'_>| verdict.egress.allows() && verdict.leaves.allows();
+        let end = if leaves(&held) == leaves(&target) { flow.destination } else { flow.source };
         let inventory = self.evidence.inventory;
         let object = match end {
             Endpoint::Pod(index) => inventory.pod(index).map(|pod| ObjectRef {

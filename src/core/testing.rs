@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::firewall::ForeignGroupId;
+use crate::firewall::{Acl, AclName, EntryKey, EntryNumber, ForeignAclId, ForeignGroupId};
 use crate::flow::{Endpoint, Flow};
 use crate::inventory::{
-    Attachment, Interface, InterfaceId, Inventory, NamedPort, Node, Pod, PodIndex,
+    Attachment, Interface, InterfaceId, Inventory, NamedPort, Node, Pod, PodIndex, Subnet, SubnetId,
 };
 use crate::net::{AddressSet, Family, Prefix, Service, Transport};
 use crate::policy::{
-    Action, Kind, Labels, Namespaces, ObjectRef, Peer, Peers, PodSelector, Policy, Requirement,
-    Rule, Selector, ServiceMatch, Services, Subject, Tier,
+    Action, Direction, Kind, Labels, Namespaces, ObjectRef, Peer, Peers, PodSelector, Policy,
+    Requirement, Rule, Selector, ServiceMatch, Services, Subject, Tier,
 };
 use crate::semantics::{Decision, Semantics};
 use crate::settings::Settings;
@@ -116,6 +116,27 @@ impl Cluster {
     /// In a VPC of these blocks.
     pub(crate) fn vpc(mut self, blocks: &[&str]) -> Self {
         self.inventory.vpc = blocks.iter().map(|block| block.parse().unwrap()).collect();
+        self
+    }
+
+    /// Where the ACL of a subnet of these blocks is handed over as `pods`; the one before it has these entries both ways.
+    pub(crate) fn guarded(mut self, name: &str, blocks: &[&str], prior: &[&str]) -> Self {
+        let subnet = Subnet {
+            blocks: blocks.iter().map(|block| block.parse().unwrap()).collect(),
+            acl: AclName("pods".into()),
+            prior: ForeignAclId("acl-prior".into()),
+            has_others: false,
+        };
+        self.inventory.subnets.insert(SubnetId(name.into()), subnet);
+        let numbered = |direction| {
+            let entries = (1..).zip(prior).map(move |(number, entry)| {
+                let number = EntryNumber::try_from(number * 100).unwrap();
+                (EntryKey { direction, number }, entry.parse().unwrap())
+            });
+            entries.collect::<Vec<_>>()
+        };
+        let prior = Direction::BOTH.into_iter().flat_map(numbered).collect();
+        self.inventory.acls.insert(ForeignAclId("acl-prior".into()), Acl(prior));
         self
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-use moat_core::explain::{Answer, Explanation};
+use moat_core::explain::{Answer, Crossing, Explanation};
 use moat_core::flow::Flow;
 use moat_core::net::Family;
 use serde::Deserialize;
@@ -197,7 +197,8 @@ fn text(
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let paint = Paint { on: io.terminal.colour };
-    let Explanation { from, to, policies, cloud, egress, ingress, findings, .. } = explanation;
+    let Explanation { from, to, policies, cloud, egress, ingress, crossings, findings, .. } =
+        explanation;
     let answer = |answer: &Answer| match answer {
         Answer::Allow => paint.green(answer),
         Answer::Deny => paint.red(answer),
@@ -205,7 +206,11 @@ fn text(
     writeln!(io.stdout, "{}", paint.bold(flow.display(&session.inventory)))?;
     writeln!(io.stdout, "  policies: {}", answer(policies))?;
     writeln!(io.stdout, "  cloud:    {}", answer(cloud))?;
-    for (title, end) in [(format!("leaving {from}"), egress), (format!("reaching {to}"), ingress)] {
+    let (replies, first): (Vec<&Crossing>, Vec<&Crossing>) =
+        crossings.iter().partition(|crossing| crossing.reply.is_some());
+    let ends =
+        [(format!("leaving {from}"), egress, first), (format!("reaching {to}"), ingress, replies)];
+    for (title, end, then) in ends {
         writeln!(io.stdout, "{}", paint.bold(title))?;
         writeln!(io.stdout, "  policies: {}, {}", answer(&end.policies), end.decided)?;
         for construct in json::Construct::deciding(&end.decided, session) {
@@ -216,6 +221,13 @@ fn text(
         writeln!(io.stdout, "  cloud:    {}, {}", answer(&end.cloud), end.filtered)?;
         if let Some(purpose) = end.filtered.purpose() {
             writeln!(io.stdout, "            {purpose}")?;
+        }
+        for crossing in then {
+            writeln!(io.stdout, "{}", paint.bold(crossing.place()))?;
+            writeln!(io.stdout, "  cloud:    {}, {}", answer(&crossing.cloud), crossing.guarded)?;
+            if let Some(purpose) = crossing.guarded.purpose() {
+                writeln!(io.stdout, "            {purpose}")?;
+            }
         }
     }
     if policies != cloud {

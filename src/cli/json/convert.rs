@@ -1,6 +1,6 @@
 //! From the core's types to the forms.
 
-use moat_core::explain::{self, Decided, Filtered};
+use moat_core::explain::{self, Decided, Filtered, Guarded};
 use moat_core::finding;
 use moat_core::flow;
 use moat_core::inventory::Inventory;
@@ -8,8 +8,8 @@ use moat_core::net::Family;
 use moat_core::policy::{self, Direction};
 
 use super::{
-    Construct, DirectionForm, EffectForm, End, Explain, Finding, Flow, FlowSet, Location, Object,
-    Verdict,
+    Construct, Crossing, DirectionForm, EffectForm, End, Explain, Finding, Flow, FlowSet, Location,
+    Object, Verdict,
 };
 use crate::names;
 use crate::session::Session;
@@ -59,7 +59,25 @@ impl Explain {
             cloud: (*cloud).into(),
             egress: end(&explanation.egress),
             ingress: end(&explanation.ingress),
+            crossings: explanation.crossings.iter().map(Crossing::of).collect(),
             findings: Finding::all(&explanation.findings, &session.inventory),
+        }
+    }
+}
+
+impl Crossing {
+    fn of(crossing: &explain::Crossing) -> Self {
+        let explain::Crossing { reply, subnet, direction, cloud, guarded } = crossing;
+        Self {
+            reply: reply.clone(),
+            subnet: subnet.clone(),
+            direction: DirectionForm::of(*direction),
+            cloud: (*cloud).into(),
+            guarded: guarded.to_string(),
+            serves: match guarded {
+                Guarded::Entry { serves, .. } => serves.iter().map(Object::of).collect(),
+                Guarded::FinalDeny { .. } | Guarded::Within => Vec::new(),
+            },
         }
     }
 }

@@ -97,6 +97,9 @@ pub(crate) struct Explain {
     pub(crate) egress: End,
     /// The destination's end.
     pub(crate) ingress: End,
+    /// What network ACLs say on the way, where subnets are handed over: of the first packet, then of the first reply that one
+    /// stops.
+    pub(crate) crossings: Vec<Crossing>,
     /// Why the two differ; never empty then.
     pub(crate) findings: Vec<Finding>,
 }
@@ -116,6 +119,24 @@ pub(crate) struct End {
     /// How, in words.
     pub(crate) filtered: String,
     /// The policies that the group rule serves which lets it through.
+    pub(crate) serves: Vec<Object>,
+}
+
+/// What a network ACL says of a packet that leaves or enters a subnet.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Crossing {
+    /// What a reply bears, such as `tcp/32768`; none: it is the first packet of the flow.
+    pub(crate) reply: Option<String>,
+    /// The subnet.
+    pub(crate) subnet: String,
+    /// `egress` if the packet leaves it, `ingress` if it enters it.
+    pub(crate) direction: DirectionForm,
+    /// What becomes of it.
+    pub(crate) cloud: Verdict,
+    /// By which entry of which ACL, in words.
+    pub(crate) guarded: String,
+    /// The policies that the entry serves; none if it is someone else's.
     pub(crate) serves: Vec<Object>,
 }
 

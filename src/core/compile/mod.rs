@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::finding::Finding;
-use crate::firewall::{AclName, Entry, GroupNumber, Rule, State};
+use crate::firewall::{AclName, Entry, EntryKey, EntryNumber, GroupNumber, Rule, State};
 use crate::flow::Flow;
 use crate::inventory::{InterfaceId, Inventory};
 use crate::policy::{Direction, ObjectRef, Policy};
@@ -72,6 +72,16 @@ pub struct Desired {
     pub findings: Vec<Finding>,
     /// Sizes and lower bounds.
     pub counts: Counts,
+}
+
+impl Desired {
+    /// The policies that an entry of an ACL of ours serves; none if it is copied from the ACL before ours, or is not asked for.
+    #[must_use]
+    pub fn asks_for(&self, acl: &AclName, key: EntryKey, entry: Entry) -> &[ObjectRef] {
+        let ours = key.number.get() < EntryNumber::COPIED;
+        let asked = || self.denies.get(&(acl.configured(), key.direction, entry));
+        ours.then(asked).flatten().map_or(&[], |serves| serves)
+    }
 }
 
 /// Why a rule is there.

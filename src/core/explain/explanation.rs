@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use super::Crossing;
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::Unfiltered;
 use crate::policy::{Action, ObjectRef, Tier};
@@ -29,6 +30,8 @@ pub struct Explanation {
     pub egress: End,
     /// The destination's end.
     pub ingress: End,
+    /// What network ACLs say on the way: of the first packet, then of the first reply that one stops.
+    pub crossings: Vec<Crossing>,
     /// Why policies and cloud differ; empty where they do not.
     #[serde(serialize_with = "serialize_findings")]
     pub findings: Vec<Finding>,

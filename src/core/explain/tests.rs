@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use super::{Evidence, Explainer};
 use crate::compile::{Desired, RuleReason};
 use crate::finding::{Effect, Finding, Location, Reason};
-use crate::firewall::{GroupKey, GroupNumber, Peer, Rule, State};
+use crate::firewall::{
+    AclKey, AclName, EntryKey, EntryNumber, GroupKey, GroupNumber, Peer, Rule, State,
+};
 use crate::flow::{EndpointSet, FlowSet};
-use crate::inventory::InterfaceId;
+use crate::inventory::{InterfaceId, SubnetId};
 use crate::net::{Interval, ServiceSet, Shape};
 use crate::policy::{Direction, Kind, ObjectRef};
 use crate::provider::{Observed, RuleId};
 use crate::settings::{NodeTraffic, Settings};
-use crate::testing::{Cluster, accept, admin, deny, network_policy, pods, set};
+use crate::testing::{Cluster, accept, admin, block_except, deny, network_policy, pod, pods, set};
 
 /// A group: its number, its wearers, and its rules with whom they serve.
 type Group<'a> = (usize, &'a [&'a str], &'a [(Rule, &'a [&'a ObjectRef])]);
@@ -345,9 +347,126 @@ fn the_json_form_is_stable() {
             r#""ingress":{{"policies":"allow","decided":{{"by":"Rule","policy":{web},"tier":"NetworkPolicy","priority":null,"#,
             r#""path":"spec.ingress[0]","name":null,"action":"Accept","failedClosed":false}},"cloud":"allow","#,
             r#""filtered":{{"by":"Rule","group":"moat.blue.12","rule":"ingress moat.blue.11 tcp/80","asker":"Policies","#,
-            r#""serves":[{web}]}}}},"findings":[]}}"#,
+            r#""serves":[{web}]}}}},"crossings":[],"findings":[]}}"#,
         ),
         web = web
     );
     assert_eq!(serde_json::to_string(&it).unwrap(), expected);
+}
+
+// ------------------------------------------------------------------------------------------ Network ACLs
+
+/// x/a and x/b in a subnet that is guarded: they may reach tcp/443 of all but 10/8, and nobody reaches them.
+fn guarded(prior: &[&str]) -> (Cluster, Desired) {
+    let web = accept().peers([block_except("0.0.0.0/0", &["10.0.0.0/8"])]);
+    let web = network_policy("x/web", "").egress([web.services([set("tcp/443")])]);
+    let cluster = Cluster::default()
+        .namespace("x", "ns=x")
+        .pod(pod("x/a").at("10.0.1.1"))
+        .pod(pod("x/b").at("10.0.1.2"))
+        .foreign("sg-base", &["egress 0.0.0.0/0 all"])
+        .wired(&["sg-base"])
+        .vpc(&["10.0.0.0/16"])
+        .policy(network_policy("x/closed", "").ingress([]))
+        .policy(web)
+        .guarded("subnet-1", &["10.0.1.0/24"], prior);
+    let desired = crate::compile::compile(&cluster.policies, &cluster.inventory, &cluster.settings);
+    (cluster, desired)
+}
+
+/// What is told of a flow in a cloud, between one end and the other.
+fn crossings(shop: &(Cluster, Desired), held: &State, flow: [&str; 3]) -> String {
+    let held = Observed { state: held.clone(), ..Observed::default() };
+    let told = explain_towards(shop, &held, &shop.1.state, &[], flow).crossings;
+    told.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_entry_that_stops_a_flow_is_named_with_its_acl_its_subnet_and_the_policies_that_it_serves() {
+    let shop = guarded(&["allow 0.0.0.0/0 all"]);
+    let held = Observed { state: shop.1.state.clone(), ..Observed::default() };
+    let it = explain_towards(&shop, &held, &shop.1.state, &[], ["x/a", "10.9.9.9", "tcp/443"]);
+    assert_eq!(
+        it.to_string(),
+        "\
+x/a to 10.9.9.9, tcp/443, IPv4
+  policies: deny
+  cloud:    deny
+leaving x/a
+  policies: deny, NetworkPolicy x/web selects the pod, and no rule of it accepts this
+  cloud:    allow, by moat.blue.1: egress 0.0.0.0/0 tcp/443
+            for NetworkPolicy x/web
+leaving subnet-1
+  cloud:    deny, by network ACL pods, egress entry 1: deny 10.0.0.0/8 tcp/443
+            for NetworkPolicy x/web
+reaching 10.9.9.9
+  policies: allow, not a pod that policies see
+  cloud:    allow, not a pod with groups of its own
+"
+    );
+}
+
+#[test]
+fn a_flow_within_a_subnet_passes_by_its_acl_and_one_to_the_platform_by_all() {
+    let shop = guarded(&["allow 0.0.0.0/0 all"]);
+    let within = crossings(&shop, &shop.1.state, ["x/a", "x/b", "tcp/443"]);
+    assert_eq!(
+        within,
+        "within subnet-1\n  cloud:    allow, no network ACL is asked within a subnet\n"
+    );
+    assert_eq!(crossings(&shop, &shop.1.state, ["x/a", "x/a", "tcp/443"]), "");
+    assert_eq!(crossings(&shop, &shop.1.state, ["x/a", "169.254.169.254", "tcp/443"]), "");
+}
+
+#[test]
+fn entries_of_others_are_told_from_ours_and_from_their_copies() {
+    let shop = guarded(&["allow 0.0.0.0/0 tcp"]);
+    let state = &shop.1.state;
+    let out = ["x/a", "8.8.8.8", "tcp/443"];
+    assert_eq!(
+        crossings(&shop, state, out),
+        "leaving subnet-1
+  cloud:    allow, by network ACL pods, egress entry 30000: allow 0.0.0.0/0 tcp
+            copied from acl-prior, the one before it
+"
+    );
+    assert_eq!(
+        crossings(&shop, state, ["x/a", "8.8.8.8", "udp/53"]),
+        "leaving subnet-1\n  cloud:    deny, no entry of network ACL pods names it\n"
+    );
+    let before = State { acls: [].into(), subnets: [].into(), ..state.clone() };
+    assert_eq!(
+        crossings(&shop, &before, out),
+        "leaving subnet-1
+  cloud:    allow, by network ACL acl-prior, egress entry 100: allow 0.0.0.0/0 tcp
+            a network ACL that is not Moat's
+"
+    );
+    let mut stale = state.clone();
+    let ours = AclKey::Ours(AclName("pods".into()));
+    assert_eq!(stale.subnets, [(SubnetId("subnet-1".into()), ours.clone())].into());
+    let key = EntryKey { direction: Direction::Egress, number: EntryNumber::try_from(7).unwrap() };
+    stale.acls.get_mut(&ours).unwrap().0.insert(key, "deny 8.0.0.0/8 tcp".parse().unwrap());
+    assert_eq!(
+        crossings(&shop, &stale, out),
+        "leaving subnet-1
+  cloud:    deny, by network ACL pods, egress entry 7: deny 8.0.0.0/8 tcp
+            which nothing asks for any more
+"
+    );
+}
+
+#[test]
+fn a_reply_that_an_acl_stops_is_told_with_the_port_that_it_goes_to() {
+    let shop = guarded(&["deny 0.0.0.0/0 tcp/50000-50010", "allow 0.0.0.0/0 all"]);
+    assert_eq!(
+        crossings(&shop, &shop.1.state, ["x/a", "8.8.8.8", "tcp/443"]),
+        "leaving subnet-1
+  cloud:    allow, by network ACL pods, egress entry 30010: allow 0.0.0.0/0 all
+            copied from acl-prior, the one before it
+a reply, tcp/50000, entering subnet-1
+  cloud:    deny, by network ACL pods, ingress entry 30000: deny 0.0.0.0/0 tcp/50000-50010
+            copied from acl-prior, the one before it
+"
+    );
 }

@@ -2,21 +2,26 @@
 
 use std::fmt;
 
-use super::{Answer, Asker, Decided, End, Explanation, Filtered};
+use super::{Answer, Asker, Author, Crossing, Decided, End, Explanation, Filtered, Guarded};
 use crate::finding::Finding;
 use crate::firewall::Unfiltered;
-use crate::policy::{Action, ObjectRef};
+use crate::policy::{Action, Direction, ObjectRef};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, to, service, family, policies, cloud, egress, ingress, findings } = self;
+        let Self { from, to, service, family, policies, cloud, .. } = self;
+        let Self { egress, ingress, crossings, findings, .. } = self;
+        let (replies, first): (Vec<&Crossing>, Vec<&Crossing>) =
+            crossings.iter().partition(|crossing| crossing.reply.is_some());
         writeln!(f, "{from} to {to}, {service}, IPv{family}")?;
         writeln!(f, "  policies: {policies}")?;
         writeln!(f, "  cloud:    {cloud}")?;
         writeln!(f, "leaving {from}")?;
         egress.fmt(f)?;
+        first.iter().try_for_each(|crossing| crossing.fmt(f))?;
         writeln!(f, "reaching {to}")?;
         ingress.fmt(f)?;
+        replies.iter().try_for_each(|crossing| crossing.fmt(f))?;
         if policies != cloud {
             writeln!(f, "why the cloud differs")?;
         }
@@ -46,6 +51,62 @@ impl fmt::Display for End {
         match filtered.purpose() {
             Some(purpose) => writeln!(f, "            {purpose}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl Crossing {
+    /// Where the packet is, in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Self { reply, subnet, direction, guarded, .. } = self;
+        let packet = reply.as_ref().map(|it| format!("a reply, {it}, ")).unwrap_or_default();
+        let way = match (guarded, direction) {
+            (Guarded::Within, _) => "within",
+            (Guarded::Entry { .. } | Guarded::FinalDeny { .. }, Direction::Egress) => "leaving",
+            (Guarded::Entry { .. } | Guarded::FinalDeny { .. }, Direction::Ingress) => "entering",
+        };
+        format!("{packet}{way} {subnet}")
+    }
+}
+
+impl fmt::Display for Crossing {
+    /// Two or three lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.place())?;
+        writeln!(f, "  cloud:    {}, {}", self.cloud, self.guarded)?;
+        match self.guarded.purpose() {
+            Some(purpose) => writeln!(f, "            {purpose}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Guarded {
+    /// What decides, in words that follow the answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { acl, place, entry, .. } => {
+                write!(f, "by network ACL {acl}, {place}: {entry}")
+            }
+            Self::FinalDeny { acl } => write!(f, "no entry of network ACL {acl} names it"),
+            Self::Within => f.write_str("no network ACL is asked within a subnet"),
+        }
+    }
+}
+
+impl Guarded {
+    /// Who asks for the entry, in words; none where no entry decides.
+    #[must_use]
+    pub fn purpose(&self) -> Option<String> {
+        match self {
+            Self::Entry { author, serves, .. } => Some(match author {
+                Author::Policies => format!("for {}", list(serves)),
+                Author::Copied(prior) => format!("copied from {prior}, the one before it"),
+                Author::Others => "a network ACL that is not Moat's".to_owned(),
+                Author::Nobody => "which nothing asks for any more".to_owned(),
+            }),
+            Self::FinalDeny { .. } | Self::Within => None,
         }
     }
 }
@@ -106,7 +167,9 @@ impl fmt::Display for Filtered {
                 Unfiltered::Address => "not a pod with groups of its own",
                 Unfiltered::NoInterface => "the pod has no interface in the cloud",
                 Unfiltered::Itself => "it never leaves the pod",
-                Unfiltered::Platform => "an address of the cloud itself, which no group filters",
+                Unfiltered::Platform => {
+                    "an address of the cloud itself, which neither groups nor network ACLs filter"
+                }
             }),
         }
     }

@@ -82,6 +82,12 @@ impl AclName {
     pub(crate) fn passing(&self, number: usize) -> Self {
         Self(format!("{}+{number}", self.0).into())
     }
+
+    /// The name that the configuration gives: that of the ACL whose place this one takes for a while, or its own.
+    #[must_use]
+    pub fn configured(&self) -> Self {
+        self.0.split_once('+').map_or_else(|| self.clone(), |(name, _)| Self(name.into()))
+    }
 }
 
 impl AclKey {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Acl, AclKey, EntryAction, EntryNumber, GroupKey, Peer, Rule, State, replies};
 use crate::flow::{Endpoint, Flow};
-use crate::inventory::{Inventory, PodIndex, Subnet};
+use crate::inventory::{Inventory, PodIndex, Subnet, SubnetId};
 use crate::net::{Address, AddressSet, Prefix, Service, Shape};
 use crate::policy::Direction;
 
@@ -23,8 +23,11 @@ pub struct Cloud<'a> {
     worn: Vec<Option<BTreeSet<GroupKey>>>,
     groups: BTreeMap<GroupKey, Rules<'a>>,
     /// The subnets that are known, and the ACLs that guard them, as far as these are.
-    subnets: Vec<(&'a Subnet, Option<(AclKey, &'a Acl)>)>,
+    subnets: Vec<(&'a SubnetId, &'a Subnet, Option<Guard<'a>>)>,
 }
+
+/// An ACL by its name.
+type Guard<'a> = (AclKey, &'a Acl);
 
 #[derive(Clone, Debug)]
 struct Rules<'a> {
@@ -48,22 +51,41 @@ pub struct Verdict<'a> {
 /// What happens to a packet where it enters or leaves a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border<'a> {
-    /// No ACL is asked: the subnet is not known or both ends lie in it, or the other end is an address of the platform.
-    Unguarded,
+    /// The subnet of this end, or its ACL, is not known: none is asked.
+    Unknown,
+    /// Both ends lie in one subnet, whose ACL is not asked.
+    Within(&'a SubnetId),
+    /// The other end is an address of the platform, of which no ACL is asked: see [`never_filtered`].
+    Platform,
     /// An entry lets it through.
     Passed {
-        /// The ACL.
+        /// The subnet.
+        subnet: &'a SubnetId,
+        /// Its ACL.
         acl: &'a AclKey,
         /// The entry.
         number: EntryNumber,
     },
     /// An entry, or the final deny, stops it.
     Denied {
-        /// The ACL.
+        /// The subnet.
+        subnet: &'a SubnetId,
+        /// Its ACL.
         acl: &'a AclKey,
         /// The entry; none for the final deny.
         number: Option<EntryNumber>,
     },
+}
+
+/// What happens to a reply on its way. Groups let it through by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    /// What it bears.
+    pub service: Service,
+    /// Where it leaves the subnet of whoever was asked.
+    pub leaves: Border<'a>,
+    /// Where it enters the subnet of whoever asked.
+    pub enters: Border<'a>,
 }
 
 /// What happens to a packet at one end.
@@ -139,7 +161,7 @@ impl<'a> Cloud<'a> {
             let key = state.subnets.get(id).cloned().unwrap_or_else(prior);
             let told = || inventory.acls.get(key.foreign()?);
             let acl = state.acls.get(&key).or_else(told);
-            (subnet, acl.map(|acl| (key.clone(), acl)))
+            (id, subnet, acl.map(|acl| (key.clone(), acl)))
         });
         Self {
             inventory,
@@ -175,13 +197,19 @@ impl<'a> Cloud<'a> {
         verdict.leaves.allows() && verdict.enters.allows()
     }
 
-    /// Whether every reply arrives that a flow may get if it was asked from `port`. Groups let replies through by themselves.
+    /// Whether every reply arrives that a flow may get if it was asked from `port`.
     #[must_use]
     pub fn answers(&self, flow: &Flow, port: u16) -> bool {
+        self.replies(flow, port).all(|reply| reply.allows())
+    }
+
+    /// What happens to each reply that a flow may get if it was asked from `port`.
+    pub fn replies(&self, flow: &Flow, port: u16) -> impl Iterator<Item = Reply<'_>> {
         let (from, to) = self.addresses(flow);
-        replies(flow.service, port).into_iter().all(|reply| {
-            self.border(Direction::Egress, to, from, reply).allows()
-                && self.border(Direction::Ingress, from, to, reply).allows()
+        replies(flow.service, port).into_iter().map(move |service| Reply {
+            service,
+            leaves: self.border(Direction::Egress, to, from, service),
+            enters: self.border(Direction::Ingress, from, to, service),
         })
     }
 
@@ -198,18 +226,25 @@ impl<'a> Cloud<'a> {
         there: Option<IpAddr>,
         service: Service,
     ) -> Border<'_> {
-        let (Some(here), Some(there)) = (here, there) else { return Border::Unguarded };
+        let (Some(here), Some(there)) = (here, there) else { return Border::Unknown };
         let holds =
             |subnet: &Subnet, address| subnet.blocks.iter().any(|block| block.contains(address));
-        let mut around = self.subnets.iter().filter(|(subnet, _)| holds(subnet, here));
-        let Some((subnet, Some((key, acl)))) = around.next() else { return Border::Unguarded };
-        if holds(subnet, there) || self.never_filtered.contains(there) {
-            return Border::Unguarded;
+        let mut around = self.subnets.iter().filter(|(_, subnet, _)| holds(subnet, here));
+        let Some((id, subnet, Some((acl, entries)))) = around.next() else {
+            return Border::Unknown;
+        };
+        if holds(subnet, there) {
+            return Border::Within(id);
         }
-        match acl.decides(direction, there, service) {
-            Some((number, EntryAction::Allow)) => Border::Passed { acl: key, number },
-            Some((number, EntryAction::Deny)) => Border::Denied { acl: key, number: Some(number) },
-            None => Border::Denied { acl: key, number: None },
+        if self.never_filtered.contains(there) {
+            return Border::Platform;
+        }
+        match entries.decides(direction, there, service) {
+            Some((number, EntryAction::Allow)) => Border::Passed { subnet: id, acl, number },
+            Some((number, EntryAction::Deny)) => {
+                Border::Denied { subnet: id, acl, number: Some(number) }
+            }
+            None => Border::Denied { subnet: id, acl, number: None },
         }
     }
 
@@ -295,9 +330,17 @@ impl Border<'_> {
     #[must_use]
     pub const fn allows(&self) -> bool {
         match self {
-            Self::Unguarded | Self::Passed { .. } => true,
+            Self::Unknown | Self::Within(_) | Self::Platform | Self::Passed { .. } => true,
             Self::Denied { .. } => false,
         }
+    }
+}
+
+impl Reply<'_> {
+    /// Whether it arrives.
+    #[must_use]
+    pub const fn allows(&self) -> bool {
+        self.leaves.allows() && self.enters.allows()
     }
 }
 

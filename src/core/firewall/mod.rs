@@ -16,7 +16,7 @@ pub use acl::{
     Acl, AclKey, AclName, Entry, EntryAction, EntryKey, EntryNumber, ForeignAclId, NoEntryNumber,
     ParseEntryError, replies,
 };
-pub use cloud::{Border, Cloud, End, Unfiltered, Verdict, never_filtered};
+pub use cloud::{Border, Cloud, End, Reply, Unfiltered, Verdict, never_filtered};
 pub(crate) use notation::Named;
 pub use notation::{Naming, ParseRuleError};
 

@@ -4,38 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{assert_text, flows, plain};
-use crate::firewall::{Acl, AclKey, AclName, EntryKey, EntryNumber, ForeignAclId};
+use crate::firewall::{Acl, AclKey, AclName};
 use crate::inventory::{Attachment, Subnet, SubnetId};
-
 use crate::net::Interval;
 use crate::policy::{Direction, Peers, Policy, Rule};
 use crate::settings::{ClientPorts, Quotas, Settings};
 use crate::testing::{
     Cluster, accept, admin, block_except, blocks, deny, network_policy, pod, pods, set,
 };
-
-impl Cluster {
-    /// Where the ACL of a subnet of these blocks is handed over as `pods`; the one before it has these entries both ways.
-    fn guarded(mut self, name: &str, blocks: &[&str], prior: &[&str]) -> Self {
-        let subnet = Subnet {
-            blocks: blocks.iter().map(|block| block.parse().unwrap()).collect(),
-            acl: AclName("pods".into()),
-            prior: ForeignAclId("acl-prior".into()),
-            has_others: false,
-        };
-        self.inventory.subnets.insert(SubnetId(name.into()), subnet);
-        let numbered = |direction| {
-            let entries = (1..).zip(prior).map(move |(number, entry)| {
-                let number = EntryNumber::try_from(number * 100).unwrap();
-                (EntryKey { direction, number }, entry.parse().unwrap())
-            });
-            entries.collect::<Vec<_>>()
-        };
-        let prior = Direction::BOTH.into_iter().flat_map(numbered).collect();
-        self.inventory.acls.insert(ForeignAclId("acl-prior".into()), Acl(prior));
-        self
-    }
-}
 
 /// What the default ACL of a VPC says.
 const OPEN: &[&str] = &["allow 0.0.0.0/0 all", "allow ::/0 all"];

@@ -103,18 +103,20 @@ fn an_acl_is_asked_at_the_edge_of_its_subnets_only() {
     let cloud = Cloud::new(&state, &inventory);
     let ours = AclKey::Ours(AclName("subnet-1".into()));
     let prior = AclKey::Foreign(ForeignAclId("acl-prior".into()));
-    let denied = Border::Denied { acl: &ours, number: None };
+    let [near, far] = ["subnet-1", "subnet-2"].map(|name| SubnetId(name.into()));
+    let denied = Border::Denied { subnet: &near, acl: &ours, number: None };
     let number = EntryNumber::try_from(100).unwrap();
-    let passed = Border::Passed { acl: &prior, number };
+    let passed = Border::Passed { subnet: &far, acl: &prior, number };
+    let within = Border::Within(&near);
     let table = [
-        (WEB, outside("8.8.8.8"), denied, Border::Unguarded),
-        (outside("8.8.8.8"), WEB, Border::Unguarded, denied),
+        (WEB, outside("8.8.8.8"), denied, Border::Unknown),
+        (outside("8.8.8.8"), WEB, Border::Unknown, denied),
         (WEB, FAR, denied, passed),
         (FAR, WEB, passed, denied),
-        (WEB, NEIGHBOUR, Border::Unguarded, Border::Unguarded),
-        (WEB, WEB, Border::Unguarded, Border::Unguarded),
-        (WEB, outside("10.0.0.2"), Border::Unguarded, Border::Unguarded),
-        (outside("169.254.169.254"), WEB, Border::Unguarded, Border::Unguarded),
+        (WEB, NEIGHBOUR, within, within),
+        (WEB, WEB, within, within),
+        (WEB, outside("10.0.0.2"), Border::Platform, Border::Unknown),
+        (outside("169.254.169.254"), WEB, Border::Unknown, Border::Platform),
     ];
     for (source, destination, leaves, enters) in table {
         let verdict = cloud.verdict(&flow(source, destination, "tcp/443"));

@@ -88,7 +88,7 @@ fn flow(source: Endpoint, destination: Endpoint, service: Service) -> Flow {
 
 /// Where no network ACL is asked.
 fn unguarded<'a>(egress: End<'a>, ingress: End<'a>) -> Verdict<'a> {
-    Verdict { egress, leaves: Border::Unguarded, enters: Border::Unguarded, ingress }
+    Verdict { egress, leaves: Border::Unknown, enters: Border::Unknown, ingress }
 }
 
 fn icmp(kind: u8, code: u8) -> Service {
