@@ -61,6 +61,7 @@ fn carry_out(
         let writer = session.writer();
         let report = Report { desired, plan: &plan, findings: &findings, writer };
         report.groups(&plan.stages, io)?;
+        report.acls(&plan.stages, io)?;
         report.stages(&plan.stages, "to do", io)?;
         confirm(&plan, place, io)?;
     }
@@ -78,6 +79,7 @@ fn carry_out(
         Output::Text => {
             let paint = Paint { on: io.terminal.colour };
             report.groups(&applied.stages, io)?;
+            report.acls(&applied.stages, io)?;
             report.stages(&applied.stages, "done", io)?;
             if session.has_input() {
                 report.summary(io)?;

@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
         Output::Text => {
             let paint = Paint { on: io.terminal.colour };
             report.groups(&plan.stages, io)?;
+            report.acls(&plan.stages, io)?;
             report.stages(&plan.stages, "to do", io)?;
             report.summary(io)?;
             let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();

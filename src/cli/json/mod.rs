@@ -13,7 +13,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub(crate) use plan::{Counts, DirectionForm, Group, Held, Plan, Rule, RuleForm, Stage, StepForm};
+pub(crate) use plan::{
+    Acl, Counts, DirectionForm, Entry, Group, Held, Plan, Rule, RuleForm, Stage, StepForm,
+};
 pub(crate) use status::{Installation, PodStatus, Status};
 pub(crate) use writer::Writer;
 

@@ -1,5 +1,7 @@
 //! Plans: groups, stages, and what is left as it is.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) api_version: &'static str,
     /// What should be in the cloud: our groups, with the numbers that they bear there.
     pub(crate) groups: Vec<Group>,
+    /// The network ACLs of ours that should guard subnets.
+    pub(crate) acls: Vec<Acl>,
     /// What is to be done, in order; for `apply`, what was done, in all its rounds.
     pub(crate) stages: Vec<Stage>,
     /// What the cloud cannot say, and what was not understood.
@@ -65,6 +69,32 @@ pub(crate) struct Rule {
     pub(crate) serves: Vec<Object>,
     /// A flow that no other rule of its group and direction lets through.
     pub(crate) witness: Option<Flow>,
+}
+
+/// A network ACL of ours.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Acl {
+    /// Its name in the configuration; steps call it so, too.
+    pub(crate) acl: String,
+    /// The subnets that it guards, each with the ACL that it gets back one day.
+    pub(crate) guards: BTreeMap<String, String>,
+    /// What becomes of packets that enter them.
+    pub(crate) ingress: Vec<Entry>,
+    /// What becomes of packets that leave them.
+    pub(crate) egress: Vec<Entry>,
+}
+
+/// An entry of a network ACL.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// Its number: the first one that names a packet decides.
+    pub(crate) number: u16,
+    /// What it says, such as `deny 10.0.0.0/8 tcp/443`.
+    pub(crate) entry: String,
+    /// The policies that it serves; none if it is copied from the ACL before ours.
+    pub(crate) serves: Vec<Object>,
 }
 
 /// Steps that may be taken in any order.
@@ -137,6 +167,8 @@ pub(crate) enum StepForm {
         number: u16,
         /// The entry, such as `deny 10.0.0.0/8 tcp/443`.
         entry: String,
+        /// The policies that it serves; none if it is copied from the ACL before ours.
+        serves: Vec<Object>,
     },
     /// Remove an entry from a network ACL.
     RemoveEntry {
@@ -205,6 +237,10 @@ pub(crate) struct Counts {
     pub(crate) minimum_prefix_rules: usize,
     /// Rules of the largest group in one direction and family.
     pub(crate) largest_group: usize,
+    /// Entries of network ACLs that deny what groups leave to them.
+    pub(crate) entries: usize,
+    /// The fewest entries that can deny as much.
+    pub(crate) minimum_entries: usize,
     /// The steps of the plan: calls to the cloud.
     pub(crate) steps: usize,
     /// The findings.

@@ -10,7 +10,9 @@ use moat_core::plan;
 use moat_core::policy::Direction;
 use moat_core::provider::{AclStep, Step};
 
-use super::{DirectionForm, Flow, Group, Held, Object, Rule, RuleForm, Stage, StepForm};
+use super::{
+    Acl, DirectionForm, Entry, Flow, Group, Held, Object, Rule, RuleForm, Stage, StepForm,
+};
 
 /// What it takes to write the groups and steps of one cluster.
 #[derive(Clone, Debug)]
@@ -99,6 +101,34 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The network ACLs of ours at the end of a plan, with the policies that the compile gave.
+    pub(crate) fn acls(&self, desired: &Desired, plan: &plan::Plan) -> Vec<Acl> {
+        let plan::Plan { target, .. } = plan;
+        let acls = target.acls.iter().filter_map(|(key, acl)| Some((key, key.ours()?, acl)));
+        acls.map(|(key, name, acl)| {
+            let guarded = target.subnets.iter().filter(|(_, by)| *by == key);
+            let prior =
+                |id| self.inventory.subnets.get(id).map(|subnet| subnet.prior.0.to_string());
+            let guards = guarded.map(|(id, _)| (id.0.to_string(), prior(id).unwrap_or_default()));
+            let entries = |direction| {
+                let here = acl.0.iter().filter(|(key, _)| key.direction == direction);
+                let entries = here.map(|(key, entry)| Entry {
+                    number: key.number.get(),
+                    entry: entry.to_string(),
+                    serves: desired.asks_for(name, *key, *entry).iter().map(Object::of).collect(),
+                });
+                entries.collect()
+            };
+            Acl {
+                acl: name.to_string(),
+                guards: guards.collect(),
+                ingress: entries(Direction::Ingress),
+                egress: entries(Direction::Egress),
+            }
+        })
+        .collect()
+    }
+
     pub(crate) fn held(&self, held: &plan::Held) -> Held {
         Held {
             groups: held.groups.iter().map(|group| self.name(group)).collect(),
@@ -107,15 +137,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(crate) fn stages(&self, stages: &[plan::Stage]) -> Vec<Stage> {
+    pub(crate) fn stages(&self, desired: &Desired, stages: &[plan::Stage]) -> Vec<Stage> {
         let stage = |stage: &plan::Stage| Stage {
             purpose: format!("{:?}", stage.purpose),
-            steps: stage.steps.iter().map(|step| self.step(step)).collect(),
+            steps: stage.steps.iter().map(|step| self.step(desired, step)).collect(),
         };
         stages.iter().map(stage).collect()
     }
 
-    fn step(&self, step: &Step) -> StepForm {
+    fn step(&self, desired: &Desired, step: &Step) -> StepForm {
         match step {
             Step::CreateGroup(number) => StepForm::CreateGroup { group: self.name(number) },
             Step::Authorize { group, direction, rules } => StepForm::Authorize {
@@ -135,7 +165,7 @@ impl<'a> Writer<'a> {
                 record: record.iter().map(|id| id.0.to_string()).collect(),
             },
             Step::DeleteGroup(number) => StepForm::DeleteGroup { group: self.name(number) },
-            Step::Acl(step) => acl_step(step),
+            Step::Acl(step) => acl_step(desired, step),
         }
     }
 
@@ -146,7 +176,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn acl_step(step: &AclStep) -> StepForm {
+fn acl_step(desired: &Desired, step: &AclStep) -> StepForm {
     match step {
         AclStep::Create { acl, prior } => {
             StepForm::CreateAcl { acl: acl.to_string(), prior: prior.0.to_string() }
@@ -156,6 +186,7 @@ fn acl_step(step: &AclStep) -> StepForm {
             direction: DirectionForm::of(key.direction),
             number: key.number.get(),
             entry: entry.to_string(),
+            serves: desired.asks_for(acl, *key, *entry).iter().map(Object::of).collect(),
         },
         AclStep::Remove { acl, key } => StepForm::RemoveEntry {
             acl: acl.to_string(),

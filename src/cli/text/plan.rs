@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::compile::Desired;
 use moat_core::finding::{Finding, Reason};
-use moat_core::firewall::GroupKey;
+use moat_core::firewall::{EntryAction, GroupKey};
 use moat_core::plan::{Held, Plan, Stage};
 use moat_core::policy::Direction;
-use moat_core::provider::{Observed, Step};
+use moat_core::provider::{AclStep, Observed, Step};
 
 use super::{Paint, count, few, findings, lines_of, table};
 use crate::failure::Failure;
@@ -45,7 +45,8 @@ impl Report<'_> {
         json::Plan {
             api_version: "moat.dev/plan/v1",
             groups: self.writer.groups(self.desired, self.plan),
-            stages: self.writer.stages(stages),
+            acls: self.writer.acls(self.desired, self.plan),
+            stages: self.writer.stages(self.desired, stages),
             findings: json::Finding::all(self.findings, self.writer.inventory),
             counts: self.counts(stages),
             held: self.writer.held(&self.plan.held),
@@ -66,6 +67,8 @@ impl Report<'_> {
             reference_rules: counts.reference_rules,
             minimum_prefix_rules: counts.minimum_prefix_rules,
             largest_group: counts.largest_group,
+            entries: counts.entries,
+            minimum_entries: counts.minimum_entries,
             steps: stages.iter().map(|stage| stage.steps.len()).sum(),
             findings: self.findings.len(),
         }
@@ -105,6 +108,43 @@ impl Report<'_> {
         Ok(writeln!(io.stdout)?)
     }
 
+    /// The network ACLs of ours that the stages touch: what they guard in the end, and what they deny.
+    pub(crate) fn acls(&self, stages: &[Stage], io: &mut Io<'_>) -> Result<(), Failure> {
+        let steps = stages.iter().flat_map(|stage| &stage.steps);
+        let named = steps.filter_map(|step| match step {
+            Step::Acl(AclStep::Guard { by, .. }) => by.ours(),
+            Step::Acl(
+                AclStep::Create { acl, .. }
+                | AclStep::Put { acl, .. }
+                | AclStep::Remove { acl, .. }
+                | AclStep::Delete(acl),
+            ) => Some(acl),
+            Step::CreateGroup(_)
+            | Step::DeleteGroup(_)
+            | Step::Authorize { .. }
+            | Step::Revoke { .. }
+            | Step::SetGroups { .. } => None,
+        });
+        let named: BTreeSet<String> = named.map(ToString::to_string).collect();
+        let mut acls = self.writer.acls(self.desired, self.plan);
+        acls.retain(|it| named.contains(&it.acl));
+        if acls.is_empty() {
+            return Ok(());
+        }
+        let mut table =
+            table(io.terminal, ["network ACL", "guards", "on the way in", "on the way out"]);
+        for json::Acl { acl, guards, ingress, egress } in acls {
+            let side = |entries: Vec<json::Entry>| {
+                let line = |it: json::Entry| format!("{} {}", it.number, it.entry);
+                few(entries.into_iter().map(line), MOST_RULES, "\n")
+            };
+            let guards = few(guards.into_keys(), MOST_RULES, "\n");
+            table.add_row([acl, guards, side(ingress), side(egress)]);
+        }
+        writeln!(io.stdout, "{}", lines_of(table))?;
+        Ok(writeln!(io.stdout)?)
+    }
+
     /// The steps, stage by stage.
     pub(crate) fn stages(
         &self,
@@ -128,6 +168,14 @@ impl Report<'_> {
                 writeln!(io.stdout, "  and {more} more lines: `--output json` has all of it")?;
             }
             left = left.saturating_sub(lines.len());
+        }
+        if stages.iter().flat_map(|stage| &stage.steps).any(cuts) {
+            writeln!(
+                io.stdout,
+                "{} a network ACL cuts what it denies at once, connections that are established too; those that groups no longer \
+                 let through go on until they are idle",
+                paint.yellow("note:")
+            )?;
         }
         for (reason, label) in [(Reason::NameTaken, "name taken:"), (Reason::Drift, "drift:")] {
             let found = self.findings.iter().filter(|finding| finding.reason == reason);
@@ -165,7 +213,7 @@ impl Report<'_> {
         match step {
             Step::CreateGroup(group) => vec![paint.green(format!("+ group {}", name(group)))],
             Step::DeleteGroup(group) => vec![paint.yellow(format!("- group {}", name(group)))],
-            Step::Acl(step) => vec![step.to_string()],
+            Step::Acl(step) => vec![self.acl_step(step)],
             Step::Authorize { group, direction, rules } => rules
                 .iter()
                 .map(|(rule, serves)| {
@@ -194,6 +242,20 @@ impl Report<'_> {
                 })
                 .collect(),
             Step::SetGroups { .. } => Vec::new(),
+        }
+    }
+
+    fn acl_step(&self, step: &AclStep) -> String {
+        let serves = match step {
+            AclStep::Put { acl, key, entry } => self.desired.asks_for(acl, *key, *entry),
+            AclStep::Create { .. }
+            | AclStep::Remove { .. }
+            | AclStep::Guard { .. }
+            | AclStep::Delete(_) => &[],
+        };
+        match serves {
+            [] => step.to_string(),
+            serves => format!("{step}  ({})", few(serves.iter().map(ToString::to_string), 3, ", ")),
         }
     }
 
@@ -242,6 +304,14 @@ impl Report<'_> {
             },
             count(counts.largest_group, "rule"),
         )?;
+        if counts.entries > 0 {
+            let entries = count(counts.entries, "entry");
+            writeln!(
+                io.stdout,
+                "{entries} of network ACLs deny what groups leave to them ({} is the minimum)",
+                counts.minimum_entries
+            )?;
+        }
         writeln!(io.stdout)?;
         if !self.findings.is_empty() {
             writeln!(io.stdout, "{}", findings::summary(self.findings, io.terminal))?;
@@ -286,5 +356,19 @@ impl Report<'_> {
             Step::Acl(_) => Vec::new(),
         });
         groups.collect()
+    }
+}
+
+/// Whether a step may cut connections that are established: an entry comes to deny something, or an ACL of ours to guard a subnet.
+fn cuts(step: &Step) -> bool {
+    match step {
+        Step::Acl(AclStep::Put { entry, .. }) => entry.action == EntryAction::Deny,
+        Step::Acl(AclStep::Guard { by, .. }) => by.ours().is_some(),
+        Step::Acl(AclStep::Create { .. } | AclStep::Remove { .. } | AclStep::Delete(_))
+        | Step::CreateGroup(_)
+        | Step::DeleteGroup(_)
+        | Step::Authorize { .. }
+        | Step::Revoke { .. }
+        | Step::SetGroups { .. } => false,
     }
 }
