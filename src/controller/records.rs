@@ -1,21 +1,28 @@
 //! What the log says of each change of the cloud: the step, and the policies that it serves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use moat_core::compile::Desired;
 use moat_core::drive::Attempt;
-use moat_core::firewall::{GroupKey, GroupNumber, Naming};
+use moat_core::firewall::{AclName, Entry, GroupKey, GroupNumber, Naming};
 use moat_core::plan::Plan;
-use moat_core::policy::ObjectRef;
-use moat_core::provider::Step;
+use moat_core::policy::{Direction, ObjectRef};
+use moat_core::provider::{AclStep, Step};
 use tracing::{info, warn};
 
-/// The policies that each group of ours serves or served, as one who looks at a change knows them.
+/// The policies that each group of ours serves or served, and each entry of our network ACLs, as one who looks at a change knows
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     serves: BTreeMap<GroupNumber, BTreeSet<ObjectRef>>,
     served: BTreeMap<GroupNumber, BTreeSet<ObjectRef>>,
+    denies: Denies,
+    denied: Denies,
 }
+
+/// As [`Desired::denies`].
+type Denies = BTreeMap<(AclName, Direction, Entry), Arc<[ObjectRef]>>;
 
 /// The policies that one record names at most.
 const MOST: usize = 10;
@@ -29,6 +36,7 @@ impl Records {
             serves.entry(*number).or_default().extend(reason.serves.iter().cloned());
         }
         self.served = std::mem::replace(&mut self.serves, serves);
+        self.denied = std::mem::replace(&mut self.denies, desired.denies.clone());
     }
 
     /// Says what became of a step.
@@ -71,7 +79,7 @@ impl Records {
                 });
                 ours.flat_map(of).collect()
             }
-            Step::Acl(_) => BTreeSet::new(),
+            Step::Acl(step) => self.of_acl(step).map(ToString::to_string).collect(),
         };
         let more = named.len().saturating_sub(MOST);
         let mut text = named.into_iter().take(MOST).collect::<Vec<_>>().join(", ");
@@ -80,16 +88,32 @@ impl Records {
         }
         text
     }
+
+    /// The policies that an entry serves or served, or those of a whole ACL.
+    fn of_acl(&self, step: &AclStep) -> impl Iterator<Item = &ObjectRef> {
+        let (acl, put) = match step {
+            AclStep::Put { acl, key, entry } => (Some(acl), Some((key.direction, *entry))),
+            AclStep::Create { acl, .. } | AclStep::Remove { acl, .. } | AclStep::Delete(acl) => {
+                (Some(acl), None)
+            }
+            AclStep::Guard { by, .. } => (by.ours(), None),
+        };
+        let acl = acl.map(AclName::configured);
+        let entries = self.denies.iter().chain(&self.denied);
+        let entries = entries.filter(move |((of, direction, entry), _)| {
+            acl.as_ref() == Some(of) && put.is_none_or(|put| put == (*direction, *entry))
+        });
+        entries.flat_map(|(_, serves)| serves.iter())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use moat_core::compile::RuleReason;
-    use moat_core::firewall::{Peer, Rule};
+    use moat_core::firewall::{AclKey, EntryKey, ForeignAclId, Peer, Rule};
+    use moat_core::inventory::SubnetId;
     use moat_core::net::Shape;
-    use moat_core::policy::{Direction, Kind};
+    use moat_core::policy::Kind;
 
     use super::*;
 
@@ -136,5 +160,34 @@ mod tests {
             rules: rules.collect(),
         };
         assert!(records.policies(&step).ends_with("shop/08, NetworkPolicy shop/09 and 2 more"));
+    }
+
+    #[test]
+    fn a_step_of_a_network_acl_names_the_policies_of_its_entry_or_of_all() {
+        let acl = |name: &str| AclName(name.into());
+        let entry = |text: &str| -> Entry { text.parse().expect("an entry") };
+        let desired = |of: &str, text: &str, name: &str| Desired {
+            denies: [((acl(of), Direction::Egress, entry(text)), [policy(name)].into())].into(),
+            ..Desired::default()
+        };
+        let mut records = Records::default();
+        records.planned(&desired("pods", "deny 10.0.0.0/8 all", "old"), &Plan::default());
+        records.planned(&desired("pods", "deny 10.9.0.0/16 all", "new"), &Plan::default());
+        let key = |number: u16| EntryKey {
+            direction: Direction::Egress,
+            number: number.try_into().expect("a number"),
+        };
+        let put = |text: &str| AclStep::Put { acl: acl("pods"), key: key(1), entry: entry(text) };
+        let told = |step: AclStep| records.policies(&Step::Acl(step));
+        assert_eq!(told(put("deny 10.9.0.0/16 all")), "NetworkPolicy shop/new");
+        assert_eq!(told(put("allow 0.0.0.0/0 all")), "");
+        let both = "NetworkPolicy shop/new, NetworkPolicy shop/old";
+        assert_eq!(told(AclStep::Remove { acl: acl("pods"), key: key(2) }), both);
+        // An ACL that takes the place of another one for a while.
+        assert_eq!(told(AclStep::Delete(acl("pods+1"))), both);
+        assert_eq!(told(AclStep::Delete(acl("others"))), "");
+        let guard = |by| AclStep::Guard { subnet: SubnetId("subnet-1".into()), by };
+        assert_eq!(told(guard(AclKey::Ours(acl("pods")))), both);
+        assert_eq!(told(guard(AclKey::Foreign(ForeignAclId("acl-1".into())))), "");
     }
 }

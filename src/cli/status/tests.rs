@@ -42,7 +42,7 @@ fn enforced(pods: i32) -> EnforcementStatus {
             condition("Programmed", "True", "Programmed"),
             condition("Exact", "True", "Exact"),
         ],
-        summary: Some(Summary { pods, groups: 1, rules: 1 }),
+        summary: Some(Summary { pods, groups: 1, rules: 1, ..Summary::default() }),
         ..EnforcementStatus::default()
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use moat_core::compile::Desired;
 use moat_core::finding::{self, Effect, Finding};
-use moat_core::firewall::{GroupKey, GroupNumber};
+use moat_core::firewall::{AclName, GroupKey, GroupNumber};
 use moat_core::inventory::{Attachment, ByNamespace, InterfaceId, Inventory, Pod, PodIndex};
 use moat_core::plan::Plan;
 use moat_core::policy::{ObjectRef, PodSelector, Policy, Subject, Word};
@@ -76,10 +76,15 @@ pub(crate) fn verdicts(round: &Round, desired: &Desired) -> BTreeMap<ObjectRef, 
         let findings: Vec<&Finding> = known.findings.iter().chain(compiled).collect();
         let selected = subjects.of(&known.policy);
         let pods = &selected.pods;
-        let (groups, rules) = sizes.get(object).copied().unwrap_or_default();
+        let size = sizes.get(object);
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-        let summary =
-            Summary { pods: count(pods.len()), groups: count(groups), rules: count(rules) };
+        let summary = Summary {
+            pods: count(pods.len()),
+            groups: count(size.map_or(0, |size| size.groups.len())),
+            rules: count(size.map_or(0, |size| size.rules)),
+            acls: count(size.map_or(0, |size| size.acls.len())),
+            entries: count(size.map_or(0, |size| size.entries)),
+        };
         let namespace = object.namespace.as_ref();
         let programmed = if namespace.is_some_and(|it| left_out.contains(it)) {
             Err(Undone::Unknown(not_selected()))
@@ -136,17 +141,37 @@ fn row(finding: &Finding, inventory: &Inventory) -> FindingRow {
     }
 }
 
-/// The groups that hold rules for each policy, and these rules.
-fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, (usize, usize)> {
-    let mut served: BTreeMap<&ObjectRef, (BTreeSet<GroupNumber>, usize)> = BTreeMap::new();
+/// Where a policy lives in the cloud.
+#[derive(Default)]
+struct Size<'a> {
+    /// The groups that hold rules for it.
+    groups: BTreeSet<GroupNumber>,
+    /// These rules.
+    rules: usize,
+    /// The network ACLs that hold entries for it.
+    acls: BTreeSet<&'a AclName>,
+    /// These entries.
+    entries: usize,
+}
+
+/// Where each policy lives.
+fn sizes(desired: &Desired) -> BTreeMap<&ObjectRef, Size<'_>> {
+    let mut sizes: BTreeMap<&ObjectRef, Size<'_>> = BTreeMap::new();
     for ((group, _), reason) in &desired.reasons {
         for policy in reason.serves.iter() {
-            let (groups, rules) = served.entry(policy).or_default();
-            groups.insert(*group);
-            *rules += 1;
+            let size = sizes.entry(policy).or_default();
+            size.groups.insert(*group);
+            size.rules += 1;
         }
     }
-    served.into_iter().map(|(policy, (groups, rules))| (policy, (groups.len(), rules))).collect()
+    for ((acl, ..), serves) in &desired.denies {
+        for policy in serves.iter() {
+            let size = sizes.entry(policy).or_default();
+            size.acls.insert(acl);
+            size.entries += 1;
+        }
+    }
+    sizes
 }
 
 /// The pods of each subject, which policies share.
@@ -294,5 +319,55 @@ pub(crate) fn undone(holdup: Option<&Holdup>) -> Undone {
         Some(Holdup::Pending) | None => {
             Undone::Underway(said(Reason::Pending, "the cloud is being changed"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moat_core::compile::RuleReason;
+    use moat_core::firewall::{Peer, Rule};
+    use moat_core::net::Shape;
+    use moat_core::policy::{Direction, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_policy_lives_in_groups_and_network_acls() {
+        let policy = |name: &str| ObjectRef {
+            kind: Kind::NetworkPolicy,
+            namespace: Some("shop".into()),
+            name: name.into(),
+        };
+        let (web, closed) = (policy("web"), policy("closed"));
+        let rule = |number: u32, direction| {
+            let number = GroupNumber(number.try_into().expect("it is not zero"));
+            let peer = Peer::Group(GroupKey::Ours(number));
+            let reason = RuleReason { serves: [web.clone()].into(), witness: None };
+            ((number, Rule { direction, peer, shape: Shape::All }), reason)
+        };
+        let deny = |acl: &str, entry: &str, serves: &[&ObjectRef]| {
+            let entry = entry.parse().expect("an entry");
+            let serves = serves.iter().map(|policy| (*policy).clone()).collect();
+            ((AclName(acl.into()), Direction::Egress, entry), serves)
+        };
+        let desired = Desired {
+            reasons: [
+                rule(1, Direction::Ingress),
+                rule(1, Direction::Egress),
+                rule(2, Direction::Ingress),
+            ]
+            .into(),
+            denies: [
+                deny("pods", "deny 10.0.0.0/8 tcp/443", &[&web, &closed]),
+                deny("pods", "deny 172.16.0.0/12 tcp/443", &[&web]),
+                deny("others", "deny 10.0.0.0/8 tcp/443", &[&web]),
+            ]
+            .into(),
+            ..Desired::default()
+        };
+        let told = sizes(&desired).into_iter().map(|(policy, size)| {
+            (&*policy.name, [size.groups.len(), size.rules, size.acls.len(), size.entries])
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [("closed", [0, 0, 1, 1]), ("web", [2, 3, 2, 3])]);
     }
 }

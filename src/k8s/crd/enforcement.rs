@@ -133,4 +133,16 @@ pub struct Summary {
     pub groups: i32,
     /// Their rules that serve it.
     pub rules: i32,
+    /// The network ACLs that hold entries for it, on subnets that are handed over.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub acls: i32,
+    /// Their entries that serve it: each denies something that it closes.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub entries: i32,
+}
+
+/// Most clusters have no network ACLs of ours: their statuses say nothing of them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+const fn is_none(count: &i32) -> bool {
+    *count == 0
 }
