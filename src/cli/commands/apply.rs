@@ -59,7 +59,8 @@ fn carry_out(
         }
         let findings = session.with_drift(findings.clone(), &observed, &plan.stages);
         let writer = session.writer();
-        let report = Report { desired, plan: &plan, findings: &findings, writer };
+        let from = &observed.state;
+        let report = Report { desired, from, plan: &plan, findings: &findings, writer };
         report.groups(&plan.stages, io)?;
         report.acls(&plan.stages, io)?;
         report.stages(&plan.stages, "to do", io)?;
@@ -73,7 +74,8 @@ fn carry_out(
     let settled = session.plan(desired, &applied.observed);
     let findings = session.with_drift(findings, &observed, &applied.stages);
     let writer = session.writer();
-    let report = Report { desired, plan: &settled, findings: &findings, writer };
+    let from = &observed.state;
+    let report = Report { desired, from, plan: &settled, findings: &findings, writer };
     match output {
         Output::Json => print_json(&report.document(&applied.stages, Some(report.is_whole())), io)?,
         Output::Text => {

@@ -15,6 +15,7 @@ pub(crate) fn run(arguments: &Plan, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let findings = session.with_drift(session.all_findings(&desired), &observed, &plan.stages);
     let report = text::plan::Report {
         desired: &desired,
+        from: &observed.state,
         plan: &plan,
         findings: &findings,
         writer: session.writer(),

@@ -178,6 +178,8 @@ pub(crate) enum StepForm {
         direction: DirectionForm,
         /// The number.
         number: u16,
+        /// The entry; none if it was not there before the plan.
+        entry: Option<String>,
     },
     /// Let a network ACL guard a subnet.
     Guard {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use moat_core::compile::Desired;
-use moat_core::firewall::{self, GroupKey, GroupNumber, Naming, Peer};
+use moat_core::firewall::{self, AclKey, GroupKey, GroupNumber, Naming, Peer, State};
 use moat_core::flow::Endpoint;
 use moat_core::inventory::{InterfaceId, Inventory, PodIndex};
 use moat_core::plan;
@@ -137,15 +137,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(crate) fn stages(&self, desired: &Desired, stages: &[plan::Stage]) -> Vec<Stage> {
+    pub(crate) fn stages(
+        &self,
+        desired: &Desired,
+        from: &State,
+        stages: &[plan::Stage],
+    ) -> Vec<Stage> {
         let stage = |stage: &plan::Stage| Stage {
             purpose: format!("{:?}", stage.purpose),
-            steps: stage.steps.iter().map(|step| self.step(desired, step)).collect(),
+            steps: stage.steps.iter().map(|step| self.step(desired, from, step)).collect(),
         };
         stages.iter().map(stage).collect()
     }
 
-    fn step(&self, desired: &Desired, step: &Step) -> StepForm {
+    fn step(&self, desired: &Desired, from: &State, step: &Step) -> StepForm {
         match step {
             Step::CreateGroup(number) => StepForm::CreateGroup { group: self.name(number) },
             Step::Authorize { group, direction, rules } => StepForm::Authorize {
@@ -165,7 +170,7 @@ impl<'a> Writer<'a> {
                 record: record.iter().map(|id| id.0.to_string()).collect(),
             },
             Step::DeleteGroup(number) => StepForm::DeleteGroup { group: self.name(number) },
-            Step::Acl(step) => acl_step(desired, step),
+            Step::Acl(step) => acl_step(desired, from, step),
         }
     }
 
@@ -176,7 +181,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn acl_step(desired: &Desired, step: &AclStep) -> StepForm {
+fn acl_step(desired: &Desired, from: &State, step: &AclStep) -> StepForm {
     match step {
         AclStep::Create { acl, prior } => {
             StepForm::CreateAcl { acl: acl.to_string(), prior: prior.0.to_string() }
@@ -192,6 +197,11 @@ fn acl_step(desired: &Desired, step: &AclStep) -> StepForm {
             acl: acl.to_string(),
             direction: DirectionForm::of(key.direction),
             number: key.number.get(),
+            entry: from
+                .acls
+                .get(&AclKey::Ours(acl.clone()))
+                .and_then(|acl| acl.0.get(key))
+                .map(ToString::to_string),
         },
         AclStep::Guard { subnet, by } => {
             StepForm::Guard { subnet: subnet.0.to_string(), acl: by.to_string() }

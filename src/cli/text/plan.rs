@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::compile::Desired;
 use moat_core::finding::{Finding, Reason};
-use moat_core::firewall::{EntryAction, GroupKey};
+use moat_core::firewall::{AclKey, EntryAction, GroupKey, State};
 use moat_core::plan::{Held, Plan, Stage};
 use moat_core::policy::Direction;
 use moat_core::provider::{AclStep, Observed, Step};
@@ -17,6 +17,8 @@ use crate::{Exit, Io};
 /// What `plan` and `apply` tell.
 pub(crate) struct Report<'a> {
     pub(crate) desired: &'a Desired,
+    /// What the first step finds.
+    pub(crate) from: &'a State,
     /// Binds the desired groups to those in the cloud.
     pub(crate) plan: &'a Plan,
     pub(crate) findings: &'a [Finding],
@@ -46,7 +48,7 @@ impl Report<'_> {
             api_version: "moat.dev/plan/v1",
             groups: self.writer.groups(self.desired, self.plan),
             acls: self.writer.acls(self.desired, self.plan),
-            stages: self.writer.stages(self.desired, stages),
+            stages: self.writer.stages(self.desired, self.from, stages),
             findings: json::Finding::all(self.findings, self.writer.inventory),
             counts: self.counts(stages),
             held: self.writer.held(&self.plan.held),
@@ -156,7 +158,7 @@ impl Report<'_> {
         let mut left = MOST_LINES;
         for (stage, number) in stages.iter().zip(1..) {
             let calls = count(stage.steps.len(), "call");
-            let title = paint.bold(format!("stage {number}: {}", stage.purpose.describe()));
+            let title = paint.bold(format!("stage {number}: {}", stage.describe()));
             writeln!(io.stdout, "{title} ({calls} {what})")?;
             let mut lines: Vec<String> =
                 stage.steps.iter().flat_map(|step| self.step(step, paint)).collect();
@@ -246,17 +248,18 @@ impl Report<'_> {
     }
 
     fn acl_step(&self, step: &AclStep) -> String {
-        let serves = match step {
-            AclStep::Put { acl, key, entry } => self.desired.asks_for(acl, *key, *entry),
-            AclStep::Create { .. }
-            | AclStep::Remove { .. }
-            | AclStep::Guard { .. }
-            | AclStep::Delete(_) => &[],
+        let note = match step {
+            AclStep::Put { acl, key, entry } => {
+                let serves = self.desired.asks_for(acl, *key, *entry);
+                (!serves.is_empty()).then(|| few(serves, 3, ", "))
+            }
+            AclStep::Remove { acl, key } => {
+                let there = self.from.acls.get(&AclKey::Ours(acl.clone()));
+                there.and_then(|acl| acl.0.get(key)).map(|entry| format!("`{entry}`"))
+            }
+            AclStep::Create { .. } | AclStep::Guard { .. } | AclStep::Delete(_) => None,
         };
-        match serves {
-            [] => step.to_string(),
-            serves => format!("{step}  ({})", few(serves.iter().map(ToString::to_string), 3, ", ")),
-        }
+        note.map_or_else(|| step.to_string(), |note| format!("{step}  ({note})"))
     }
 
     /// The moves of a stage: pods that wear the same groups in the end, together; interfaces where no pod of them is known.
@@ -333,11 +336,13 @@ impl Report<'_> {
         let wears =
             |worn: &&BTreeSet<GroupKey>| worn.iter().any(|key| matches!(key, GroupKey::Ours(_)));
         let interfaces = observed.state.interfaces.values().filter(wears).count();
+        let acls = observed.state.acls.keys().filter(|key| key.ours().is_some()).count();
         let held = format!(
-            "applied and read back: {}, {}, {}",
+            "applied and read back: {}, {}, {}{}",
             count(groups, "group"),
             count(rules, "rule"),
             count(interfaces, "interface"),
+            if acls > 0 { format!(", {}", count(acls, "network ACL")) } else { String::new() },
         );
         Ok(writeln!(io.stdout, "{}", paint.green(held))?)
     }

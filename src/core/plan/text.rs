@@ -28,7 +28,7 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut state = self.from.clone();
         for (place, stage) in self.plan.stages.iter().enumerate() {
-            writeln!(f, "{}. {}: {}", place + 1, stage.purpose, stage.purpose.describe())?;
+            writeln!(f, "{}. {}: {}", place + 1, stage.purpose, stage.describe())?;
             write_stage(f, stage, &state)?;
             stage.steps.iter().for_each(|step| apply(&mut state, step));
         }
@@ -100,10 +100,31 @@ fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+impl Stage {
+    /// What the stage does, in a few words. Groups and network ACLs never share one.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        let of_acls = self.steps.iter().any(|step| matches!(step, Step::Acl(_)));
+        match self.purpose {
+            Purpose::Create if of_acls => "make network ACLs that guard nothing yet",
+            Purpose::Prepare if of_acls => "fill network ACLs that guard nothing yet",
+            Purpose::Delete if of_acls => "delete network ACLs that guard nothing",
+            Purpose::Create
+            | Purpose::Prepare
+            | Purpose::Tighten
+            | Purpose::Wear
+            | Purpose::Move
+            | Purpose::Follow
+            | Purpose::Widen
+            | Purpose::Clean
+            | Purpose::Delete => self.purpose.describe(),
+        }
+    }
+}
+
 impl Purpose {
     /// What a stage of this purpose does, in a few words.
-    #[must_use]
-    pub const fn describe(self) -> &'static str {
+    const fn describe(self) -> &'static str {
         match self {
             Self::Create => "make groups that nobody wears yet",
             Self::Prepare => "add rules that open nothing",
