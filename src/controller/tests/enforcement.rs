@@ -1,8 +1,12 @@
 //! A policy comes, is enforced, is told about, changes, and goes.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
+use moat_core::inventory::SubnetId;
+use moat_sim::SubnetConfig;
 use moat_test_cluster::until;
 use serde_json::{Value, json};
 
@@ -134,4 +138,50 @@ async fn a_released_pod_wears_what_it_wore_before_until_it_is_taken_back() {
     world.apply(&annotated("false")).await;
     world.said("shop", "netpol-web", |status| is(status, "Exact", "True")).await;
     assert!(!rules(&world).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_lives_in_a_network_acl_where_a_subnet_is_handed_over() {
+    let world = World::new().await;
+    let config = moat_sim::Config::default();
+    let subnet = SubnetConfig { blocks: config.pod_subnets.clone(), tags: BTreeMap::new() };
+    let subnets = [(SubnetId("subnet-0123456789abcdef0".into()), subnet)].into();
+    world.cloud.lock().configure(moat_sim::Config { subnets, ..config });
+    let written = "
+        apiVersion: moat.dev/v1alpha1
+        kind: Configuration
+        networkAcls: [{name: pods, subnets: {ids: [subnet-0123456789abcdef0]}}]
+        clientPorts: 1024-65535";
+    *world.configuration.lock().expect("nobody panics with it") =
+        Ok(written.parse().expect("a configuration"));
+    let _controller = world.controller("one");
+    world.pods("shop", &["web"]).await;
+
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [{
+                "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": private}}],
+                "ports": [{"port": 443}],
+            }],
+        },
+    });
+    world.apply(&policy).await;
+    let status = world.said("shop", "netpol-web", |status| is(status, "Programmed", "True")).await;
+    let summary = json!({"pods": 1, "groups": 1, "rules": 1, "acls": 1, "entries": 3});
+    assert_eq!(status["summary"], summary);
+    assert!(is(&status, "Exact", "True"), "{status:#}");
+
+    world.delete(&policy).await;
+    until("the network ACL is gone", async || {
+        let sim = world.cloud.lock();
+        let ours = sim.vpc().acls().any(|(_, acl)| acl.owner.is_some());
+        (!ours).then_some(())
+    })
+    .await;
 }
