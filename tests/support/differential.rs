@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::AddAssign;
 
 use moat_core::budget::{Breach, breaches};
 use moat_core::compile::{Desired, compile};
 use moat_core::finding::{Effect, Finding, Reason};
-use moat_core::firewall::{Cloud, State};
-use moat_core::flow::Flow;
-use moat_core::inventory::Inventory;
-use moat_core::net::Service;
-use moat_core::semantics::Semantics;
+use moat_core::firewall::{AclKey, Cloud, Entry, State};
+use moat_core::flow::{Endpoint, Flow};
+use moat_core::inventory::{Inventory, Pod};
+use moat_core::net::{Prefix, Service};
+use moat_core::policy::{Direction, ObjectRef, Policy};
+use moat_core::semantics::{Decision, Semantics};
 use moat_core::settings::ClientPorts;
 
 use crate::generate::Cluster;
@@ -54,6 +56,8 @@ pub enum Disagreement {
     NoWitness(Flow, Box<Finding>),
     /// A network ACL drops the reply to a flow that arrives, asked from this port.
     Unanswered(Flow, u16),
+    /// This policy closes a packet that an entry denies, and is not among those that the entry serves.
+    Unserved(Flow, ObjectRef),
     /// What is desired passes a quota.
     OverQuota(Breach),
 }
@@ -119,6 +123,7 @@ pub fn compare(
         check_witness(finding, &judge)?;
         tally.witnesses += usize::from(finding.witness.is_some());
     }
+    check_served(desired, &semantics, inventory)?;
     let mut random = Random::new(seed);
     let mut packets = Corners::of(&[cluster]).packets(&mut random, count);
     for flows in desired.findings.iter().flat_map(|finding| finding.flows.iter()).take(40) {
@@ -161,6 +166,60 @@ fn check_witness(
         return Ok(());
     }
     Err(Disagreement::FalseWitness(flow, Box::new(finding.clone())))
+}
+
+/// At each pod behind an ACL, the corners of each entry: whoever closes them is among those whom the entry serves.
+fn check_served(
+    desired: &Desired,
+    semantics: &Semantics<'_>,
+    inventory: &Inventory,
+) -> Result<(), Disagreement> {
+    let is_borne = |at: IpAddr| inventory.pods.iter().any(|pod| pod.addresses.contains(&at));
+    for ((acl, direction, Entry { prefix, shape, .. }), serves) in &desired.denies {
+        let family = prefix.family();
+        let guards = |id| desired.state.subnets.get(id).and_then(AclKey::ours) == Some(acl);
+        let subnets = inventory.subnets.iter().filter(|(id, _)| guards(*id));
+        let blocks: Vec<Prefix> = subnets.flat_map(|(_, it)| it.blocks.iter().copied()).collect();
+        let is_behind = |pod: &Pod| {
+            pod.address(family).is_some_and(|at| blocks.iter().any(|block| block.contains(at)))
+        };
+        let corners = [prefix.first(), prefix.last()].into_iter().filter(|at| !is_borne(*at));
+        let Some(service) = shape.services().within(family).first() else { continue };
+        for other in corners.map(Endpoint::Address) {
+            for (pod, _) in inventory.pods_of_policies().filter(|(_, pod)| is_behind(pod)) {
+                let (source, destination) = match direction {
+                    Direction::Egress => (Endpoint::Pod(pod), other),
+                    Direction::Ingress => (other, Endpoint::Pod(pod)),
+                };
+                let flow = Flow { source, destination, family, service };
+                let verdict = semantics.verdict(&flow);
+                let decision = match direction {
+                    Direction::Egress => verdict.egress,
+                    Direction::Ingress => verdict.ingress,
+                };
+                let mut closers = closers(&decision).into_iter();
+                if let Some(policy) = closers.find(|policy| !serves.contains(&policy.object)) {
+                    return Err(Disagreement::Unserved(flow, policy.object.clone()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The policies that close something.
+fn closers<'a>(decision: &Decision<'a>) -> Vec<&'a Policy> {
+    match decision {
+        Decision::Rule { policy, .. } if !decision.allowed() => vec![*policy],
+        Decision::Isolated { policies } => policies.clone(),
+        Decision::Rule { .. }
+        | Decision::NodeTraffic
+        | Decision::EssentialIcmp
+        | Decision::OpenIcmp
+        | Decision::Itself
+        | Decision::NotAPod
+        | Decision::Default => Vec::new(),
+    }
 }
 
 fn judge_one(
@@ -250,6 +309,7 @@ impl Disagreement {
             Self::FalseWitness(..) => "a finding's witness is no difference of its kind",
             Self::NoWitness(..) => "a finding with a real difference has no witness",
             Self::Unanswered(..) => "a network ACL drops the reply to a flow that arrives",
+            Self::Unserved(..) => "an entry does not serve a policy that closes what it denies",
             Self::OverQuota(_) => "what is desired passes a quota",
         }
     }
@@ -262,6 +322,9 @@ impl Disagreement {
             Self::NotALoss(flow, finding)
             | Self::FalseWitness(flow, finding)
             | Self::NoWitness(flow, finding) => (flow, Some(finding)),
+            Self::Unserved(flow, policy) => {
+                return format!("{}: {policy}, {}", self.sentence(), flow.display(inventory));
+            }
             Self::OverQuota(breach) => return format!("{}: {breach}", self.sentence()),
         };
         let mut text = format!("{}: {}", self.sentence(), flow.display(inventory));

@@ -353,6 +353,13 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core a_subnet_with_others",
     },
     Mutation {
+        mistake: "forget that isolation closes, too, when saying whom an entry serves",
+        file: "src/core/compile/acl/served.rs",
+        right: "accepts: isolates.then(",
+        wrong: "accepts: (!isolates).then(",
+        test: "core an_entry_serves_the_policies",
+    },
+    Mutation {
         mistake: "forget the room that the entries of others take",
         file: "src/core/compile/acl/plot.rs",
         right: "entries_per_acl.saturating_sub(taken.count() + 1)",

@@ -68,7 +68,7 @@ pub(crate) struct FlowVerdict {
     pub(crate) policies: Verdict,
     /// What the cloud does.
     pub(crate) cloud: Verdict,
-    /// Why the two differ; never empty then.
+    /// Why the two differ; never empty then, but where a network ACL of someone else stops the flow.
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Explain {
     /// What network ACLs say on the way, where subnets are handed over: of the first packet, then of the first reply that one
     /// stops.
     pub(crate) crossings: Vec<Crossing>,
-    /// Why the two differ; never empty then.
+    /// Why the two differ; never empty then, but where `crossings` name an entry of someone else that stops the flow.
     pub(crate) findings: Vec<Finding>,
 }
 
