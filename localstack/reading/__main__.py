@@ -43,7 +43,20 @@ def text(found):
     for interface in found["interfaces"]:
         worn = ", ".join(sorted(names[group] for group in interface["groups"]))
         lines.append(f"  {interface['id']}  {' '.join(interface['addresses'])}  wears {worn}")
+    for acl in found["acls"]:
+        guards = f"  guards {', '.join(acl['subnets'])}" if acl["subnets"] else ""
+        lines.append(f"  {acl['id']}{guards}")
+        lines += [f"    {entry(each)}" for each in sorted(acl["entries"], key=lambda each: (each["direction"], each["number"]))]
     return "\n".join(lines)
+
+
+PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
+
+
+def entry(row):
+    way = "from" if row["direction"] == "ingress" else "to"
+    named = service({**row, "protocol": PROTOCOLS.get(row["protocol"], row["protocol"])})
+    return f"{row['direction']} {row['number']} {row['action']} {named} {way} {row['block']}"
 
 
 def line(rule, names):

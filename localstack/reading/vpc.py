@@ -1,6 +1,10 @@
-"""One VPC's groups, rules and interfaces, page by page, as plain values."""
+"""One VPC's groups, rules, interfaces and network ACLs, page by page, as plain values."""
 
 from ipaddress import ip_address
+
+
+# The numbers of the final denies begin here.
+FINAL = 32767
 
 
 def read(ec2, vpc):
@@ -11,6 +15,7 @@ def read(ec2, vpc):
     for row in pages(ec2, "describe_security_group_rules", "SecurityGroupRules"):
         if row["GroupId"] in rules:
             rules[row["GroupId"]].append(rule(row))
+    acls = pages(ec2, "describe_network_acls", "NetworkAcls", Filters=own)
     return {
         "vpc": vpc,
         "groups": [
@@ -27,6 +32,30 @@ def read(ec2, vpc):
             }
             for each in sorted(interfaces, key=lambda each: ip_address(each["PrivateIpAddress"]))
         ],
+        "acls": [
+            {
+                "id": each["NetworkAclId"],
+                "tags": tags(each.get("Tags")),
+                "subnets": sorted(association["SubnetId"] for association in each["Associations"]),
+                "entries": [entry(row) for row in each["Entries"] if row["RuleNumber"] < FINAL],
+            }
+            for each in sorted(acls, key=lambda each: each["NetworkAclId"])
+        ],
+    }
+
+
+def entry(row):
+    """`from` and `to` as in rules."""
+    icmp = row.get("IcmpTypeCode")
+    ports = (icmp["Type"], icmp["Code"]) if icmp else (row["PortRange"]["From"], row["PortRange"]["To"]) if "PortRange" in row else (-1, -1)
+    return {
+        "direction": "egress" if row["Egress"] else "ingress",
+        "number": row["RuleNumber"],
+        "action": row["RuleAction"],
+        "protocol": row["Protocol"],
+        "from": ports[0],
+        "to": ports[1],
+        "block": row.get("CidrBlock") or row["Ipv6CidrBlock"],
     }
 
 

@@ -41,14 +41,15 @@ def make(ec2, cluster, cidr):
     sixes = list(ipaddress.ip_network(made["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]).subnets(new_prefix=64))
     region = ec2.meta.region_name
 
-    def subnet(zone, block, six):
-        return ec2.create_subnet(VpcId=made["VpcId"], CidrBlock=str(block), Ipv6CidrBlock=str(six), AvailabilityZone=region + ZONES[zone])["Subnet"]
+    def subnet(zone, block, six, tags=()):
+        named = {"TagSpecifications": tagged("subnet", dict(tags))} if tags else {}
+        return ec2.create_subnet(VpcId=made["VpcId"], CidrBlock=str(block), Ipv6CidrBlock=str(six), AvailabilityZone=region + ZONES[zone], **named)["Subnet"]
 
     return Vpc(
         made["VpcId"],
         starting_group(ec2, cluster, made["VpcId"]),
         [subnet(zone, lower[zone], sixes[zone]) for zone in range(2)],
-        [subnet(zone, upper[zone], sixes[0x80 + zone]) for zone in range(2)],
+        [subnet(zone, upper[zone], sixes[0x80 + zone], {"pods": "yes"}) for zone in range(2)],
     )
 
 

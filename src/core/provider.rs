@@ -190,6 +190,8 @@ pub struct Observed {
     /// The subnets of the scope that exist. Prior is the ACL of others that guards one or, where ours does, the one recorded on
     /// ours; the VPC's default ACL where that is gone.
     pub subnets: BTreeMap<SubnetId, Subnet>,
+    /// What is recorded on each ACL of ours, whether it guards anything: what its subnets get back, as [`Self::subnets`] has it.
+    pub acl_priors: BTreeMap<AclName, ForeignAclId>,
     /// The other subnets that an ACL of ours guards, with what they get back.
     pub former: BTreeMap<SubnetId, ForeignAclId>,
 }

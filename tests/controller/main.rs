@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod acls;
 mod beside;
 mod changes;
 mod failover;

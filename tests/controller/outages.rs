@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use moat_test_cluster::{Part, Server, ask_at, until};
@@ -158,13 +156,8 @@ async fn a_cloud_that_hangs_is_ruined_or_vanishes_is_told_of_and_rebuilt_as_far_
     let (state, sizes) = (world.read(), world.sizes());
 
     // Somebody deletes everything.
-    let ruin = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/python"))
-        .args(["-c", RUIN, world.vpc()])
-        .envs(&world.variables)
-        .output()
-        .expect("it runs");
-    let deleted = String::from_utf8_lossy(&ruin.stdout).trim().to_owned();
-    assert!(ruin.status.success() && deleted != "0", "{ruin:?}");
+    let deleted = world.python(RUIN);
+    assert_ne!(deleted, "0");
     assert_ne!(world.read(), state);
     // Who comes to lead looks at the whole cloud; who leads does, too, within a minute.
     world.depose(3).await;

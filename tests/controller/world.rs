@@ -168,9 +168,15 @@ impl World {
         })
     }
 
-    /// The VPC's id.
-    pub(crate) fn vpc(&self) -> &str {
-        &self.vpc
+    /// Runs a program in Python on the account, with the VPC as its argument; what it prints.
+    pub(crate) fn python(&self, program: &str) -> String {
+        let ran = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/python"))
+            .args(["-c", program, &self.vpc])
+            .envs(&self.variables)
+            .output()
+            .expect("it runs");
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
     }
 
     /// What is compared of two ends: everything but the numbers of groups.

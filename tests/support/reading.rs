@@ -7,8 +7,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
-use moat_core::firewall::{ForeignGroupId, GroupKey, GroupNumber, Peer, Rule, State};
-use moat_core::inventory::InterfaceId;
+use moat_core::firewall::{
+    Acl, AclKey, AclName, Entry, EntryAction, EntryKey, ForeignAclId, ForeignGroupId, GroupKey,
+    GroupNumber, Peer, Rule, State,
+};
+use moat_core::inventory::{InterfaceId, SubnetId};
 use moat_core::net::{Interval, Message, Messages, Protocol, Shape};
 use moat_core::policy::Direction;
 use moat_test_cluster::cloud;
@@ -37,7 +40,7 @@ impl Reader {
         Self(Mutex::new((child, answers)))
     }
 
-    /// The groups, rules and interfaces of a VPC of an account, as `localstack/README.md` describes them.
+    /// The groups, rules, interfaces and network ACLs of a VPC of an account, as `localstack/README.md` describes them.
     ///
     /// # Panics
     /// LocalStack does not answer.
@@ -84,11 +87,48 @@ pub fn state(answer: &Value, cluster: &str) -> State {
         let worn = worn.map(|id| keys[text(id)].clone()).collect();
         (InterfaceId(text(&interface["id"]).into()), worn)
     });
+    let acls: Vec<(AclKey, &Value)> =
+        answer["acls"].as_array().unwrap().iter().map(|acl| (acl_key(acl, cluster), acl)).collect();
+    let subnets = acls.iter().flat_map(|(key, acl)| {
+        let guarded = acl["subnets"].as_array().unwrap().iter();
+        guarded.map(move |subnet| (SubnetId(text(subnet).into()), key.clone()))
+    });
+    let entries = |acl: &Value| Acl(acl["entries"].as_array().unwrap().iter().map(entry).collect());
     State {
         groups: groups.iter().map(|group| (key(group), rules(group))).collect(),
         interfaces: interfaces.collect(),
-        ..State::default()
+        acls: acls.iter().map(|(key, acl)| (key.clone(), entries(acl))).collect(),
+        subnets: subnets.collect(),
     }
+}
+
+fn acl_key(acl: &Value, cluster: &str) -> AclKey {
+    let tags = &acl["tags"];
+    let name = tags["moat.dev/acl"].as_str().filter(|_| tags["moat.dev/cluster"] == cluster);
+    name.map_or_else(
+        || AclKey::Foreign(ForeignAclId(text(&acl["id"]).into())),
+        |name| AclKey::Ours(AclName(name.into())),
+    )
+}
+
+fn entry(row: &Value) -> (EntryKey, Entry) {
+    let number = u16::try_from(row["number"].as_u64().unwrap()).unwrap();
+    let key = EntryKey { direction: direction(row), number: number.try_into().unwrap() };
+    let action = match text(&row["action"]) {
+        "allow" => EntryAction::Allow,
+        "deny" => EntryAction::Deny,
+        other => panic!("{other}"),
+    };
+    // Entries number the protocols that rules name.
+    let protocol = match text(&row["protocol"]) {
+        "6" => "tcp",
+        "17" => "udp",
+        "1" => "icmp",
+        "58" => "icmpv6",
+        other => other,
+    };
+    let prefix = text(&row["block"]).parse().unwrap();
+    (key, Entry { action, prefix, shape: shape(protocol, row) })
 }
 
 fn key(group: &Value, cluster: &str) -> GroupKey {
@@ -102,6 +142,25 @@ fn key(group: &Value, cluster: &str) -> GroupKey {
 
 fn rule(row: &Value, keys: &BTreeMap<&str, GroupKey>) -> Rule {
     let peer = text(&row["peer"]);
+    Rule {
+        direction: direction(row),
+        peer: keys.get(peer).map_or_else(
+            || Peer::Prefix(peer.parse().unwrap()),
+            |group| Peer::Group(group.clone()),
+        ),
+        shape: shape(text(&row["protocol"]), row),
+    }
+}
+
+fn direction(row: &Value) -> Direction {
+    match text(&row["direction"]) {
+        "ingress" => Direction::Ingress,
+        "egress" => Direction::Egress,
+        other => panic!("{other}"),
+    }
+}
+
+fn shape(protocol: &str, row: &Value) -> Shape {
     let (from, to) = (row["from"].as_i64().unwrap(), row["to"].as_i64().unwrap());
     let port = |port: i64| u16::try_from(port).unwrap();
     let ports = || Interval::new(port(from), port(to)).unwrap();
@@ -111,25 +170,14 @@ fn rule(row: &Value, keys: &BTreeMap<&str, GroupKey>) -> Rule {
         (kind, -1) => Messages::Type(byte(kind)),
         (kind, code) => Messages::One(Message { kind: byte(kind), code: byte(code) }),
     };
-    Rule {
-        direction: match text(&row["direction"]) {
-            "ingress" => Direction::Ingress,
-            "egress" => Direction::Egress,
-            other => panic!("{other}"),
-        },
-        peer: keys.get(peer).map_or_else(
-            || Peer::Prefix(peer.parse().unwrap()),
-            |group| Peer::Group(group.clone()),
-        ),
-        shape: match text(&row["protocol"]) {
-            "-1" => Shape::All,
-            "tcp" => Shape::Tcp(ports()),
-            "udp" => Shape::Udp(ports()),
-            "icmp" => Shape::Icmp(messages()),
-            "icmpv6" => Shape::Icmpv6(messages()),
-            "132" => Shape::Sctp,
-            number => Shape::Other(Protocol::new(number.parse().unwrap()).unwrap()),
-        },
+    match protocol {
+        "-1" => Shape::All,
+        "tcp" => Shape::Tcp(ports()),
+        "udp" => Shape::Udp(ports()),
+        "icmp" => Shape::Icmp(messages()),
+        "icmpv6" => Shape::Icmpv6(messages()),
+        "132" => Shape::Sctp,
+        number => Shape::Other(Protocol::new(number.parse().unwrap()).unwrap()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use moat_core::firewall::{Acl, AclKey, AclName, GroupKey, Peer, Rule, State};
-use moat_core::inventory::{InterfaceId, Inventory};
+use moat_core::inventory::{InterfaceId, Inventory, SubnetId};
 use moat_core::provider::{AclStep, Observed, RuleId, Step};
 
 /// The state of a VPC in which nothing of ours is: interfaces wear their prior groups.
@@ -51,6 +51,16 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
         let worn = state.interfaces.get(id);
         worn.is_some_and(|worn| worn.iter().any(|key| matches!(key, GroupKey::Ours(_))))
     };
+    // Those that guard nothing were made for subnets of theirs.
+    let acl_prior = |acl: &AclName| {
+        let key = AclKey::Ours(acl.clone());
+        let guarded = |id: &SubnetId| state.subnets.get(id) == Some(&key);
+        let mut subnets = inventory.subnets.iter();
+        let behind = subnets.clone().find(|(id, _)| guarded(id));
+        let (_, subnet) = behind.or_else(|| subnets.find(|(_, subnet)| subnet.acl == *acl))?;
+        Some((acl.clone(), subnet.prior.clone()))
+    };
+    let acl_priors = state.acls.keys().filter_map(AclKey::ours).filter_map(acl_prior).collect();
     let recorded = inventory.interfaces.iter().filter(|(id, _)| ours(id));
     Observed {
         state: state.clone(),
@@ -63,6 +73,7 @@ pub fn observed(state: &State, inventory: &Inventory) -> Observed {
         bearers: BTreeMap::new(),
         records: recorded.map(|(id, interface)| (id.clone(), interface.prior.clone())).collect(),
         subnets: inventory.subnets.clone(),
+        acl_priors,
         former: BTreeMap::new(),
     }
 }

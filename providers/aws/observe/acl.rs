@@ -125,6 +125,9 @@ impl Acls {
             observed.state.subnets.insert(subnet, key);
             given_back.insert(prior);
         }
+        let priors = self.ours.iter();
+        let priors = priors.filter_map(|(name, id)| Some((name.clone(), self.prior(id)?)));
+        observed.acl_priors = priors.collect();
         shown.extend(given_back.iter().map(|id| &*id.0));
         for (id, acl) in shown.iter().filter_map(|id| self.all.get_key_value(*id)) {
             let entries = acl.entries().iter().filter_map(wire::entry).collect();

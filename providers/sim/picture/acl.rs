@@ -67,6 +67,7 @@ impl View<'_> {
             observed.state.subnets.insert(id.clone(), guard);
             observed.state.acls.insert(AclKey::Foreign(prior), Acl::default());
         }
+        observed.acl_priors = ours.iter().map(|(name, id)| (name.clone(), prior(id))).collect();
         observed
             .state
             .acls

@@ -36,11 +36,13 @@ pub(super) struct Guards<'a> {
     inventory: &'a Inventory,
     quotas: &'a Quotas,
     courses: BTreeMap<SubnetId, Course>,
-    /// As found.
-    start: State,
+    /// As found, with what is recorded.
+    start: (State, BTreeMap<AclName, ForeignAclId>),
     /// As far as the stages have come.
     now: State,
     stages: Vec<Stage>,
+    /// What subnets get back is recorded on each ACL of ours.
+    priors: BTreeMap<AclName, ForeignAclId>,
     /// Subnets that stay as they are, as what they need does not fit.
     stuck: BTreeSet<SubnetId>,
     breaches: BTreeSet<Breach>,
@@ -88,8 +90,21 @@ impl<'a> Guards<'a> {
         let (acls, subnets) = (observed.state.acls.clone(), observed.state.subnets.clone());
         let now = State { acls, subnets, ..State::default() };
         let (stages, stuck, breaches) = Default::default();
-        let start = now.clone();
-        Some(Self { wanted, inventory, quotas, courses, start, now, stages, stuck, breaches })
+        let priors = observed.acl_priors.clone();
+        let start = (now.clone(), priors.clone());
+        let world = Self {
+            wanted,
+            inventory,
+            quotas,
+            courses,
+            start,
+            now,
+            stages,
+            priors,
+            stuck,
+            breaches,
+        };
+        Some(world)
     }
 
     /// The stages before groups change; the interfaces that must not change meanwhile.
@@ -102,7 +117,8 @@ impl<'a> Guards<'a> {
     /// The whole way, around that of groups.
     pub(super) fn around(mut self, groups: Plan) -> Plan {
         if groups.stages.is_empty() && groups.held == Held::default() {
-            (self.now, self.stages) = (self.start.clone(), Vec::new());
+            (self.now, self.priors) = self.start.clone();
+            self.stages = Vec::new();
             self.guard(true);
         }
         let waits = self.waiting(&groups);
@@ -119,7 +135,12 @@ impl<'a> Guards<'a> {
         if steps.is_empty() {
             return;
         }
-        steps.iter().for_each(|step| step.apply(&mut self.now));
+        for step in &steps {
+            step.apply(&mut self.now);
+            if let AclStep::Create { acl, prior } = step {
+                self.priors.insert(acl.clone(), prior.clone());
+            }
+        }
         self.stages.push(Stage { purpose, steps: steps.into_iter().map(Step::Acl).collect() });
     }
 
@@ -195,7 +216,10 @@ impl<'a> Guards<'a> {
             };
             let place = match now.filter(alike) {
                 Some(acl) => acl.clone(),
-                None => places.free(goal, &middle, |acl| self.guarded(acl).next().is_none()),
+                None => {
+                    let is_idle = |acl: &AclName| self.guarded(acl).next().is_none();
+                    places.free(goal, (&middle, &course.prior), is_idle)
+                }
             };
             let copied = now.filter(|now| **now == place).unwrap_or(goal);
             if let Some(breach) = self.breach(&place, copied, &middle) {
@@ -222,8 +246,13 @@ impl<'a> Guards<'a> {
         budget::of_acl(acl, denies.iter().copied().chain(copied), self.quotas)
     }
 
-    /// Makes ACLs that guard nothing hold just this.
+    /// Makes ACLs that guard nothing hold just this. One that records what other subnets get back is made anew.
     fn fill(&mut self, fresh: &BTreeMap<AclName, Fresh>) {
+        let stale = fresh.iter().filter(|(acl, (_, prior, _))| {
+            self.acl(acl).is_some() && self.priors.get(*acl) != Some(prior)
+        });
+        let stale = stale.map(|(acl, _)| AclStep::Delete(acl.clone())).collect();
+        self.stage(Purpose::Delete, stale);
         let absent = fresh.iter().filter(|(acl, _)| self.acl(acl).is_none());
         let create = |(acl, (_, prior, _)): (&AclName, &Fresh)| AclStep::Create {
             acl: acl.clone(),
@@ -275,7 +304,10 @@ impl<'a> Guards<'a> {
         for (id, course) in self.courses.iter().filter(|(id, _)| !waits.contains(*id)) {
             let now = self.now.subnets.get(id);
             let goal = match &course.goal {
-                Some(goal) if self.acl(goal).is_some_and(|acl| denies(acl) == course.new) => {
+                Some(goal)
+                    if self.priors.get(goal) == Some(&course.prior)
+                        && self.acl(goal).is_some_and(|acl| denies(acl) == course.new) =>
+                {
                     AclKey::Ours(goal.clone())
                 }
                 Some(_) => continue,
@@ -343,10 +375,16 @@ struct Places {
 }
 
 impl Places {
-    /// An ACL for subnets that deny this: that of the goal, or else one that lives during the plan.
-    fn free(&self, goal: &AclName, middle: &Denies, is_idle: impl Fn(&AclName) -> bool) -> AclName {
+    /// An ACL for subnets that deny this and get that back: that of the goal, or else one that lives during the plan.
+    fn free(
+        &self,
+        goal: &AclName,
+        wanted: (&Denies, &ForeignAclId),
+        is_idle: impl Fn(&AclName) -> bool,
+    ) -> AclName {
         let fits = |acl: &AclName| {
-            is_idle(acl) && self.fresh.get(acl).is_none_or(|(denies, _, _)| denies == middle)
+            let fresh = self.fresh.get(acl);
+            is_idle(acl) && fresh.is_none_or(|(denies, prior, _)| (denies, prior) == wanted)
         };
         let passing = (1_usize..).map(|number| goal.passing(number));
         let mut names = std::iter::once(goal.clone()).chain(passing);

@@ -34,6 +34,7 @@ impl Observed {
             self.state.acls = part.state.acls;
             self.state.subnets = part.state.subnets;
             self.subnets = part.subnets;
+            self.acl_priors = part.acl_priors;
             self.former = part.former;
         }
         for group in left {

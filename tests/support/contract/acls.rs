@@ -115,6 +115,7 @@ pub async fn a_new_acl_is_shown_without_entries_and_is_a_duplicate_if_made_again
     let observed = take(&mut fixture, &scope, vec![make(&prior)]).await;
     let mut wanted = Observed::clone(&before);
     wanted.state.acls.insert(of_ours(), Acl::default());
+    wanted.acl_priors.insert(name(), prior.clone());
     assert_eq!(*observed, wanted);
     let error = refusal(&mut fixture, &scope, make(&prior)).await;
     assert!(matches!(error, ProviderError::Duplicate { .. }), "{error}");

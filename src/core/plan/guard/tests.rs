@@ -28,6 +28,8 @@ struct World {
     now: State,
     desired: Desired,
     quotas: Quotas,
+    /// What ours record.
+    recorded: ForeignAclId,
 }
 
 impl World {
@@ -38,7 +40,7 @@ impl World {
             now.subnets.insert(SubnetId((*subnet).into()), AclKey::Foreign(prior()));
         }
         let (desired, quotas) = (Desired::default(), Quotas::default());
-        Self { subnets: subnets.to_vec(), now, desired, quotas }
+        Self { subnets: subnets.to_vec(), now, desired, quotas, recorded: prior() }
     }
 
     fn guarded(mut self, by: &str, subnets: &[&str], entries: &[&str]) -> Self {
@@ -56,14 +58,18 @@ impl World {
             || Subnet { blocks: Vec::new(), acl: name("pods"), prior: prior(), has_others: false };
         let subnets = self.subnets.iter().map(|id| (SubnetId((*id).into()), subnet()));
         let subnets = subnets.collect();
-        Observed { state: self.now.clone(), subnets, ..Observed::default() }
+        let ours = self.now.acls.keys().filter_map(AclKey::ours);
+        let acl_priors = ours.map(|acl| (acl.clone(), self.recorded.clone())).collect();
+        Observed { state: self.now.clone(), subnets, acl_priors, ..Observed::default() }
     }
 
     /// The steps by stage, once it is seen that planning again has nothing to do.
     fn way(&self) -> Vec<(Purpose, Vec<String>)> {
         let (inventory, observed) = (Inventory::default(), self.observed());
         let way = plan(&self.desired, &observed, &inventory, &self.quotas);
-        let end = Observed { state: way.target.clone(), ..observed };
+        let made = way.target.acls.keys().filter_map(AclKey::ours);
+        let acl_priors = made.map(|acl| (acl.clone(), prior())).collect();
+        let end = Observed { state: way.target.clone(), acl_priors, ..observed };
         let again = plan(&self.desired, &end, &inventory, &self.quotas);
         assert_eq!(again.stages, []);
         told(&way)
@@ -112,6 +118,16 @@ fn an_acl_is_whole_before_it_guards_and_guards_nothing_before_it_goes() {
     ];
     let expected = expected.map(|(it, all)| (it, all.into_iter().map(str::to_owned).collect()));
     assert_eq!(told(&back), expected);
+}
+
+#[test]
+fn an_acl_that_records_what_other_subnets_get_back_is_made_anew_for_these() {
+    let mut world = World::new(&["one"]).wants("pods", &["one"], &[PRIVATE, COPY]);
+    world.now.acls.insert(AclKey::Ours(name("pods")), acl(&[PRIVATE, COPY]));
+    assert_eq!(world.way(), [(Purpose::Tighten, vec!["let pods guard one".to_owned()])]);
+    world.recorded = ForeignAclId("acl-other".into());
+    let purposes: Vec<Purpose> = world.way().iter().map(|(purpose, _)| *purpose).collect();
+    assert_eq!(purposes, [Purpose::Delete, Purpose::Create, Purpose::Prepare, Purpose::Tighten]);
 }
 
 #[test]
