@@ -71,7 +71,8 @@ fn guard(meaning: &Meaning<'_>, desired: &mut Desired) {
         let key = AclKey::Ours(guarded.name.clone());
         desired.state.subnets.extend(subnets.map(|(id, _)| (id.clone(), key.clone())));
         desired.state.acls.insert(key, acl);
-        for (direction, denied) in Direction::BOTH.into_iter().zip(&guarded.denied) {
+        let denied = Direction::BOTH.into_iter().zip(&guarded.denied);
+        for (direction, denied) in denied.filter(|(_, denied)| !denied.is_empty()) {
             let closers = Closers::new(meaning, place, direction);
             let denied = denied.iter().map(|denied| {
                 ((guarded.name.clone(), direction, deny(*denied)), closers.of(denied))

@@ -26,7 +26,7 @@ pub struct Effect {
 type Boxes = BTreeMap<(Family, bool, BTreeSet<PodIndex>, SetId), EndpointSet>;
 
 impl Plan {
-    /// What each stage opens and closes, as a whole.
+    /// What each stage opens and closes, as a whole, as far as groups decide: network ACLs are not asked.
     #[must_use]
     pub fn effects(&self, observed: &Observed, inventory: &Inventory) -> Vec<Effect> {
         let mut state = observed.state.clone();
