@@ -40,6 +40,8 @@ pub(crate) struct Worker<P> {
     picture: Option<Picture>,
     /// What others did and is put right, for as long as the picture: one round may be over before anybody looked.
     repaired: Vec<Finding>,
+    /// What others did to network ACLs between the last two whole pictures, until it is told.
+    meanwhile: Vec<Finding>,
     gate: Gate,
     /// Rounds in a row that did not come to their end.
     failures: u32,
@@ -65,6 +67,7 @@ impl<P: Provider + Send> Worker<P> {
             capabilities: None,
             picture: None,
             repaired: Vec::new(),
+            meanwhile: Vec::new(),
             gate: Gate::default(),
             failures: 0,
         }

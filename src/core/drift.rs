@@ -1,5 +1,7 @@
 //! What others did to groups of ours, as a picture tells (DESIGN §6.10).
 
+mod acl;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Effect, Finding, Reason};
@@ -8,6 +10,8 @@ use crate::inventory::{InterfaceId, Inventory};
 use crate::plan::{self, Stage};
 use crate::policy::{Kind, ObjectRef, Policy, Subject};
 use crate::provider::{CLUSTER_TAG, NUMBER_TAG, Observed, Step};
+
+pub use acl::of_acls;
 
 /// The rules that someone else keeps in groups of ours, and that stay.
 ///

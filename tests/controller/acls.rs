@@ -133,6 +133,18 @@ async fn network_acls_follow_policies_and_what_others_do_and_are_given_back() {
     world.depose(3).await;
     becomes(&world, "it is put right", |now| now.acls == state.acls).await;
 
+    // The configuration takes them back, and hands them over again.
+    world.configured("clientPorts: 1024-65535");
+    becomes(&world, "they are given back", |now| {
+        now.acls == before.acls && now.subnets == before.subnets
+    })
+    .await;
+    world.configured(handed_over);
+    becomes(&world, "they are handed over", |now| {
+        denies(now) == denies_all(&blocks) && guarded(now, &ours()) == subnets
+    })
+    .await;
+
     // Others let theirs guard one of the subnets: it is the one to follow there, and the other one is left alone.
     let theirs = world.python(MOVE);
     world.depose(3).await;

@@ -180,7 +180,8 @@ impl<P: Provider + Send> Worker<P> {
         let cluster = &*self.decision.configuration.cluster.to_string();
         let mut found = drift::kept(observed, cluster);
         found.extend(drift::taken(observed, cluster));
-        let repaired = drift::repaired(observed, &plan.stages, &inputs.inventory, cluster);
+        let mut repaired = drift::repaired(observed, &plan.stages, &inputs.inventory, cluster);
+        repaired.append(&mut self.meanwhile);
         let repairs = repaired.len();
         self.repaired.retain(|known| !repaired.contains(known));
         self.repaired.extend(repaired);

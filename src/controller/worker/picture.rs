@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moat_core::drift;
 use moat_core::drive;
 use moat_core::inventory::InterfaceId;
 use moat_core::provider::{Observed, Provider, ProviderError, Scope, Touched};
@@ -33,9 +34,10 @@ impl<P: Provider + Send> Worker<P> {
             picture.taken.elapsed() < FRESH
                 && picture.scope.addresses.is_superset(&scope.addresses)
                 && picture.scope.defaults == scope.defaults
+                && picture.scope.acls == scope.acls
         };
-        let (observed, taken) = match self.picture.take().filter(covers) {
-            Some(known) => {
+        let (observed, taken) = match self.picture.take() {
+            Some(known) if covers(&known) => {
                 let is_shown = |id: &&InterfaceId| known.observed.interfaces.contains_key(*id);
                 let unseen = scope.interfaces.iter().filter(|id| !is_shown(id));
                 let interfaces: BTreeSet<InterfaceId> = unseen.cloned().collect();
@@ -50,10 +52,14 @@ impl<P: Provider + Send> Worker<P> {
                 let read = drive::observe_again(&mut self.cloud, scope, &touched);
                 (self.links.wait_for(read).await?, known.taken)
             }
-            None => {
+            before => {
                 self.repaired.clear();
                 let read = drive::observe(&mut self.cloud, scope);
-                (self.links.wait_for(read).await?, Instant::now())
+                let observed = self.links.wait_for(read).await?;
+                if let Some(before) = before {
+                    self.meanwhile = drift::of_acls(&before.observed, &observed);
+                }
+                (observed, Instant::now())
             }
         };
         self.links.telemetry.took(Phase::Observe, began.elapsed());
