@@ -283,9 +283,10 @@ impl<'a> Guards<'a> {
             let goals: BTreeMap<AclName, Fresh> = wanted
                 .filter(idle)
                 .filter_map(|acl| {
-                    let goes = |course: &&Course| course.goal.as_ref() == Some(acl);
-                    let course = self.courses.values().find(goes)?;
-                    Some((acl.clone(), (course.new.clone(), course.prior.clone(), acl.clone())))
+                    let goes = |course: &Course| course.goal.as_ref() == Some(acl);
+                    let (id, course) = self.courses.iter().find(|(_, course)| goes(course))?;
+                    let needs = self.needs(id, course, waits);
+                    Some((acl.clone(), (needs, course.prior.clone(), acl.clone())))
                 })
                 .collect();
             let needless = names.iter().filter(idle).filter(|acl| !goals.contains_key(*acl));
@@ -301,17 +302,17 @@ impl<'a> Guards<'a> {
     /// Subnets that can go where they are to, and entries that nobody whom they guard is to have.
     fn eased(&self, waits: &BTreeSet<SubnetId>) -> Vec<AclStep> {
         let (mut steps, mut gone) = (Vec::new(), BTreeSet::new());
-        for (id, course) in self.courses.iter().filter(|(id, _)| !waits.contains(*id)) {
-            let now = self.now.subnets.get(id);
+        for (id, course) in &self.courses {
+            let (now, needs) = (self.now.subnets.get(id), self.needs(id, course, waits));
             let goal = match &course.goal {
                 Some(goal)
                     if self.priors.get(goal) == Some(&course.prior)
-                        && self.acl(goal).is_some_and(|acl| denies(acl) == course.new) =>
+                        && self.acl(goal).is_some_and(|acl| denies(acl) == needs) =>
                 {
                     AclKey::Ours(goal.clone())
                 }
-                Some(_) => continue,
-                None => AclKey::Foreign(course.prior.clone()),
+                None if needs.is_empty() => AclKey::Foreign(course.prior.clone()),
+                Some(_) | None => continue,
             };
             if now.is_some_and(|now| now.foreign().is_none()) && now != Some(&goal) {
                 steps.push(guard(id, goal));
@@ -320,15 +321,21 @@ impl<'a> Guards<'a> {
         }
         for acl in self.ours() {
             let stays = self.guarded(acl).filter(|(id, _)| !gone.contains(id));
-            let keeps = stays.map(|(id, course)| match waits.contains(id) {
-                true => &course.new | &course.old,
-                false => course.new.clone(),
-            });
+            let keeps = stays.map(|(id, course)| self.needs(id, course, waits));
             let keep = keeps.reduce(|all, one| &all | &one);
             let trimmed = keep.zip(self.acl(acl)).map(|(keep, it)| entries::trim(acl, it, &keep));
             steps.extend(trimmed.into_iter().flatten());
         }
         steps
+    }
+
+    /// What a subnet is to deny at the end of the plan.
+    fn needs(&self, id: &SubnetId, course: &Course, waits: &BTreeSet<SubnetId>) -> Denies {
+        match waits.contains(id) {
+            _ if self.stuck.contains(id) => course.old.clone(),
+            true => &course.new | &course.old,
+            false => course.new.clone(),
+        }
     }
 
     /// The subnets whose groups may still rely on what was denied: something in them is held.

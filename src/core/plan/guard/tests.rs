@@ -175,6 +175,30 @@ fn subnets_that_go_different_ways_part() {
 }
 
 #[test]
+fn a_subnet_that_waits_comes_to_its_own_acl_where_that_denies_as_much() {
+    let world = World::new(&["one", "two"])
+        .guarded("pods+1", &["one"], &[PRIVATE, COPY])
+        .guarded("pods", &["two"], &[PRIVATE, COPY])
+        .wants("pods", &["one", "two"], &[PRIVATE, COPY]);
+    let mut observed = world.observed();
+    let one = observed.subnets.get_mut(&SubnetId("one".into())).unwrap();
+    one.blocks = vec!["10.0.1.0/24".parse().unwrap()];
+    let pod = crate::testing::pod("x/a").at("10.0.1.1");
+    let interface = InterfaceId("eni-a".into());
+    let pods = [Pod { interface: Some(interface.clone()), ..pod }].into();
+    let subnets = observed.subnets.clone();
+    let inventory = Inventory { pods, subnets, ..Inventory::default() };
+    let mut guards = Guards::new(&world.desired, &observed, &inventory, &world.quotas).unwrap();
+    assert_eq!(guards.before(), BTreeSet::new());
+    let held = Held { interfaces: [interface].into(), ..Held::default() };
+    let expected = [
+        (Purpose::Widen, vec!["let pods guard one".to_owned()]),
+        (Purpose::Delete, vec!["delete network ACL pods+1".to_owned()]),
+    ];
+    assert_eq!(told(&guards.around(Plan { held, ..Plan::default() })), expected);
+}
+
+#[test]
 fn copies_follow_from_the_first_and_the_old_list_goes_last() {
     let narrow = ["30000 deny 198.51.100.0/24 all", "30010 allow 0.0.0.0/0 all"];
     let world = World::new(&["one"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
