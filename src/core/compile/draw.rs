@@ -1,16 +1,19 @@
 //! What a finding shows: its flows as boxes, and one real flow out of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::acl::Priors;
 use super::cohort::CohortId;
+use super::effective::ByAddress;
 use super::meaning::Meaning;
 use super::outcome::Outcomes;
 use crate::finding::Effect;
 use crate::flow::{Endpoint, EndpointSet, Flow, FlowSet};
 use crate::inventory::PodIndex;
-use crate::net::{AddressSet, Family, ServiceSet};
+use crate::net::{AddressSet, Family, Service, ServiceSet};
 use crate::policy::Direction;
 
 /// The other ends and services of a box; its own end are the pods that it is kept under.
@@ -36,6 +39,7 @@ pub(crate) struct Pen<'x, 'm, 'a> {
     pub(crate) meaning: &'m Meaning<'a>,
     pub(crate) outcomes: &'x mut Outcomes<'m, 'a>,
     pub(crate) regions: &'x [Rc<Region>],
+    pub(crate) priors: Priors,
 }
 
 impl Pen<'_, '_, '_> {
@@ -55,7 +59,7 @@ impl Pen<'_, '_, '_> {
     }
 
     /// One real flow of a region: for `Narrower` one that the other end's policies allow, for `NotEnforced` one that the
-    /// cloud lets through at the other end.
+    /// cloud lets through at the other end. The network ACLs before ours let it pass.
     fn witness(
         &mut self,
         effect: Effect,
@@ -71,19 +75,58 @@ impl Pen<'_, '_, '_> {
             };
             Flow { source, destination, family, service }
         };
-        if let Some(address) = self.meaning.cohorts.bearers.unborne(&region.remote.addresses) {
-            let service = region.services.first()?;
-            return Some(flow(*pods.first()?, Endpoint::Address(address), service));
+        if let Some((here, address, service)) = self.with_address(region, pods) {
+            return Some(flow(here, Endpoint::Address(address), service));
         }
         for there in &region.remote.pods {
             for here in pods.iter().filter(|here| *here != there) {
                 let passes = self.other_end(effect, region, *here, *there)?;
-                if let Some(service) = region.services.intersection(&passes).first() {
+                let closed = self.closed_before(region, *here, *there)?;
+                let real = region.services.intersection(&passes).difference(&closed);
+                if let Some(service) = real.first() {
                     return Some(flow(*here, Endpoint::Pod(*there), service));
                 }
             }
         }
         None
+    }
+
+    /// A flow with an address that no pod bears.
+    fn with_address(
+        &self,
+        region: &Region,
+        pods: &BTreeSet<PodIndex>,
+    ) -> Option<(PodIndex, IpAddr, Service)> {
+        let Region { direction, remote, services, family } = region;
+        let bearers = &self.meaning.cohorts.bearers;
+        bearers.unborne(&remote.addresses)?;
+        let mut seen = BTreeSet::new();
+        pods.iter().find_map(|here| {
+            let address = self.meaning.inventory.pod(*here)?.address(*family)?;
+            let prior = self.priors.around(address);
+            if !seen.insert(prior.map(|(place, _)| place)) {
+                return None;
+            }
+            let left = match prior {
+                None => ByAddress::on(&remote.addresses, services),
+                Some((_, prior)) => prior.left(*direction, &remote.addresses, services),
+            };
+            let there = bearers.unborne(&left.addresses_where(|services| !services.is_empty()))?;
+            Some((*here, there, left.at(there).first()?))
+        })
+    }
+
+    /// What the network ACLs before ours close between two pods.
+    fn closed_before(
+        &self,
+        region: &Region,
+        here: PodIndex,
+        there: PodIndex,
+    ) -> Option<ServiceSet> {
+        let address = |pod| self.meaning.inventory.pod(pod)?.address(region.family);
+        let (here, there) = (address(here)?, address(there)?);
+        let mine = self.priors.closed(here, region.direction, there);
+        Some(mine.union(&self.priors.closed(there, region.direction.opposite(), here)))
     }
 
     fn other_end(

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::HashMap;
+use super::acl::Priors;
 use super::blame::{Blame, Remote, Told, advice, out_of_quota};
 use super::class::Classes;
 use super::cohort::{Cohort, CohortId, Families, has};
@@ -270,7 +271,7 @@ impl Losses<'_, '_> {
         let mut findings = Vec::with_capacity(found.len());
         let mut known: HashMap<(Extent, Effect), Drawn> = HashMap::default();
         let (meaning, outcomes, regions) = (self.meaning, &mut self.outcomes, &self.regions[..]);
-        let mut pen = Pen { meaning, outcomes, regions };
+        let mut pen = Pen { meaning, outcomes, regions, priors: Priors::new(meaning.inventory) };
         for ((told, reason, effect), extent) in found {
             let untouchable = matches!(
                 reason,

@@ -10,6 +10,7 @@
 mod entries;
 mod passing;
 mod plot;
+mod prior;
 mod served;
 mod split;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::policy::Direction;
 use crate::settings::Settings;
 pub(crate) use entries::Named;
 use plot::Plot;
+pub(crate) use prior::Priors;
 pub(crate) use served::Closers;
 
 /// The subnets that are guarded by one ACL of ours, and what that can do.

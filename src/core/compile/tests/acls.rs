@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{assert_text, flows, plain};
-use crate::firewall::{Acl, AclKey, AclName};
+use super::{assert_text, flows, plain, with_pod_subnets};
+use crate::finding::Reason;
+use crate::firewall::{Acl, AclKey, AclName, ForeignAclId, ForeignGroupId};
 use crate::inventory::{Attachment, Subnet, SubnetId};
 use crate::net::Interval;
 use crate::policy::{Direction, Peers, Policy, Rule};
@@ -227,6 +228,16 @@ fn replies_to_whoever_may_ask_are_not_denied() {
 }
 
 #[test]
+fn answers_by_sctp_are_not_denied() {
+    let policy = admin("no-sctp", 1, pods("ns=x", "")).egress([deny().services([set("sctp")])]);
+    let cluster = closed(plain()).policy(policy);
+    assert_denies(cluster.clone(), &["egress deny 0.0.0.0/0 sctp"]);
+    let asked = accept().peers([blocks(&["0.0.0.0/0"])]).services([set("sctp/36412")]);
+    let open = network_policy("x/open", "pod=b").ingress([asked]);
+    assert_denies(cluster.policy(open), &[]);
+}
+
+#[test]
 fn an_answer_to_an_echo_is_no_icmp_that_may_be_denied() {
     let no_replies = |services: &str| {
         admin("icmp", 1, pods("ns=x", ""))
@@ -280,11 +291,21 @@ fn only_one_of_two_ends_relies_on_the_other() {
 #[test]
 fn whose_groups_are_not_ours_to_say_closes_nothing_for_others() {
     let cluster = closed(plain()).policy(web());
-    let fixed = cluster.attached("x/b", Attachment::Fixed, &["sg-base"]);
-    let guarded = fixed.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
-    let desired = guarded.compile();
-    flows::assert_honest(&guarded, &desired);
-    assert_eq!(desired.counts.largest_group, 8, "what is left out of 10/8 is left out by rules");
+    let fixed = cluster.clone().attached("x/b", Attachment::Fixed, &["sg-base"]);
+    let keep_groups = vec![ForeignGroupId("sg-kept".into())];
+    let kept = cluster
+        .foreign("sg-kept", &["ingress 10.0.0.0/8 all"])
+        .attached("x/b", Attachment::Exclusive, &["sg-base", "sg-kept"])
+        .settings(Settings { keep_groups, ..plain() });
+    for cluster in [fixed, kept] {
+        let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+        let desired = guarded.compile();
+        flows::assert_honest(&guarded, &desired);
+        assert_eq!(
+            desired.counts.largest_group, 8,
+            "what is left out of 10/8 is left out by rules"
+        );
+    }
 }
 
 #[test]
@@ -337,6 +358,13 @@ fn a_subnet_with_others_and_one_of_another_acl_are_left_alone() {
     let mut unknown = guarded.clone();
     unknown.inventory.acls.clear();
     assert_acl(&unknown, &[]);
+    let (one, two) = (SubnetId("subnet-1".into()), SubnetId("subnet-2".into()));
+    let prior = ForeignAclId("acl-narrow".into());
+    let mut two_priors = guarded.guarded("subnet-2", &["10.0.2.0/24"], OPEN);
+    two_priors.inventory.acls.insert(prior.clone(), Acl::default());
+    two_priors.inventory.subnets.get_mut(&two).unwrap().prior = prior;
+    let guards = two_priors.compile().state.subnets;
+    assert_eq!(guards, [(one, AclKey::Ours(AclName("pods".into())))].into());
 }
 
 #[test]
@@ -407,4 +435,25 @@ fn an_entry_serves_the_policies_that_close_some_of_what_it_denies() {
             "pods egress deny 192.168.0.0/16 tcp/443: NetworkPolicy x/internal, NetworkPolicy x/web",
         ]
     );
+}
+
+#[test]
+fn no_finding_shows_a_flow_that_the_acl_before_ours_drops() {
+    let policy = admin("no-dns", 1, pods("ns=x", "")).egress([deny().services([set("udp/53")])]);
+    let cluster = closed(with_pod_subnets(&["10.0.1.0/24"])).policy(policy);
+    let cluster = cluster.attached("x/a", Attachment::Fixed, &["sg-base"]);
+    let witness = |prior: &[&str]| {
+        let mut guarded = cluster.clone().guarded("subnet-1", &["10.0.1.0/24"], prior);
+        guarded.inventory.subnets.values_mut().for_each(|subnet| subnet.has_others = true);
+        let mut findings = guarded.compile().findings.into_iter();
+        let fixed =
+            findings.find(|it| it.reason == Reason::FixedInterface && &*it.object.name == "no-dns");
+        let flow = fixed.unwrap().witness?;
+        Some(flow.display(&guarded.inventory).to_string())
+    };
+    let but = ["allow 192.0.2.0/24 udp/53", "deny 0.0.0.0/0 udp/53", "allow 0.0.0.0/0 all"];
+    let [_, none @ ..] = but;
+    assert_eq!(witness(OPEN).as_deref(), Some("x/a 10.0.1.1 → 0.0.0.0 udp/53"));
+    assert_eq!(witness(&but).as_deref(), Some("x/a 10.0.1.1 → 192.0.2.0 udp/53"));
+    assert_eq!(witness(&none), None);
 }
