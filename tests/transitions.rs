@@ -1,8 +1,9 @@
-//! P2, P4, P6: nothing is ever wider than before and after together, nor narrower than both, at any moment of any plan.
+//! P2, P4 to P7: nothing is ever wider than before and after together, nor narrower than both, at any moment of any plan; whatever
+//! befalls, the end is the same.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use moat_tests::generate::QuotaChoice;
-use moat_tests::run::{Amount, crashes, guarded_transitions, transitions};
+use moat_tests::run::{Amount, crashes, guarded_faults, guarded_transitions, transitions};
 
 fn all_inside(clusters: u64, quotas: QuotaChoice) {
     let amount = Amount { first: 0, clusters, packets: 0 };
@@ -27,7 +28,7 @@ fn groups_and_network_acls_move_together_inside_the_band() {
         let amount = Amount { first: 0, clusters: 15, packets: 0 };
         let tally = guarded_transitions(amount, quotas).unwrap_or_else(|why| panic!("{why}"));
         println!("{tally}");
-        assert!(tally.acl_steps > 50 && tally.states > tally.stages, "{tally}");
+        assert!(tally.acl_steps > 40 && tally.states > tally.stages, "{tally}");
     }
 }
 
@@ -36,4 +37,11 @@ fn killed_at_any_call_a_cluster_comes_to_the_same_end_and_leaks_nothing() {
     let amount = Amount { first: 3, clusters: 2, packets: 0 };
     let deaths = crashes(amount).unwrap_or_else(|why| panic!("{why}"));
     assert!(deaths > 20, "{deaths} deaths are too few to tell");
+}
+
+#[test]
+fn whatever_befalls_any_call_network_acls_come_to_the_same_end_and_none_is_leaked() {
+    let amount = Amount { first: 3, clusters: 2, packets: 0 };
+    let faults = guarded_faults(amount).unwrap_or_else(|why| panic!("{why}"));
+    assert!(faults > 200, "{faults} faults are too few to tell");
 }

@@ -1,7 +1,8 @@
 //! Proves that the tests catch mistakes: makes each deliberate mistake in a copy of the tree, and the named test, which passes
 //! without it, must fail.
 //!
-//! `cargo run -p moat-tests --bin mutations [-- --only TEXT]`. The copy and its builds are kept in `target/mutations`.
+//! `cargo run -p moat-tests --bin mutations [-- --only TEXT]`; a text of the mistake or of its file's path. The copy and its builds are
+//! kept in `target/mutations`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ const USAGE: &str = "mutations [--only TEXT]";
 fn main() -> ExitCode {
     let arguments = Arguments::of_process(USAGE);
     let only = arguments.value("--only").unwrap_or_default();
-    let chosen: Vec<&Mutation> =
-        MUTATIONS.iter().filter(|mutation| mutation.mistake.contains(only)).collect();
+    let meant = |it: &&Mutation| it.mistake.contains(only) || it.file.contains(only);
+    let chosen: Vec<&Mutation> = MUTATIONS.iter().filter(meant).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = root.join("target/mutations/tree");
     let missed = copy_tree(&root, &copy).and_then(|()| {

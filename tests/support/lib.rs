@@ -11,6 +11,7 @@ pub mod build;
 pub mod contract;
 pub mod crash;
 pub mod differential;
+pub mod driven;
 pub mod figures;
 pub mod generate;
 pub mod incremental;

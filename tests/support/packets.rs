@@ -156,6 +156,8 @@ fn mentioned_addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
             }
         }
     }
+    let entries = inventory.acls.values().flat_map(|acl| acl.0.values());
+    entries.for_each(|entry| edges_of(&entry.prefix.into(), &mut edges));
     let blocks = inventory.vpc.iter().chain(&settings.pod_subnets).chain(&settings.nodes);
     edges_of(&blocks.copied().collect(), &mut edges);
     edges_of(&addresses(&["10.0.1.0/24", "2001:db8:0:1::/64"]), &mut edges);
@@ -198,6 +200,9 @@ fn mentioned_services(cluster: &Cluster) -> BTreeSet<Service> {
                 services.extend(corners_of(set));
             }
         }
+    }
+    for entry in cluster.inventory.acls.values().flat_map(|acl| acl.0.values()) {
+        services.extend(corners_of(&entry.shape.services()));
     }
     for pod in &cluster.inventory.pods {
         services.extend(pod.ports.iter().flat_map(|port| {

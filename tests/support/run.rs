@@ -73,6 +73,16 @@ pub fn crashes(amount: Amount) -> Result<usize, String> {
     over_seeds(amount, crash::check)
 }
 
+/// Lets every kind of fault befall every call on the way between two states of many clusters whose network ACLs are handed over, and
+/// counts them.
+///
+/// # Errors
+///
+/// The first fault that leaves something behind.
+pub fn guarded_faults(amount: Amount) -> Result<usize, String> {
+    over_seeds(amount, crash::check_guarded)
+}
+
 /// Adds up what a property counts over many seeds, on every core.
 ///
 /// # Errors

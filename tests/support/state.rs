@@ -25,13 +25,15 @@ fn prior(interface: &moat_core::inventory::Interface) -> BTreeSet<GroupKey> {
     interface.prior.iter().cloned().map(GroupKey::Foreign).collect()
 }
 
-/// A state with interfaces come and gone as an inventory tells.
+/// A state with interfaces come and gone, and network ACLs of others, as an inventory tells.
 #[must_use]
-pub fn with_interfaces(mut state: State, inventory: &Inventory) -> State {
+pub fn by_others(mut state: State, inventory: &Inventory) -> State {
     state.interfaces.retain(|id, _| inventory.interfaces.contains_key(id));
     for (id, interface) in &inventory.interfaces {
         state.interfaces.entry(id.clone()).or_insert_with(|| prior(interface));
     }
+    let acls = inventory.acls.iter();
+    state.acls.extend(acls.map(|(id, acl)| (AclKey::Foreign(id.clone()), acl.clone())));
     state
 }
 

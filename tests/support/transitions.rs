@@ -16,7 +16,7 @@ use crate::band::Band;
 use crate::generate::{Cluster, QuotaChoice, cluster, edit, edit_guarded, guarded_cluster};
 use crate::packets::Corners;
 use crate::random::Random;
-use crate::state::{observed, take, untouched, with_interfaces};
+use crate::state::{by_others, observed, take, untouched};
 
 /// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn walk_edits(
         .map_err(|why| format!("seed {seed}, from nothing: {why}\n{before}"))?;
     for round in 1..=edits {
         let after = edit(&mut random, &before);
-        now = with_interfaces(now, &after.inventory);
+        now = by_others(now, &after.inventory);
         now = transition(&before, &after, now, &mut random, &mut tally).map_err(|why| {
             format!("seed {seed}, edit {round}: {why}\nbefore:\n{before}\nafter:\n{after}")
         })?;
@@ -88,7 +88,7 @@ pub fn between(before: &Cluster, after: &Cluster) -> Result<Tally, String> {
     let now = untouched(&before.inventory);
     let now = transition(before, before, now, &mut random, &mut first)?;
     let mut tally = Tally::default();
-    let now = with_interfaces(now, &after.inventory);
+    let now = by_others(now, &after.inventory);
     transition(before, after, now, &mut random, &mut tally)?;
     Ok(tally)
 }

@@ -54,17 +54,21 @@ pub(super) fn guard(random: &mut Random, cluster: &mut Cluster) {
     cluster.settings.client_ports = ClientPorts(random.weighted(&assumed));
 }
 
-/// Changes what is handed over, or what holds for all pods.
+/// Changes what is handed over, what holds for all pods, or what the network ACL before ours says.
 pub(super) fn edit(random: &mut Random, cluster: &mut Cluster) {
     let ids: Vec<SubnetId> = cluster.inventory.subnets.keys().cloned().collect();
     let one = (!ids.is_empty()).then(|| random.below(ids.len())).and_then(|at| ids.get(at));
     let one = one.and_then(|id| cluster.inventory.subnets.get_mut(id));
-    match (random.below(6), one) {
+    match (random.below(7), one) {
         (0, Some(subnet)) => subnet.has_others = !subnet.has_others,
         (1, Some(subnet)) => {
             subnet.acl = AclName(word(random.pick(&["pods", "pods-0", "pods-1"])));
         }
         (2, Some(_)) => drop(cluster.inventory.subnets.pop_first()),
+        (6, Some(subnet)) => {
+            let entries = random.pick(&[OPEN, NARROW, WITHOUT_TELNET]);
+            cluster.inventory.acls.insert(subnet.prior.clone(), acl(entries));
+        }
         (3, _) => {
             cluster.policies.retain(|policy| !policy.object.name.starts_with("common"));
         }
@@ -130,6 +134,9 @@ const NARROW: &[&str] = &[
     "allow 0.0.0.0/0 all",
     "allow ::/0 all",
 ];
+
+/// One exception in front of everything.
+const WITHOUT_TELNET: &[&str] = &["deny 0.0.0.0/0 tcp/23", "allow 0.0.0.0/0 all", "allow ::/0 all"];
 
 /// The same entries both ways, ten numbers apart.
 fn acl(entries: &[&str]) -> Acl {
