@@ -92,8 +92,12 @@ fn an_exception_of_31_rules_is_one_rule_and_three_entries() {
     let policy = network_policy("x/web", "pod in a|b").egress([but_private()]);
     let cluster = closed(plain()).policy(policy);
     assert_eq!(cluster.compile().counts.prefix_rules, 31);
+    let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+    let mut findings = guarded.compile().findings;
+    findings.retain(|finding| !finding.reason.is_standing() && !finding.flows.is_empty());
+    assert_eq!(findings, [], "what groups say more inside, the ends there close");
     assert_text(
-        &text(&cluster.guarded("subnet-1", &["10.0.1.0/24"], OPEN)),
+        &text(&guarded),
         "
         egress deny 10.0.0.0/8 tcp/443
         egress deny 172.16.0.0/12 tcp/443
@@ -236,6 +240,18 @@ fn answers_by_sctp_are_not_denied() {
     let asked = accept().peers([others]).services([set("sctp/36412")]);
     let open = network_policy("x/open", "pod=b").ingress([asked]);
     assert_denies(cluster.policy(open), &[]);
+}
+
+#[test]
+fn what_passes_for_pods_of_one_family_is_not_forgotten_for_those_of_the_other() {
+    let but = ["2001:db8::/48", "2001:db8:2::/48"];
+    let both = accept().peers([blocks(&["0.0.0.0/0"]), block_except("::/0", &but)]);
+    let web = network_policy("x/web", "").egress([both.services([set("tcp/443")])]);
+    let mut cluster = closed(plain()).policy(web);
+    cluster.pod_mut("x/b").addresses = vec!["fd00:1::2".parse().unwrap()];
+    let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24", "fd00:1::/64"], OPEN);
+    let expected = ["egress deny 2001:db8::/48 tcp/443", "egress deny 2001:db8:2::/48 tcp/443"];
+    assert_acl(&guarded, &expected);
 }
 
 #[test]

@@ -174,28 +174,80 @@ fn subnets_that_go_different_ways_part() {
     assert!(way.iter().any(|(_, steps)| passing(steps)), "{way:#?}");
 }
 
+/// The interface of a pod in subnet `one`, an inventory with that pod, and a picture that tells where the subnet lies.
+fn inhabited(world: &World) -> (InterfaceId, Inventory, Observed) {
+    let mut observed = world.observed();
+    let one = observed.subnets.get_mut(&SubnetId("one".into())).unwrap();
+    one.blocks = vec!["10.0.1.0/24".parse().unwrap()];
+    let interface = InterfaceId("eni-a".into());
+    let pod = crate::testing::pod("x/a").at("10.0.1.1");
+    let pods = [Pod { interface: Some(interface.clone()), ..pod }].into();
+    let subnets = observed.subnets.clone();
+    (interface, Inventory { pods, subnets, ..Inventory::default() }, observed)
+}
+
+/// The steps around a plan of groups that holds the pod in subnet `one`.
+fn around_held(world: &World) -> Vec<(Purpose, Vec<String>)> {
+    let (interface, inventory, observed) = inhabited(world);
+    let mut guards = Guards::new(&world.desired, &observed, &inventory, &world.quotas).unwrap();
+    assert_eq!(guards.before(), BTreeSet::new());
+    let held = Held { interfaces: [interface].into(), ..Held::default() };
+    told(&guards.around(Plan { held, ..Plan::default() }))
+}
+
 #[test]
 fn a_subnet_that_waits_comes_to_its_own_acl_where_that_denies_as_much() {
     let world = World::new(&["one", "two"])
         .guarded("pods+1", &["one"], &[PRIVATE, COPY])
         .guarded("pods", &["two"], &[PRIVATE, COPY])
         .wants("pods", &["one", "two"], &[PRIVATE, COPY]);
-    let mut observed = world.observed();
-    let one = observed.subnets.get_mut(&SubnetId("one".into())).unwrap();
-    one.blocks = vec!["10.0.1.0/24".parse().unwrap()];
-    let pod = crate::testing::pod("x/a").at("10.0.1.1");
-    let interface = InterfaceId("eni-a".into());
-    let pods = [Pod { interface: Some(interface.clone()), ..pod }].into();
-    let subnets = observed.subnets.clone();
-    let inventory = Inventory { pods, subnets, ..Inventory::default() };
-    let mut guards = Guards::new(&world.desired, &observed, &inventory, &world.quotas).unwrap();
-    assert_eq!(guards.before(), BTreeSet::new());
-    let held = Held { interfaces: [interface].into(), ..Held::default() };
     let expected = [
         (Purpose::Widen, vec!["let pods guard one".to_owned()]),
         (Purpose::Delete, vec!["delete network ACL pods+1".to_owned()]),
     ];
-    assert_eq!(told(&guards.around(Plan { held, ..Plan::default() })), expected);
+    assert_eq!(around_held(&world), expected);
+}
+
+#[test]
+fn a_subnet_that_waits_goes_on_denying_what_groups_may_rely_on() {
+    let world = World::new(&["one"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
+        "pods",
+        &["one"],
+        &["1 deny 192.0.2.0/24 all", COPY],
+    );
+    let put = "put egress entry 2 `deny 192.0.2.0/24 all` into network ACL pods".to_owned();
+    assert_eq!(around_held(&world), [(Purpose::Tighten, vec![put])]);
+}
+
+#[test]
+fn pods_stay_as_they_are_where_denies_do_not_fit() {
+    let many: Vec<String> =
+        (0..18_u8).map(|it| format!("{} deny 10.{it}.0.0/16 all", it + 1)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain([COPY]).collect();
+    let world = World::new(&["one"]).guarded("pods", &["one"], &many).wants(
+        "pods",
+        &["one"],
+        &[PRIVATE, COPY],
+    );
+    let (interface, inventory, observed) = inhabited(&world);
+    let mut guards = Guards::new(&world.desired, &observed, &inventory, &world.quotas).unwrap();
+    assert_eq!(guards.before(), [interface].into());
+}
+
+#[test]
+fn subnets_that_part_go_on_denying_what_they_did_until_groups_have_changed() {
+    let other = "1 deny 192.0.2.0/24 all";
+    let world = World::new(&["one", "two"])
+        .guarded("pods", &["one", "two"], &[PRIVATE, COPY])
+        .wants("pods", &["one"], &[PRIVATE, COPY])
+        .wants("others", &["two"], &[other, COPY]);
+    let (_, inventory, observed) = inhabited(&world);
+    let mut guards = Guards::new(&world.desired, &observed, &inventory, &world.quotas).unwrap();
+    assert_eq!(guards.before(), BTreeSet::new());
+    let others = &guards.now.acls[&AclKey::Ours(name("others"))];
+    assert_eq!(denies(others), denies(&acl(&[PRIVATE, "2 deny 192.0.2.0/24 all"])));
+    let guard = &guards.now.subnets[&SubnetId("two".into())];
+    assert_eq!(guard.ours(), Some(&name("others")));
 }
 
 #[test]
