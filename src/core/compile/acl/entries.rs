@@ -36,7 +36,6 @@ struct Box<T: Address> {
     named: Named,
     addresses: Interval<T>,
     services: ServiceSet,
-    function: Function<T>,
 }
 
 struct Search<'d, T: Address> {
@@ -84,7 +83,8 @@ impl<T: Address> Deniable<T> {
 
 impl<'d, T: Address> Search<'d, T> {
     fn new(deniable: &'d Deniable<T>, wanted: &Function<T>) -> Self {
-        let boxes = deniable.boxes.iter().filter(|it| it.meets(wanted)).collect();
+        let pieces: Vec<_> = wanted.pieces().filter(|(_, set)| !set.is_empty()).collect();
+        let boxes = deniable.boxes.iter().filter(|it| it.meets(&pieces)).collect();
         Self { boxes, budget: BUDGET }
     }
 
@@ -155,17 +155,14 @@ impl<T: Address> Box<T> {
         let (first, last) = (T::from_ip(prefix.first())?, T::from_ip(prefix.last())?);
         let addresses = Interval::new(first, last)?;
         let services = shape.services().within(T::FAMILY);
-        let nothing = ServiceSet::empty();
-        let function = StepFunction::indicator(&addresses.into(), services.clone(), nothing);
-        Some(Self { named, addresses, services, function })
+        Some(Self { named, addresses, services })
     }
 
-    fn meets(&self, wanted: &Function<T>) -> bool {
-        wanted.pieces().any(|(piece, set)| {
-            let (first, last) = (self.addresses.low(), self.addresses.high());
-            let overlap = piece.low() <= last && first <= piece.high();
-            overlap && !set.intersection(&self.services).is_empty()
-        })
+    fn meets(&self, pieces: &[(Interval<T>, &ServiceSet)]) -> bool {
+        let (first, last) = (self.addresses.low(), self.addresses.high());
+        let start = pieces.partition_point(|(piece, _)| piece.high() < first);
+        let mut near = pieces.iter().skip(start).take_while(|(piece, _)| piece.low() <= last);
+        near.any(|(_, set)| !set.intersection(&self.services).is_empty())
     }
 
     fn holds(&self, address: T, service: Service) -> bool {
@@ -173,14 +170,19 @@ impl<T: Address> Box<T> {
     }
 
     fn rest(&self, left: &Function<T>) -> Function<T> {
-        left.map2(&self.function, ServiceSet::difference)
+        left.map2(&self.function(), ServiceSet::difference)
+    }
+
+    fn function(&self) -> Function<T> {
+        let nothing = ServiceSet::empty();
+        StepFunction::indicator(&self.addresses.into(), self.services.clone(), nothing)
     }
 }
 
 /// The smallest box that closes as much of what is wanted: the less an entry denies, the fewer edits of policies touch it.
 fn tightened<T: Address>((prefix, shape): Named, wanted: &Function<T>) -> Named {
     let Some(around) = Box::<T>::new((prefix, shape)) else { return (prefix, shape) };
-    let held = wanted.map2(&around.function, ServiceSet::intersection);
+    let held = wanted.map2(&around.function(), ServiceSet::intersection);
     let mut pieces = held.pieces().filter(|(_, services)| !services.is_empty());
     let Some((first, services)) = pieces.next() else { return (prefix, shape) };
     let (last, services) = pieces.fold((first, services.clone()), |(_, all), (piece, services)| {

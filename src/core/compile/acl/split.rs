@@ -46,6 +46,29 @@ struct Fill<T: Address> {
     services: ServiceSet,
 }
 
+/// Where a box may be filled.
+struct Fillable<'f, T: Address> {
+    outside: Pieces<'f, T>,
+    inside: Pieces<'f, T>,
+}
+
+/// The pieces of a function, in their order, to be looked at near an address.
+struct Pieces<'f, T: Address>(Vec<(Interval<T>, &'f ServiceSet)>);
+
+impl<'f, T: Address> Pieces<'f, T> {
+    fn of(function: &'f Function<T>) -> Self {
+        Self(function.pieces().collect())
+    }
+
+    /// Whether all of these addresses have all of these services.
+    fn holds(&self, addresses: Interval<T>, services: &ServiceSet) -> bool {
+        let start = self.0.partition_point(|(piece, _)| piece.high() < addresses.low());
+        let mut near =
+            self.0.iter().skip(start).take_while(|(piece, _)| piece.low() <= addresses.high());
+        near.all(|(_, there)| services.difference(there).is_empty())
+    }
+}
+
 /// So many boxes at most are tried for one function, those that hold most rules first.
 const BOXES: usize = 64;
 
@@ -95,13 +118,15 @@ impl<T: Address> Closing<'_, T> {
     /// The fill that saves most, if one saves more rules than it costs entries: the function with it, and what has to be closed.
     fn best(&self, asked: &Asked<T>, said: &Function<T>) -> Option<(Function<T>, Function<T>)> {
         let rules = cover(said);
+        let (outside, inside) = self.fillable(said);
+        let may = Fillable { outside: Pieces::of(&outside), inside: Pieces::of(&inside) };
         let mut best = None;
         let mut most = 0;
         for (held, named) in boxes::<T>(&rules).into_iter().take(BOXES) {
             if held * asked.users <= most {
                 break;
             }
-            for fill in self.fills(said, named) {
+            for fill in self.fills(&may, named) {
                 let holes = self.holes_of(&fill, said);
                 let worth = (held * asked.users).saturating_sub(most);
                 let Some(cost) = self.cost(&holes, worth) else { continue };
@@ -116,6 +141,21 @@ impl<T: Address> Closing<'_, T> {
         best
     }
 
+    /// What may be said outside of the subnets, anything inside; and inside of them, anything outside.
+    fn fillable(&self, said: &Function<T>) -> (Function<T>, Function<T>) {
+        let Ground { deniable, inside, closed_inside, .. } = self.ground;
+        let nothing = ServiceSet::empty();
+        let anything = |addresses: &Intervals<T>| {
+            StepFunction::indicator(addresses, ServiceSet::line(T::FAMILY), nothing.clone())
+        };
+        let outside = said.map2(&deniable.function, ServiceSet::union);
+        let ends = said.map(|said| said.union(closed_inside));
+        (
+            outside.map2(&anything(inside), ServiceSet::union),
+            ends.map2(&anything(&inside.complement()), ServiceSet::union),
+        )
+    }
+
     /// How many entries more this takes; none if there is no room, or if they are not fewer than the rules that they are `worth`.
     fn cost(&self, holes: &Function<T>, worth: usize) -> Option<usize> {
         let holes = self.holes.map2(holes, ServiceSet::union);
@@ -125,26 +165,23 @@ impl<T: Address> Closing<'_, T> {
     }
 
     /// The fills of a box: with the addresses inside, if their own ends close it, or without them.
-    fn fills(&self, said: &Function<T>, (prefix, shape): Named) -> impl Iterator<Item = Fill<T>> {
+    fn fills(
+        &self,
+        may: &Fillable<'_, T>,
+        (prefix, shape): Named,
+    ) -> impl Iterator<Item = Fill<T>> {
         let services = shape.services().within(T::FAMILY);
         let first_and_last = T::from_ip(prefix.first()).zip(T::from_ip(prefix.last()));
         let all = first_and_last.and_then(|(first, last)| Interval::new(first, last));
-        let all = all.map_or_else(Intervals::empty, Intervals::from);
+        let outside_fits = all.is_some_and(|all| may.outside.holds(all, &services));
+        let inside_fits = outside_fits && all.is_some_and(|all| may.inside.holds(all, &services));
+        let all = all.filter(|_| outside_fits).map_or_else(Intervals::empty, Intervals::from);
         let inside = all.intersection(&self.ground.inside);
         let outside = all.difference(&inside);
-        let every = |set: &Function<T>, addresses: &Intervals<T>, closed: &Function<T>| {
-            let missing = set.map2(closed, |said, closed| {
-                !services.difference(said).difference(closed).is_empty()
-            });
-            missing.points_where(|missing| *missing).intersection(addresses).is_empty()
-        };
-        let by_ends = StepFunction::constant(self.ground.closed_inside.clone());
-        let outside_fits =
-            !outside.is_empty() && every(said, &outside, &self.ground.deniable.function);
-        let inside_fits = outside_fits && every(said, &inside, &by_ends);
-        let with = inside_fits.then(|| Fill { addresses: all, services: services.clone() });
-        let without = (outside_fits && !inside.is_empty())
+        let some = !outside.is_empty();
+        let without = (some && !inside.is_empty())
             .then(|| Fill { addresses: outside, services: services.clone() });
+        let with = (some && inside_fits).then_some(Fill { addresses: all, services });
         with.into_iter().chain(without)
     }
 
