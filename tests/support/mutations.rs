@@ -320,8 +320,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "trust an ACL with packets that stay in its subnet",
         file: "src/core/compile/acl/split.rs",
-        right: "let inside_fits = outside_fits && every(said, &inside, &by_ends);",
-        wrong: "let inside_fits = outside_fits || every(said, &inside, &by_ends);",
+        right: "outside_fits && all.is_some_and(|all| may.inside.holds(all, &services));",
+        wrong: "outside_fits || all.is_some_and(|all| may.inside.holds(all, &services));",
         test: "core groups_say_exactly_what_passes_inside",
     },
     Mutation {
