@@ -1,9 +1,11 @@
 //! P2, P4 to P7: nothing is ever wider than before and after together, nor narrower than both, at any moment of any plan; whatever
-//! befalls, the end is the same.
+//! befalls, the end is the same; and nothing is left behind.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use moat_tests::generate::QuotaChoice;
-use moat_tests::run::{Amount, crashes, guarded_faults, guarded_transitions, transitions};
+use moat_tests::run::{
+    Amount, crashes, guarded_faults, guarded_transitions, transitions, uninstalls,
+};
 
 fn all_inside(clusters: u64, quotas: QuotaChoice) {
     let amount = Amount { first: 0, clusters, packets: 0 };
@@ -44,4 +46,14 @@ fn whatever_befalls_any_call_network_acls_come_to_the_same_end_and_none_is_leake
     let amount = Amount { first: 3, clusters: 2, packets: 0 };
     let faults = guarded_faults(amount).unwrap_or_else(|why| panic!("{why}"));
     assert!(faults > 200, "{faults} faults are too few to tell");
+}
+
+/// `MOAT_RUNS` tells how many; six by default.
+#[test]
+fn uninstalled_a_vpc_has_its_network_acls_and_all_else_as_others_made_it() {
+    let runs = std::env::var("MOAT_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(6);
+    let amount = Amount { first: 0, clusters: runs, packets: 0 };
+    let tally = uninstalls(amount).unwrap_or_else(|why| panic!("{why}"));
+    println!("{tally}");
+    assert!(tally.acls > 3 && tally.subnets > 3, "{tally}");
 }

@@ -8,7 +8,7 @@ use moat_core::drive::{drive, observe};
 use moat_core::firewall::{Acl, AclKey, AclName, Entry, ForeignAclId};
 use moat_core::inventory::{Attachment, InterfaceId, Inventory, Subnet, SubnetId};
 use moat_core::net::Prefix;
-use moat_core::plan::{Plan, plan};
+use moat_core::plan::{Held, Plan, plan, uninstall};
 use moat_core::policy::Direction;
 use moat_core::provider::{HandedOver, Observed, Scope};
 use moat_core::settings::Quotas;
@@ -92,6 +92,22 @@ impl Driven {
         });
         self.compiled = compiled;
         outcome.map_err(|why| format!("{why}\n{cluster}"))
+    }
+
+    /// Gives everything back. Tells what is held at last.
+    ///
+    /// # Errors
+    ///
+    /// There is no end to it.
+    pub fn uninstall(&mut self, cluster: &Cluster) -> Result<Held, String> {
+        let quotas = &cluster.settings.quotas;
+        let mut held = Held::default();
+        let outcome = self.rounds(&scope(&cluster.inventory), |observed| {
+            let way = uninstall(observed, &told(&cluster.inventory, observed), quotas);
+            held.clone_from(&way.held);
+            way
+        });
+        outcome.map(|_| held).map_err(|why| format!("{why}\n{cluster}"))
     }
 
     fn rounds(

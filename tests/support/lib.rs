@@ -28,3 +28,4 @@ pub mod shapes;
 pub mod shrink;
 pub mod state;
 pub mod transitions;
+pub mod uninstall;

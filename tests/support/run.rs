@@ -7,7 +7,7 @@ use moat_core::inventory::Inventory;
 use crate::differential::{Tally, check};
 use crate::generate::{Cluster, QuotaChoice};
 use crate::shrink::shrink;
-use crate::{crash, transitions};
+use crate::{crash, transitions, uninstall};
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,15 @@ pub fn crashes(amount: Amount) -> Result<usize, String> {
 /// The first fault that leaves something behind.
 pub fn guarded_faults(amount: Amount) -> Result<usize, String> {
     over_seeds(amount, crash::check_guarded)
+}
+
+/// Uninstalls many clusters whose network ACLs were handed over.
+///
+/// # Errors
+///
+/// The first one after which something is not as others made it.
+pub fn uninstalls(amount: Amount) -> Result<uninstall::Tally, String> {
+    over_seeds(amount, uninstall::check)
 }
 
 /// Adds up what a property counts over many seeds, on every core.
