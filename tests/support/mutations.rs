@@ -430,6 +430,13 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core the_entries_of_the_acl_before_ours",
     },
     Mutation {
+        mistake: "rely on an ACL for pods with an address elsewhere",
+        file: "src/core/compile/acl/mod.rs",
+        right: "Some(one.filter(|_| places.len() == 1))",
+        wrong: "Some(one)",
+        test: "core a_pod_with_an_address_elsewhere",
+    },
+    Mutation {
         mistake: "drop the entries of the ACL before ours",
         file: "src/core/compile/acl/mod.rs",
         right: "for (number, entry) in (1..).zip(denied.iter().copied().map(deny)).chain(theirs) {",

@@ -83,8 +83,8 @@ pub(crate) struct Guards {
 /// What is closed for the pods of a subnet in a direction: by its ACL, and what ends at the other side close.
 type Closed = (Inside, Direction, Option<Shared<ByAddress>>);
 
-/// An ACL's place in the list, and a subnet's place among those that it guards.
-type Inside = (usize, usize);
+/// An ACL's place in the list, and a subnet's place among those that it guards, if that one holds all addresses of the pods.
+type Inside = (usize, Option<usize>);
 
 /// The addresses of each subnet: pods inside and outside of one are never alike.
 pub(crate) fn addresses(inventory: &Inventory) -> BTreeSet<AddressSet> {
@@ -141,12 +141,15 @@ impl Guards {
     ) -> Self {
         let mut guards = Self::default();
         for (name, subnets) in plots(inventory) {
+            let around = |at| subnets.iter().position(|(_, addresses)| addresses.contains(at));
             let inside = |id: CohortId| {
-                let mut addresses = cohorts.placed(id).map(|(_, address)| address);
-                addresses.find_map(|at| subnets.iter().position(|(_, set)| set.contains(at)))
+                let placed = cohorts.placed(id);
+                let places: BTreeSet<Option<usize>> = placed.map(|(_, at)| around(at)).collect();
+                let one = places.iter().copied().find(Option::is_some)?;
+                Some(one.filter(|_| places.len() == 1))
             };
             let ids = cohorts.iter().map(|(id, _)| id);
-            let members: Vec<(CohortId, usize)> =
+            let members: Vec<(CohortId, Option<usize>)> =
                 ids.filter_map(|id| Some((id, inside(id)?))).collect();
             if members.is_empty() {
                 continue;
@@ -162,10 +165,13 @@ impl Guards {
                     *slot = Some((place, *subnet));
                 }
             }
+            let whole = members.iter().filter(|(_, subnet)| subnet.is_some());
+            let whole = whole.map(|(id, _)| *id).collect();
             let members = members.into_iter().map(|(id, _)| id).collect();
-            let plot = Plot { cohorts, asked, conceded, inventory, settings, members, addresses };
+            let plot =
+                Plot { cohorts, asked, conceded, inventory, settings, members, whole, addresses };
             guards.list.push(plot.decide(name.clone(), subnets, prior, pools));
-            for id in plot.members {
+            for id in plot.whole {
                 Direction::BOTH.into_iter().for_each(|it| guards.close(id, it, None, pools));
             }
         }
@@ -180,9 +186,10 @@ impl Guards {
         by_ends: Option<Shared<ByAddress>>,
         pools: &mut Pools,
     ) {
-        let Some(inside) = self.of.get(id as usize).copied().flatten() else { return };
-        let (by_acl, own) = match self.list.get(inside.0) {
-            Some(guarded) => (guarded.closed.get(place(direction)), guarded.subnets.get(inside.1)),
+        let inside = self.of.get(id as usize).copied().flatten();
+        let Some(inside @ (acl, Some(subnet))) = inside else { return };
+        let (by_acl, own) = match self.list.get(acl) {
+            Some(guarded) => (guarded.closed.get(place(direction)), guarded.subnets.get(subnet)),
             None => (None, None),
         };
         let (Some(by_acl), Some((_, own))) = (by_acl, own) else { return };
@@ -219,7 +226,7 @@ impl Guards {
         let families = cohort.families;
         let query = (direction, function.addresses.clone(), families);
         let inside = self.of.get(id as usize).copied().flatten();
-        let guarded = inside.filter(|_| cohort.programmable());
+        let guarded = inside.filter(|(_, subnet)| subnet.is_some() && cohort.programmable());
         let said = guarded
             .and_then(|(place, _)| Some((place, self.list.get(place)?.said.get(&query)?.clone())));
         let Some((place, said)) = said else { return function };

@@ -26,7 +26,10 @@ pub(super) struct Plot<'x, 'a> {
     pub(super) conceded: &'x Functions,
     pub(super) inventory: &'x Inventory,
     pub(super) settings: &'x Settings,
+    /// All that have an address there: what may pass for them, the ACL may not deny.
     pub(super) members: Vec<CohortId>,
+    /// Those with all of their addresses in one of the subnets: their groups may say more, as the ACL is asked about each of them.
+    pub(super) whole: Vec<CohortId>,
     pub(super) addresses: AddressSet,
 }
 
@@ -119,7 +122,7 @@ impl Plot<'_, '_> {
     fn queries(&self, direction: Direction) -> Vec<(Query, usize)> {
         let mut places: HashMap<Query, usize> = HashMap::default();
         let mut queries: Vec<(Query, BTreeSet<*const Function>)> = Vec::new();
-        for id in &self.members {
+        for id in &self.whole {
             let Some(cohort) = self.cohorts.get(*id).filter(|cohort| cohort.programmable()) else {
                 continue;
             };

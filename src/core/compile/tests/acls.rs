@@ -155,6 +155,7 @@ fn what_one_pod_of_the_subnet_may_do_is_left_to_groups() {
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "the table is for whoever runs the test by itself")]
 fn exceptions_with_and_without_an_acl() {
     let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     let with = |more: &[&'static str]| -> Vec<&str> { [&private, more].concat() };
@@ -200,6 +201,8 @@ fn exceptions_with_and_without_an_acl() {
             said, expected,
             "rules of a group and entries, without an ACL and with one: {name}"
         );
+        let [(alone, _), (rules, entries)] = said;
+        println!("{name:<56} {alone:>3} rules, or {rules:>3} and {entries:>2} entries");
     }
 }
 
@@ -252,6 +255,31 @@ fn what_passes_for_pods_of_one_family_is_not_forgotten_for_those_of_the_other() 
     let guarded = cluster.guarded("subnet-1", &["10.0.1.0/24", "fd00:1::/64"], OPEN);
     let expected = ["egress deny 2001:db8::/48 tcp/443", "egress deny 2001:db8:2::/48 tcp/443"];
     assert_acl(&guarded, &expected);
+}
+
+/// No interface is in two subnets, but addresses that are told late may say so.
+#[test]
+fn a_pod_with_an_address_elsewhere_is_left_to_its_groups() {
+    let but = block_except("2001:db8::/32", &["2001:db8:8000::/36"]);
+    let web = network_policy("x/web", "pod in a|b").egress([accept().peers([but])]);
+    let mut cluster = closed(plain()).policy(web);
+    cluster.pod_mut("x/a").addresses.push("fd00:1::1".parse().unwrap());
+    cluster.pod_mut("x/b").addresses.push("fd00:2::2".parse().unwrap());
+    assert_text(
+        &text(&cluster.guarded("subnet-1", &["10.0.1.0/24", "fd00:1::/64"], OPEN)),
+        "
+        egress deny 2001:db8:8000::/36 all
+        moat.1: x/a
+          egress 2001:db8::/32 all
+        moat.2: x/b
+          egress 2001:db8::/33 all
+          egress 2001:db8:9000::/36 all
+          egress 2001:db8:a000::/35 all
+          egress 2001:db8:c000::/34 all
+        moat.3: x/c
+          egress 0.0.0.0/0 all
+        ",
+    );
 }
 
 #[test]
