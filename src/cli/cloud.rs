@@ -121,7 +121,7 @@ impl Cloud {
                 // The embedded VPC keeps its pods in subnets of their own.
                 let (quotas, pod_subnets) = (config.quotas, config.pod_subnets.clone());
                 let assumed = BTreeMap::new();
-                let findings = configuration.unguarded(inventory);
+                let findings = configuration.of_subnets(inventory);
                 Ok(Place { quotas, assumed, pod_subnets, findings, picture })
             }
             Self::Account(account, _) => {
@@ -133,7 +133,7 @@ impl Cloud {
                 inventory.vpc = vpc;
                 placement::place(inventory, &observed);
                 findings.extend(placement::unplaced(inventory));
-                findings.extend(configuration.unguarded(inventory));
+                findings.extend(configuration.of_subnets(inventory));
                 let pod_subnets = Vec::new();
                 Ok(Place { quotas, assumed, pod_subnets, findings, picture: Some(observed) })
             }

@@ -132,6 +132,8 @@ reasons! {
     GroupReplaced,
     /// Where no policy governs a direction, an interface's own groups let through less than everything.
     PriorGroups,
+    /// The network ACL that guarded a subnet before it was handed over drops something whatever policies say.
+    PriorAcl,
     /// A group of others stays on an isolated pod because `keepGroups` lists it.
     GroupKept,
     /// Pod addresses taken out of a wide rule without declared pod subnets: other addresses of the VPC go with them.
@@ -198,6 +200,7 @@ impl Reason {
             Self::NeverFiltered
                 | Self::GroupReplaced
                 | Self::PriorGroups
+                | Self::PriorAcl
                 | Self::ProbesFromAllNodes
                 | Self::NoTrunk
                 | Self::TrunkFull

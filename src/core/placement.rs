@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::compile::acl;
 use crate::finding::{Effect, Finding, Reason};
 use crate::firewall::{AclName, ForeignGroupId, GroupKey, Rule};
 use crate::inventory::{Attachment, InterfaceId, Inventory, LeftAlone, Pod};
@@ -126,6 +127,25 @@ pub fn unguarded(inventory: &Inventory, acls: &BTreeMap<AclName, HandedOver>) ->
     left.chain(absent).map(left_alone).collect()
 }
 
+/// Says of each network ACL that guarded subnets before they were handed over what it drops whatever policies say. Ours copies it: no
+/// policy opens what it drops.
+#[must_use]
+pub fn dropping(inventory: &Inventory) -> Vec<Finding> {
+    let said = acl::dropping(inventory).into_iter().map(|(acl, (subnets, direction, named))| {
+        let subnets: Vec<String> = subnets.iter().map(|id| format!("`{}`", id.0)).collect();
+        let message = format!(
+            "`{}`, the network ACL of {}, drops packets whatever policies say, such as {direction} {} {}: where policies are to decide, let \
+             it pass them; no ACL of Moat's opens more",
+            acl.0,
+            subnets.join(" and "),
+            named.0,
+            named.1,
+        );
+        Finding::without_flows(ObjectRef::vpc(), Reason::PriorAcl, Effect::Narrower, message)
+    });
+    said.collect()
+}
+
 /// A subnet, or what is said to be one, that no network ACL of Moat's guards.
 #[must_use]
 pub fn left_alone(message: String) -> Finding {
@@ -184,6 +204,8 @@ mod tests {
     use super::*;
     use crate::firewall::{Acl, Entry, EntryKey, ForeignAclId};
     use crate::inventory::{Subnet, SubnetId};
+    use crate::net::Family;
+    use crate::policy::Direction;
 
     #[test]
     fn a_subnet_that_no_acl_of_ours_guards_says_why() {
@@ -194,10 +216,7 @@ mod tests {
             has_others,
         };
         let id = |id: &str| SubnetId(id.into());
-        let key = EntryKey {
-            direction: crate::policy::Direction::Ingress,
-            number: 100.try_into().unwrap(),
-        };
+        let key = EntryKey { direction: Direction::Ingress, number: 100.try_into().unwrap() };
         let deny: Entry = "deny 10.9.0.0/16 tcp/22".parse().unwrap();
         let inventory = Inventory {
             subnets: BTreeMap::from([
@@ -239,5 +258,39 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|finding| finding.reason == Reason::SubnetLeftAlone));
+    }
+
+    #[test]
+    fn what_the_acl_before_ours_drops_is_said_once() {
+        // What comes after an entry that lets everything pass drops nothing.
+        let deny = |number: u16| {
+            let key =
+                EntryKey { direction: Direction::Ingress, number: number.try_into().unwrap() };
+            let mut acl = Acl::open([Family::V4]);
+            acl.0.insert(key, "deny 10.9.0.0/16 tcp/22".parse().unwrap());
+            acl
+        };
+        let subnet = |acl: &str| Subnet {
+            blocks: vec!["10.0.1.0/24".parse().unwrap()],
+            acl: AclName("pods".into()),
+            prior: ForeignAclId(acl.into()),
+            has_others: false,
+        };
+        let subnets = [("subnet-1", "acl-1"), ("subnet-2", "acl-2"), ("subnet-3", "acl-2")];
+        let inventory = Inventory {
+            subnets: subnets.map(|(id, acl)| (SubnetId(id.into()), subnet(acl))).into(),
+            acls: [("acl-1", 101), ("acl-2", 99)]
+                .map(|(id, number)| (ForeignAclId(id.into()), deny(number)))
+                .into(),
+            ..Inventory::default()
+        };
+        let said: Vec<_> = dropping(&inventory).into_iter().map(|it| it.message).collect();
+        assert_eq!(
+            said,
+            [
+                "`acl-2`, the network ACL of `subnet-2` and `subnet-3`, drops packets whatever policies say, such as ingress 10.9.0.0/16 \
+              tcp/22: where policies are to decide, let it pass them; no ACL of Moat's opens more"
+            ]
+        );
     }
 }

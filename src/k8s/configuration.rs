@@ -225,16 +225,18 @@ impl Configuration {
         self.network_acls.iter().any(|acl| acl.eni_configs().next().is_some())
     }
 
-    /// Says what of `networkAcls` no network ACL of Moat's guards in an inventory that is [placed](placement::place), and why.
+    /// Says of an inventory that is [placed](placement::place) what of `networkAcls` no network ACL of Moat's guards, and why; and where
+    /// others' drop what policies may let pass.
     #[must_use]
-    pub fn unguarded(&self, inventory: &Inventory) -> Vec<Finding> {
+    pub fn of_subnets(&self, inventory: &Inventory) -> Vec<Finding> {
         let named = self.network_acls.iter().flat_map(NetworkAcl::eni_configs);
         let unknown = named.filter(|name| !inventory.eni_configs.contains_key(*name)).map(|name| {
             placement::left_alone(format!(
                 "no ENIConfig `{name}` that names a subnet is to be seen: apply it, or correct `networkAcls`"
             ))
         });
-        unknown.chain(placement::unguarded(inventory, &self.scope(inventory).acls)).collect()
+        let unguarded = placement::unguarded(inventory, &self.scope(inventory).acls);
+        unknown.chain(unguarded).chain(placement::dropping(inventory)).collect()
     }
 
     /// `podSubnets` as blocks.

@@ -238,6 +238,13 @@ pub const fn row(reason: Reason) -> Row {
             "does not widen it: what the group closes stays closed",
             "write a policy for the direction, or widen the group",
         ),
+        Reason::PriorAcl => (
+            Installation,
+            NARROWER,
+            "a subnet of `networkAcls` whose network ACL drops packets by itself",
+            "copies its entries: what it drops, no policy opens",
+            "let the ACL pass what policies are to decide",
+        ),
         Reason::GroupKept => (
             Policy,
             NOT_ENFORCED,

@@ -105,7 +105,7 @@ impl<P: Provider + Send> Worker<P> {
         placement::place(&mut inventory, &observed);
         placement::release(&mut inventory, &snapshot.released);
         findings.extend(placement::unplaced(&inventory));
-        findings.extend(self.decision.configuration.unguarded(&inventory));
+        findings.extend(self.decision.configuration.of_subnets(&inventory));
         findings.extend(snapshot.branches.findings(&inventory));
         let configuration = &self.decision.configuration;
         let mut settings = configuration.settings(quotas);

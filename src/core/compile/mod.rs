@@ -9,7 +9,7 @@
 //!
 //! Network ACLs (DESIGN §7) take their place beside the grants: what a deny entry says, no rule has to.
 
-mod acl;
+pub(crate) mod acl;
 mod assemble;
 mod blame;
 mod class;

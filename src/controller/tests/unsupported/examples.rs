@@ -46,7 +46,7 @@ pub(crate) fn means(reason: Reason) -> Means {
         Reason::NotRunning => return Means::Others(Ignored, 1),
         // The group that all pods wear at first.
         Reason::GroupReplaced => return Means::Others(Ignored, 1),
-        Reason::PriorGroups => return Means::Others(Narrower, 1),
+        Reason::PriorGroups | Reason::PriorAcl => return Means::Others(Narrower, 1),
         // The rule, and the policies whose pods wear its group.
         Reason::ForeignRule => return Means::Others(NotEnforced, 1 + OPENED.len()),
         Reason::NameTaken => return Means::Others(Ignored, 1),

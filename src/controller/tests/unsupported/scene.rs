@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use moat_core::firewall::Rule;
-use moat_core::inventory::{Attachment, InterfaceId};
+use moat_core::inventory::{Attachment, InterfaceId, SubnetId};
 use moat_core::policy::Direction;
 use moat_k8s::configuration::Configuration;
-use moat_sim::{GroupId, NetworkInterface, Vpc, base_group};
+use moat_sim::{GroupId, NetworkInterface, SubnetConfig, Vpc, base_group};
 use moat_test_cluster::until;
 use serde_json::{Value, json};
 
@@ -79,8 +79,9 @@ pub(crate) async fn set(world: &World, examples: &[Example]) {
         give(world, namespace, name, &addresses).await;
     }
     let wide = clothe(world).await;
-    let absent = "networkAcls: [{name: pods, subnets: {ids: [subnet-0a]}}]";
-    configure(world, &format!("keepGroups: [{}]\n{absent}", wide.0));
+    let subnets = "networkAcls: [{name: pods, subnets: {ids: [subnet-0a, subnet-0b]}}]";
+    configure(world, &format!("keepGroups: [{}]\n{subnets}", wide.0));
+    world.cloud.lock().as_someone_else(close_a_subnet);
     world
         .apply(&json!({
             "apiVersion": "v1",
@@ -366,6 +367,16 @@ fn open(vpc: &mut Vpc, group: &GroupId) {
             authorize(vpc, group, &format!("{direction} {block} all"));
         }
     }
+}
+
+/// A subnet whose network ACL lets nothing pass.
+fn close_a_subnet(vpc: &mut Vpc) {
+    let id = SubnetId("subnet-0b".into());
+    let blocks = vec!["10.0.240.0/24".parse().expect("a block")];
+    vpc.put_subnet(id.clone(), SubnetConfig { blocks, tags: BTreeMap::new() });
+    let acl = vpc.create_acl(None).expect("an ACL");
+    let association = vpc.subnet(&id).expect("it is there").association.clone();
+    vpc.replace_association(&association, &acl).expect("both are there");
 }
 
 fn authorize(vpc: &mut Vpc, group: &GroupId, text: &str) {

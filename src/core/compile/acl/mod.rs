@@ -31,7 +31,7 @@ use crate::policy::Direction;
 use crate::settings::Settings;
 pub(crate) use entries::Named;
 use plot::Plot;
-pub(crate) use prior::Priors;
+pub(crate) use prior::{Priors, dropping};
 pub(crate) use served::Closers;
 
 /// The subnets that are guarded by one ACL of ours, and what that can do.

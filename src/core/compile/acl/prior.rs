@@ -1,12 +1,15 @@
 //! What the network ACLs before ours close: ours close it too, and no finding shows a flow that they drop anyway.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::super::cover::cover;
 use super::super::effective::ByAddress;
 use super::super::meaning::ByDirection;
-use crate::firewall::{Acl, EntryAction, never_filtered};
-use crate::inventory::{Inventory, Subnet};
-use crate::net::{AddressSet, ServiceSet};
+use super::entries::Named;
+use crate::firewall::{Acl, EntryAction, ForeignAclId, never_filtered};
+use crate::inventory::{Inventory, Subnet, SubnetId};
+use crate::net::{Address, AddressSet, ServiceSet, StepFunction};
 use crate::policy::Direction;
 
 /// A subnet that is handed over, and what closes there whatever Moat does.
@@ -41,6 +44,22 @@ impl Priors {
     }
 }
 
+/// The network ACLs of subnets that are handed over which drop something whatever policies say, with those subnets and what it is.
+pub(crate) fn dropping(
+    inventory: &Inventory,
+) -> BTreeMap<&ForeignAclId, (Vec<&SubnetId>, Direction, Named)> {
+    let never = never_filtered(&inventory.vpc);
+    let mut dropping = BTreeMap::new();
+    for (id, subnet) in &inventory.subnets {
+        let Some(acl) = inventory.acls.get(&subnet.prior) else { continue };
+        if let Some((direction, named)) = Prior::new(subnet, acl, &never).first() {
+            let of = dropping.entry(&subnet.prior).or_insert((Vec::new(), direction, named));
+            of.0.push(id);
+        }
+    }
+    dropping
+}
+
 impl Prior {
     /// An entry decides what those before it leave, so the last one is asked first; what none names is closed. Neither the addresses
     /// of the subnet itself nor those of the platform pass by the ACL.
@@ -60,6 +79,19 @@ impl Prior {
             closed.join(&past, ServiceSet::difference)
         });
         Self { addresses, closed }
+    }
+
+    /// What it drops, in the words of a rule: the first of it in a family that the subnet has.
+    fn first(&self) -> Option<(Direction, Named)> {
+        fn first<T: Address>(function: &StepFunction<T, ServiceSet>) -> Option<Named> {
+            cover(function).first().map(|rule| (rule.prefix, rule.shape))
+        }
+        let Self { addresses, closed } = self;
+        Direction::BOTH.into_iter().zip(closed).find_map(|(direction, closed)| {
+            let v4 = || (!addresses.v4.is_empty()).then(|| first(&closed.v4)).flatten();
+            let v6 = || (!addresses.v6.is_empty()).then(|| first(&closed.v6)).flatten();
+            Some((direction, v4().or_else(v6)?))
+        })
     }
 
     /// What never passes in a direction.
