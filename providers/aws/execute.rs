@@ -229,6 +229,10 @@ const COOLDOWN_LOOK: Duration = Duration::from_secs(10);
 
 // ------------------------------------------------------------------------------------------------- Rules
 
+/// How many rules one call may add (aws-controllers-k8s/community#2186). A direction has more where `rulesPerGroup` is at its highest
+/// and both families are used.
+const RULES_PER_CALL: usize = 1_000;
+
 impl Aws {
     async fn authorize(
         &self,
@@ -240,16 +244,22 @@ impl Aws {
         if rules.keys().any(|rule| rule.direction != direction) {
             return Err(ProviderError::Invalid { message: "a rule of the other direction".into() });
         }
-        let permissions = wire::permissions(rules, |key| self.id_of(key));
-        let permissions = permissions.map_err(ProviderError::not_found)?;
         let own = GroupKey::Ours(number);
         let peers = rules.keys().filter_map(|rule| match &rule.peer {
             Peer::Group(key) => Some(key),
             Peer::Prefix(_) => None,
         });
-        let named = peers.chain([&own]);
-        let added = self.add(Run::Real, &id, direction, permissions).await;
-        added.map_err(|failure| self.about_groups(failure, &number.to_string(), named))
+        let named: Vec<&GroupKey> = peers.chain([&own]).collect();
+        let rules: Vec<(&Rule, &String)> = rules.iter().collect();
+        for part in rules.chunks(RULES_PER_CALL) {
+            let permissions = wire::permissions(part.iter().copied(), |key| self.id_of(key));
+            let permissions = permissions.map_err(ProviderError::not_found)?;
+            let added = self.add(Run::Real, &id, direction, permissions).await;
+            added.map_err(|failure| {
+                self.about_groups(failure, &number.to_string(), named.iter().copied())
+            })?;
+        }
+        Ok(())
     }
 
     async fn revoke(

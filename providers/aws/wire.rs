@@ -83,10 +83,10 @@ pub fn spell(shape: Shape) -> (String, i32, i32) {
 ///
 /// # Errors
 /// The first group without an id.
-pub fn permissions(
-    rules: &BTreeMap<Rule, String>,
+pub fn permissions<'r>(
+    rules: impl IntoIterator<Item = (&'r Rule, &'r String)>,
     id: impl Fn(&GroupKey) -> Option<String>,
-) -> Result<Vec<IpPermission>, &GroupKey> {
+) -> Result<Vec<IpPermission>, &'r GroupKey> {
     let mut permissions: BTreeMap<Shape, IpPermissionBuilder> = BTreeMap::new();
     for (rule, description) in rules {
         let builder = permissions.remove(&rule.shape).unwrap_or_else(|| {
@@ -124,7 +124,8 @@ pub fn default_egress(families: impl IntoIterator<Item = Family>) -> Vec<IpPermi
         peer: Peer::Prefix(Prefix::everything(family)),
         shape: Shape::All,
     };
-    let rules = families.into_iter().map(|family| (rule(family), String::new())).collect();
+    let rules: BTreeMap<Rule, String> =
+        families.into_iter().map(|family| (rule(family), String::new())).collect();
     permissions(&rules, |_| None).unwrap_or_default()
 }
 

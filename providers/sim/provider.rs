@@ -15,7 +15,7 @@ use moat_core::provider::{
 
 use self::acl::AclMemory;
 use crate::picture::View;
-use crate::vpc::{Owner, Vpc};
+use crate::vpc::{Owner, RULES_PER_CALL, Vpc};
 use crate::{Call, GroupId, Sim};
 
 /// What a process knows: from its last picture, and what it made since.
@@ -152,9 +152,14 @@ impl Sim {
         });
         let touched: Vec<&Word> = peers.chain([&id.0]).collect();
         let cluster = self.config.cluster.clone();
-        self.change(Call::authorize(direction), &touched, |vpc| {
-            vpc.authorize(&id, &named, Some(&cluster))
-        })
+        let rules: Vec<_> = named.iter().collect();
+        for part in rules.chunks(RULES_PER_CALL) {
+            let part = part.iter().map(|(rule, text)| ((*rule).clone(), (*text).clone())).collect();
+            self.change(Call::authorize(direction), &touched, |vpc| {
+                vpc.authorize(&id, &part, Some(&cluster))
+            })?;
+        }
+        Ok(())
     }
 
     fn revoke(
@@ -284,5 +289,35 @@ impl Sim {
             | ProviderError::Transient { .. } => {}
         }
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moat_core::net::{Interval, Shape};
+    use moat_core::settings::Quotas;
+
+    use super::*;
+    use crate::{Config, block_on};
+
+    /// A thousand go in one: both families may have as many.
+    #[test]
+    fn more_rules_than_one_call_adds_go_in_two() {
+        let quotas = Quotas { rules_per_group: 2_000, ..Quotas::default() };
+        let mut sim = Sim::new(Config { quotas, ..Config::default() });
+        let (group, direction) = (GroupNumber::nth(0), Direction::Ingress);
+        let rule = |port| {
+            let peer = Peer::Prefix("10.0.0.0/8".parse().unwrap());
+            (Rule { direction, peer, shape: Shape::Tcp(Interval::single(port)) }, String::new())
+        };
+        let rules: BTreeMap<Rule, String> = (1..1_201).map(rule).collect();
+        let create = Step::CreateGroup(group);
+        let authorize = Step::Authorize { group, direction, rules: rules.clone() };
+        let scope = Scope::default();
+        block_on(sim.observe(&scope)).unwrap();
+        assert_eq!(block_on(sim.execute(&[&create, &authorize])), [Ok(()), Ok(())]);
+        let seen = block_on(sim.observe(&scope)).unwrap();
+        let there = &seen.state.groups[&GroupKey::Ours(group)];
+        assert!(there.iter().eq(rules.keys()), "{}", there.len());
     }
 }

@@ -83,7 +83,7 @@ pub struct NetworkInterface {
 }
 
 /// The rules that one authorize can carry (aws-controllers-k8s/community#2186).
-const RULES_PER_CALL: usize = 1_000;
+pub(crate) const RULES_PER_CALL: usize = 1_000;
 
 impl Vpc {
     /// A VPC of these blocks, with the default network ACL, and without groups, interfaces and subnets.

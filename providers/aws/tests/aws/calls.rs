@@ -13,6 +13,7 @@ use moat_core::plan::{Plan, Purpose, Stage};
 use moat_core::policy::Direction;
 use moat_core::provider::{Observed, Provider, Scope, Step};
 use moat_tests::contract::Fixture;
+use serde_json::json;
 
 use crate::contract::Cloud;
 use crate::localstack::{ask, run};
@@ -138,6 +139,27 @@ fn a_plan_costs_the_fewest_calls_and_a_steady_state_none_that_changes() {
         let once =
             ["DescribeNetworkInterfaces", "DescribeSecurityGroupRules", "DescribeSecurityGroups"];
         assert_eq!(calls, once.map(|name| (name.to_owned(), 1)).into());
+    });
+}
+
+/// A thousand go in one: both families may have as many.
+#[test]
+fn more_rules_than_one_call_adds_go_in_two() {
+    let mut cloud = Cloud::new(1_000);
+    let quotas = json!({"quotas": {"rules_per_group": 2_000}});
+    ask("PUT", &format!("/_faults/{}", cloud.account), &quotas.to_string());
+    run(async {
+        let scope = Scope::default();
+        cloud.aws.observe(&scope).await.unwrap();
+        let steps = plan(vec![
+            vec![Step::CreateGroup(group(0))],
+            vec![authorize(0, Direction::Ingress, 1..1_201)],
+        ]);
+        let outcome = drive(&mut cloud.aws, &steps, &scope).await;
+        assert_eq!(outcome.ending, Ending::Done, "{:?}", outcome.attempts);
+        assert_eq!(counted(&cloud)["AuthorizeSecurityGroupIngress"], 2);
+        let groups = &outcome.observed.unwrap().state.groups;
+        assert_eq!(groups[&GroupKey::Ours(group(0))], rules(Direction::Ingress, 1..1_201));
     });
 }
 
