@@ -369,8 +369,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "say that an ACL closes what stays in its subnet",
         file: "src/core/compile/acl/mod.rs",
-        right: "let closed = by_acl.join(&own, ServiceSet::difference);",
-        wrong: "let closed = by_acl.join(&own, |closed, _| closed.clone());",
+        right: "Some(closed.join(&own, ServiceSet::difference)",
+        wrong: "Some(closed.join(&own, |closed, _| closed.clone())",
         test: "core an_acl_closes_what_no_group_can",
     },
     Mutation {
@@ -432,8 +432,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "rely on an ACL for pods with an address elsewhere",
         file: "src/core/compile/acl/mod.rs",
-        right: "Some(one.filter(|_| places.len() == 1))",
-        wrong: "Some(one)",
+        right: "let families = acls.map(|it| it == Some(acl));",
+        wrong: "let families = acls.map(|_| true);",
         test: "core a_pod_with_an_address_elsewhere",
     },
     Mutation {

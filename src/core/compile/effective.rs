@@ -278,6 +278,11 @@ impl ByAddress {
             && (!v6 || self.v6.pieces().all(|(_, here)| here.contains_all(&wanted[1])))
     }
 
+    /// No services anywhere.
+    pub(crate) fn nothing() -> Self {
+        Self::on(&AddressSet::empty(), &ServiceSet::empty())
+    }
+
     /// These services at the addresses of a set, none elsewhere.
     pub(crate) fn on(set: &AddressSet, services: &ServiceSet) -> Self {
         let inside = |family| services.clone().within(family);

@@ -57,7 +57,7 @@ impl<'x, 'a> Granting<'x, 'a> {
 
     /// Rules that say nothing.
     pub(crate) fn nothing(&mut self) -> Grant {
-        let nothing = ByAddress::on(&AddressSet::empty(), &ServiceSet::empty());
+        let nothing = ByAddress::nothing();
         Grant {
             addresses: self.pools.addresses.share(nothing),
             references: Vec::new(),

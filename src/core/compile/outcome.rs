@@ -124,7 +124,7 @@ impl<'m, 'a> Outcomes<'m, 'a> {
         let grant = grant.and_then(|grant| self.meaning.grants.get(grant)).cloned();
         let mut by_prefix = match &grant {
             Some(grant) => grant.addresses.clone().into(),
-            None => Arc::new(ByAddress::on(&AddressSet::empty(), &ServiceSet::empty())),
+            None => Arc::new(ByAddress::nothing()),
         };
         let mut foreign = Vec::new();
         let rules = groups.iter().filter_map(|group| self.meaning.inventory.foreign.get(group));

@@ -26,7 +26,7 @@ use super::meaning::{ByDirection, place};
 use super::shared::{Pools, Shared};
 use crate::firewall::{Acl, AclName, Entry, EntryAction, EntryKey, EntryNumber};
 use crate::inventory::{Inventory, SubnetId};
-use crate::net::{AddressSet, ServiceSet};
+use crate::net::{AddressSet, Family, ServiceSet};
 use crate::policy::Direction;
 use crate::settings::Settings;
 pub(crate) use entries::Named;
@@ -70,21 +70,31 @@ type Functions = [ByDirection<Option<Rc<Function>>>];
 pub(crate) struct Guards {
     /// By ACL.
     pub(crate) list: Vec<Guarded>,
-    /// Where each cohort is inside; empty if there is nobody.
-    of: Vec<Option<Inside>>,
+    /// Where each cohort is; empty if nobody is inside.
+    of: Vec<Homes>,
     /// What never passes at the ends of each cohort inside, whatever its groups say.
     closed: BTreeMap<(CohortId, Direction), Shared<ByAddress>>,
     /// What functions become, once for each.
-    widened: HashMap<(usize, Direction, *const Function, Families), Rc<Function>>,
-    /// What is closed for the pods of a subnet, once for each.
+    widened: HashMap<(Acls, Direction, *const Function), Option<Widened>>,
+    /// What is closed for pods of the same homes, once for each.
     known: HashMap<Closed, Shared<ByAddress>>,
 }
 
-/// What is closed for the pods of a subnet in a direction: by its ACL, and what ends at the other side close.
-type Closed = (Inside, Direction, Option<Shared<ByAddress>>);
+/// What a function becomes, and what of it the ends at the other side close.
+type Widened = (Rc<Function>, Shared<ByAddress>);
 
-/// An ACL's place in the list, and a subnet's place among those that it guards, if that one holds all addresses of the pods.
-type Inside = (usize, Option<usize>);
+/// What is closed for pods in a direction: by the ACLs of their homes, and what ends at the other side close.
+type Closed = (Homes, Direction, Option<Shared<ByAddress>>);
+
+/// Where the addresses of some pods are: an ACL's place in the list, and a subnet's place among those that it guards. An interface is
+/// in one subnet, but what is told late may say that it is in two.
+type Homes = ByFamily<Option<(usize, usize)>>;
+
+/// The ACLs of some homes, by their places in the list.
+type Acls = ByFamily<Option<usize>>;
+
+/// IPv4 first.
+type ByFamily<T> = [T; 2];
 
 /// The addresses of each subnet: pods inside and outside of one are never alike.
 pub(crate) fn addresses(inventory: &Inventory) -> BTreeSet<AddressSet> {
@@ -141,16 +151,22 @@ impl Guards {
     ) -> Self {
         let mut guards = Self::default();
         for (name, subnets) in plots(inventory) {
-            let around = |at| subnets.iter().position(|(_, addresses)| addresses.contains(at));
-            let inside = |id: CohortId| {
-                let placed = cohorts.placed(id);
-                let places: BTreeSet<Option<usize>> = placed.map(|(_, at)| around(at)).collect();
-                let one = places.iter().copied().find(Option::is_some)?;
-                Some(one.filter(|_| places.len() == 1))
+            let place = guards.list.len();
+            let home = |of: &Cohort, family| {
+                let pod = of.pods.first().and_then(|index| inventory.pod(*index));
+                let at = pod.and_then(|pod| pod.address(family))?;
+                let subnet = subnets.iter().position(|(_, addresses)| addresses.contains(at))?;
+                Some((place, subnet))
             };
-            let ids = cohorts.iter().map(|(id, _)| id);
-            let members: Vec<(CohortId, Option<usize>)> =
-                ids.filter_map(|id| Some((id, inside(id)?))).collect();
+            guards.of.resize(cohorts.list.len(), Homes::default());
+            let mut members = Vec::new();
+            for ((id, cohort), of) in cohorts.iter().zip(&mut guards.of) {
+                let homes = Family::BOTH.map(|family| home(cohort, family));
+                if homes != Homes::default() {
+                    members.push((id, homes.map(|home| home.is_some())));
+                    of.iter_mut().zip(homes).for_each(|(of, home)| *of = home.or(*of));
+                }
+            }
             if members.is_empty() {
                 continue;
             }
@@ -158,27 +174,16 @@ impl Guards {
             let addresses = parts.fold(AddressSet::empty(), |all, part| all.union(part));
             let prior = subnets.first().and_then(|(id, _)| inventory.subnets.get(id));
             let prior = prior.and_then(|subnet| inventory.acls.get(&subnet.prior));
-            let place = guards.list.len();
-            guards.of.resize(cohorts.list.len(), None);
-            for (id, subnet) in &members {
-                if let Some(slot) = guards.of.get_mut(*id as usize) {
-                    *slot = Some((place, *subnet));
-                }
-            }
-            let whole = members.iter().filter(|(_, subnet)| subnet.is_some());
-            let whole = whole.map(|(id, _)| *id).collect();
-            let members = members.into_iter().map(|(id, _)| id).collect();
-            let plot =
-                Plot { cohorts, asked, conceded, inventory, settings, members, whole, addresses };
+            let plot = Plot { cohorts, asked, conceded, inventory, settings, members, addresses };
             guards.list.push(plot.decide(name.clone(), subnets, prior, pools));
-            for id in plot.whole {
-                Direction::BOTH.into_iter().for_each(|it| guards.close(id, it, None, pools));
-            }
+        }
+        for (id, _) in (0..).zip(guards.of.clone()) {
+            Direction::BOTH.into_iter().for_each(|it| guards.close(id, it, None, pools));
         }
         guards
     }
 
-    /// Notes what is closed for a cohort: by the ACL for all but those in its own subnet, and what the ends there close.
+    /// Notes what is closed for a cohort: by the ACLs for all but those in its own subnets, and what the ends there close.
     fn close(
         &mut self,
         id: CohortId,
@@ -186,28 +191,31 @@ impl Guards {
         by_ends: Option<Shared<ByAddress>>,
         pools: &mut Pools,
     ) {
-        let inside = self.of.get(id as usize).copied().flatten();
-        let Some(inside @ (acl, Some(subnet))) = inside else { return };
-        let (by_acl, own) = match self.list.get(acl) {
-            Some(guarded) => (guarded.closed.get(place(direction)), guarded.subnets.get(subnet)),
-            None => (None, None),
-        };
-        let (Some(by_acl), Some((_, own))) = (by_acl, own) else { return };
-        let closed = self.known.entry((inside, direction, by_ends)).or_insert_with_key(|key| {
-            let own = ByAddress::on(own, &ServiceSet::all());
-            let closed = by_acl.join(&own, ServiceSet::difference);
-            pools.addresses.share(match &key.2 {
-                Some(by_ends) => closed.join(by_ends, ServiceSet::union),
-                None => closed,
-            })
+        let homes = self.of.get(id as usize).copied().unwrap_or_default();
+        if homes == Homes::default() {
+            return;
+        }
+        let list = &self.list;
+        let closed = self.known.entry((homes, direction, by_ends)).or_insert_with_key(|key| {
+            let by_ends = key.2.as_deref().cloned().unwrap_or_else(ByAddress::nothing);
+            let by_acls = Family::BOTH.into_iter().zip(homes).filter_map(|(family, home)| {
+                let (acl, subnet) = home?;
+                let guarded = list.get(acl)?;
+                let own = ByAddress::on(&guarded.subnets.get(subnet)?.1, &ServiceSet::all());
+                let closed = guarded.closed.get(place(direction))?;
+                let families = Family::BOTH.map(|it| it == family);
+                Some(closed.join(&own, ServiceSet::difference).of_families(families))
+            });
+            let all = by_acls.fold(by_ends, |all, one| all.join(&one, ServiceSet::union));
+            pools.addresses.share(all)
         });
         self.closed.insert((id, direction), closed.clone());
     }
 
     /// The cohorts behind an ACL, by its place in the list.
     fn behind(&self, acl: usize) -> impl Iterator<Item = CohortId> {
-        let ids = (0..).zip(&self.of);
-        ids.filter(move |(_, inside)| inside.is_some_and(|(at, _)| at == acl)).map(|(id, _)| id)
+        let is_behind = move |homes: &Homes| homes.iter().flatten().any(|(at, _)| *at == acl);
+        (0..).zip(&self.of).filter(move |(_, homes)| is_behind(homes)).map(|(id, _)| id)
     }
 
     /// What never passes at a cohort's end, whatever its groups say; none outside.
@@ -223,17 +231,45 @@ impl Guards {
         function: Rc<Function>,
         pools: &mut Pools,
     ) -> Rc<Function> {
-        let families = cohort.families;
-        let query = (direction, function.addresses.clone(), families);
-        let inside = self.of.get(id as usize).copied().flatten();
-        let guarded = inside.filter(|(_, subnet)| subnet.is_some() && cohort.programmable());
-        let said = guarded
-            .and_then(|(place, _)| Some((place, self.list.get(place)?.said.get(&query)?.clone())));
-        let Some((place, said)) = said else { return function };
-        self.close(id, direction, Some(said.by_ends), pools);
-        let key = (place, direction, Rc::as_ptr(&function), families);
-        let widened = || Rc::new(function.widened(said.addresses));
-        self.widened.entry(key).or_insert_with(widened).clone()
+        let homes = self.of.get(id as usize).copied().unwrap_or_default();
+        let acls = homes.map(|home| home.map(|(acl, _)| acl));
+        if !cohort.programmable() || homes == Homes::default() {
+            return function;
+        }
+        let key = (acls, direction, Rc::as_ptr(&function));
+        if !self.widened.contains_key(&key) {
+            let widened = self.widen(acls, direction, &function, pools);
+            self.widened.insert(key, widened);
+        }
+        let Some((widened, by_ends)) = self.widened.get(&key).cloned().flatten() else {
+            return function;
+        };
+        self.close(id, direction, Some(by_ends), pools);
+        widened
+    }
+
+    /// What a function becomes behind these ACLs, and what of it the ends at the other side close; none where it stays.
+    fn widen(
+        &self,
+        acls: Acls,
+        direction: Direction,
+        function: &Function,
+        pools: &mut Pools,
+    ) -> Option<Widened> {
+        let (mut addresses, mut by_ends) = (None, ByAddress::nothing());
+        for acl in BTreeSet::from(acls).into_iter().flatten() {
+            let families = acls.map(|it| it == Some(acl));
+            let query = (direction, function.addresses.clone(), families);
+            let Some(said) = self.list.get(acl).and_then(|it| it.said.get(&query)) else {
+                continue;
+            };
+            let others = addresses.unwrap_or_else(|| (*function.addresses).clone());
+            let others = others.of_families(families.map(|it| !it));
+            addresses = Some(others.join(&said.addresses, ServiceSet::union));
+            by_ends = by_ends.join(&said.by_ends, ServiceSet::union);
+        }
+        let addresses = pools.addresses.share(addresses?);
+        Some((Rc::new(function.widened(addresses)), pools.addresses.share(by_ends)))
     }
 }
 

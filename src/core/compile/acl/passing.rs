@@ -108,7 +108,7 @@ fn joined<'f>(
     cohorts: &Cohorts<'_>,
     places: &mut Places,
 ) -> ByAddress {
-    let mut all = ByAddress::on(&AddressSet::empty(), &ServiceSet::empty());
+    let mut all = ByAddress::nothing();
     let mut open: Families = [false, false];
     let mut known = BTreeSet::new();
     let mut named: HashMap<(Families, &AddressSet), ServiceSet> = HashMap::default();

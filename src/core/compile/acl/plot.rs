@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::super::HashMap;
-use super::super::cohort::{Carrier, CohortId, Cohorts, has};
+use super::super::cohort::{Carrier, Cohort, CohortId, Cohorts, Families, has};
 use super::super::concession::Concession;
 use super::super::effective::{ByAddress, Function};
 use super::super::meaning::place;
@@ -26,10 +26,8 @@ pub(super) struct Plot<'x, 'a> {
     pub(super) conceded: &'x Functions,
     pub(super) inventory: &'x Inventory,
     pub(super) settings: &'x Settings,
-    /// All that have an address there: what may pass for them, the ACL may not deny.
-    pub(super) members: Vec<CohortId>,
-    /// Those with all of their addresses in one of the subnets: their groups may say more, as the ACL is asked about each of them.
-    pub(super) whole: Vec<CohortId>,
+    /// With the families of their addresses there.
+    pub(super) members: Vec<(CohortId, Families)>,
     pub(super) addresses: AddressSet,
 }
 
@@ -42,9 +40,10 @@ impl Plot<'_, '_> {
         prior: Option<&Acl>,
         pools: &mut Pools,
     ) -> Guarded {
-        let members = self.members.iter().filter_map(|id| {
-            Some((self.cohorts.get(*id)?.families, self.asked.get(*id as usize)?))
-        });
+        let members = self
+            .members
+            .iter()
+            .filter_map(|(id, families)| Some((*families, self.asked.get(*id as usize)?)));
         let passing = Passing::new(members, self.cohorts, self.inventory);
         let mut said = HashMap::default();
         // What ends at one side say beyond what is asked, those at the other must close: first come, first served.
@@ -105,7 +104,7 @@ impl Plot<'_, '_> {
 
     /// What passes at the ends of pods inside, from or to addresses inside. Of pods whose groups are not ours to say, everything.
     fn admitted(&self, passing: &Passing, direction: Direction) -> ServiceSet {
-        let certain = self.members.iter().filter_map(|id| self.cohorts.get(*id)).all(|cohort| {
+        let certain = self.cohorts().all(|(cohort, _)| {
             let Carrier::Programmable(prior) = &cohort.carrier else { return false };
             // What does not fit may hold what it had before.
             let is_held = *cohort.concession != Concession::default();
@@ -118,18 +117,23 @@ impl Plot<'_, '_> {
         every(&passing.towards(direction).join(&inside, ServiceSet::intersection))
     }
 
+    /// The members, with the families of their addresses there.
+    fn cohorts(&self) -> impl Iterator<Item = (&Cohort, Families)> {
+        self.members.iter().filter_map(|(id, of)| Some((self.cohorts.get(*id)?, *of)))
+    }
+
     /// What groups are asked to say in a direction, with how many kinds of pods ask.
     fn queries(&self, direction: Direction) -> Vec<(Query, usize)> {
         let mut places: HashMap<Query, usize> = HashMap::default();
         let mut queries: Vec<(Query, BTreeSet<*const Function>)> = Vec::new();
-        for id in &self.whole {
-            let Some(cohort) = self.cohorts.get(*id).filter(|cohort| cohort.programmable()) else {
+        for (id, families) in &self.members {
+            if !self.cohorts.get(*id).is_some_and(Cohort::programmable) {
                 continue;
-            };
+            }
             let functions = self.conceded.get(*id as usize);
             let function = functions.and_then(|both| both.get(place(direction))?.as_ref());
             let Some(function) = function else { continue };
-            let query = (direction, function.addresses.clone(), cohort.families);
+            let query = (direction, function.addresses.clone(), *families);
             let place = *places.entry(query.clone()).or_insert_with(|| {
                 queries.push((query, BTreeSet::new()));
                 queries.len() - 1
@@ -160,10 +164,9 @@ impl Plot<'_, '_> {
         room: usize,
     ) -> Split<T> {
         let line = ServiceSet::line(T::FAMILY);
-        let untouchable = self.members.iter().filter_map(|id| self.cohorts.get(*id));
-        let untouchable = untouchable
-            .filter(|cohort| !cohort.programmable())
-            .any(|cohort| has(cohort.families, T::FAMILY));
+        let untouchable = self
+            .cohorts()
+            .any(|(cohort, families)| !cohort.programmable() && has(families, T::FAMILY));
         let outside = StepFunction::indicator(inside, ServiceSet::empty(), line.clone());
         let wanted = untouchable.then(|| deniable.map2(&outside, ServiceSet::intersection));
         let asked = queries.iter().map(|((_, addresses, families), users)| {
