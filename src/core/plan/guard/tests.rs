@@ -63,6 +63,12 @@ impl World {
         Observed { state: self.now.clone(), subnets, acl_priors, ..Observed::default() }
     }
 
+    /// The calls of the way, and the fewest.
+    fn costs(&self) -> (usize, usize) {
+        let way = plan(&self.desired, &self.observed(), &Inventory::default(), &self.quotas);
+        (way.calls(), way.minimum_calls())
+    }
+
     /// The steps by stage, once it is seen that planning again has nothing to do.
     fn way(&self) -> Vec<(Purpose, Vec<String>)> {
         let (inventory, observed) = (Inventory::default(), self.observed());
@@ -109,6 +115,7 @@ fn an_acl_is_whole_before_it_guards_and_guards_nothing_before_it_goes() {
     ];
     let expected = expected.map(|(it, all)| (it, all.into_iter().map(str::to_owned).collect()));
     assert_eq!(world.way(), expected);
+    assert_eq!(world.costs(), (5, 5));
 
     let there = World::new(&["one", "two"]).guarded("pods", &["one", "two"], &[PRIVATE, COPY]);
     let back = uninstall(&there.observed(), &Inventory::default(), &there.quotas);
@@ -137,6 +144,7 @@ fn an_edited_exception_is_one_call() {
         .wants("pods", &["one"], &["1 deny 10.0.0.0/9 tcp/443", "2 deny 192.0.2.0/24 all", COPY]);
     let put = "put egress entry 1 `deny 10.0.0.0/9 tcp/443` into network ACL pods".to_owned();
     assert_eq!(world.way(), [(Purpose::Tighten, vec![put])]);
+    assert_eq!(world.costs(), (1, 1));
 }
 
 #[test]
@@ -172,6 +180,8 @@ fn subnets_that_go_different_ways_part() {
     let passing = |steps: &Vec<String>| steps.iter().any(|step| step.contains("pods+1"));
     assert_eq!(purposes.last(), Some(&Purpose::Delete), "{way:#?}");
     assert!(way.iter().any(|(_, steps)| passing(steps)), "{way:#?}");
+    let passing: usize = way.iter().map(|(_, steps)| steps.len()).sum();
+    assert_eq!(world.costs(), (passing, 2));
 }
 
 /// The interface of a pod in subnet `one`, an inventory with that pod, and a picture that tells where the subnet lies.
@@ -271,6 +281,7 @@ fn copies_follow_from_the_first_and_the_old_list_goes_last() {
         ]
     );
     assert!(way.iter().all(|(purpose, steps)| *purpose == Purpose::Follow && steps.len() == 1));
+    assert_eq!(world.costs(), (5, 3));
 }
 
 #[test]
