@@ -108,6 +108,18 @@ pub fn of_interface(interface: &InterfaceId, needs: usize, quotas: &Quotas) -> O
     (needs > limit).then_some(breach)
 }
 
+/// What entries cost in each direction and family that they name, the final deny among them.
+#[must_use]
+pub fn entries(
+    entries: impl IntoIterator<Item = (Direction, Entry)>,
+) -> BTreeMap<(Direction, Family), usize> {
+    let mut counts: BTreeMap<(Direction, Family), usize> = BTreeMap::new();
+    for (direction, entry) in entries {
+        *counts.entry((direction, entry.prefix.family())).or_insert(1) += 1;
+    }
+    counts
+}
+
 /// The limit that a network ACL of these entries passes.
 #[must_use]
 pub fn of_acl(
@@ -115,12 +127,8 @@ pub fn of_acl(
     entries: impl IntoIterator<Item = (Direction, Entry)>,
     quotas: &Quotas,
 ) -> Option<Breach> {
-    let mut counts: BTreeMap<(Direction, Family), usize> = BTreeMap::new();
-    for (direction, entry) in entries {
-        *counts.entry((direction, entry.prefix.family())).or_insert(1) += 1;
-    }
     let limit = quotas.entries_per_acl;
-    let most = counts.into_iter().max_by_key(|(_, needs)| *needs);
+    let most = self::entries(entries).into_iter().max_by_key(|(_, needs)| *needs);
     let ((direction, family), needs) = most.filter(|(_, needs)| *needs > limit)?;
     Some(Breach::EntriesPerAcl { acl: acl.clone(), direction, family, needs, limit })
 }

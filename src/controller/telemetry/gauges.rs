@@ -87,6 +87,22 @@ fn led(seen: &Seen, encoder: &mut DescriptorEncoder<'_>) -> Result {
         "Rules that a group may have, for each direction and family",
         number(left.quotas.rules_per_group),
     )?;
+    let entries = left.entries.iter().map(|((acl, direction, family), count)| {
+        let (direction, family) = (direction.to_string(), family.to_string());
+        ([("acl", acl.to_string()), ("direction", direction), ("family", family)], number(*count))
+    });
+    many(
+        encoder,
+        "acl_entries",
+        "Entries of a network ACL as the quota counts them: the final deny is one",
+        entries,
+    )?;
+    one(
+        encoder,
+        "acl_entry_quota",
+        "Entries that a network ACL may have, for each direction and family",
+        number(left.quotas.entries_per_acl),
+    )?;
     one(
         encoder,
         "address_rules",

@@ -16,7 +16,7 @@ use std::time::Duration;
 use moat_core::budget;
 use moat_core::compile::Counts;
 use moat_core::finding::{Effect, Finding, Reason};
-use moat_core::firewall::{GroupKey, GroupNumber, Rule};
+use moat_core::firewall::{AclName, GroupKey, GroupNumber, Rule};
 use moat_core::net::Family;
 use moat_core::plan::{Held, Plan, Purpose, Stage};
 use moat_core::policy::Direction;
@@ -102,6 +102,7 @@ struct Change {
 #[derive(Debug)]
 struct Left {
     rules: BTreeMap<(GroupNumber, Direction, Family), usize>,
+    entries: BTreeMap<(AclName, Direction, Family), usize>,
     groups: usize,
     counts: Counts,
     quotas: Quotas,
@@ -265,14 +266,15 @@ impl Telemetry {
         {
             self.change.observe(change.since.elapsed().as_secs_f64());
         }
-        let rules = match (done.observed, seen.left.take()) {
-            (Some(observed), _) => rules(observed),
-            (None, Some(before)) => before.rules,
-            (None, None) => BTreeMap::new(),
+        let (rules, entries) = match (done.observed, seen.left.take()) {
+            (Some(observed), _) => (rules(observed), entries(observed)),
+            (None, Some(before)) => (before.rules, before.entries),
+            (None, None) => Default::default(),
         };
         let groups = rules.keys().map(|(group, ..)| *group).collect::<BTreeSet<_>>().len();
         seen.equal = Some(equal);
-        seen.left = Some(Left { rules, groups, counts: done.counts, quotas: done.quotas });
+        let (counts, quotas) = (done.counts, done.quotas);
+        seen.left = Some(Left { rules, entries, groups, counts, quotas });
     }
 
     /// Nobody can tell whether the cloud is as desired.
@@ -404,6 +406,17 @@ fn rules(observed: &Observed) -> BTreeMap<(GroupNumber, Direction, Family), usiz
                 ((number, direction, family), budget::rules(rules, direction, family))
             })
         })
+    });
+    each.collect()
+}
+
+/// What the entries of each ACL of ours cost.
+fn entries(observed: &Observed) -> BTreeMap<(AclName, Direction, Family), usize> {
+    let ours = observed.state.acls.iter().filter_map(|(key, acl)| Some((key.ours()?, acl)));
+    let each = ours.flat_map(|(name, acl)| {
+        let costs = budget::entries(acl.0.iter().map(|(key, entry)| (key.direction, *entry)));
+        let named = move |((direction, family), cost)| ((name.clone(), direction, family), cost);
+        costs.into_iter().map(named)
     });
     each.collect()
 }

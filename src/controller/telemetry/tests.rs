@@ -1,3 +1,4 @@
+use moat_core::firewall::{Acl, AclKey, EntryKey, EntryNumber, ForeignAclId};
 use moat_core::policy::{Kind, ObjectRef};
 use moat_core::provider::{Meter, Tokens};
 
@@ -129,6 +130,38 @@ async fn whoever_does_not_lead_tells_nothing_that_only_a_leader_knows() {
         assert_eq!(sees("moat_programmed_equals_intent"), equal);
         assert_eq!(sees("moat_leader"), [(String::new(), f64::from(u8::from(leads)))]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_of_our_acls_are_counted_with_the_final_deny() {
+    let telemetry = telemetry(true);
+    let key = |number| EntryKey {
+        direction: Direction::Egress,
+        number: EntryNumber::try_from(number).expect("a number"),
+    };
+    let deny = |block: &str| format!("deny {block} all").parse().expect("an entry");
+    let acl = Acl([(key(1), deny("10.0.0.0/8")), (key(2), deny("fd00::/8"))].into());
+    let mut observed = Observed::default();
+    observed.state.acls = [
+        (AclKey::Ours(AclName("pods".into())), acl.clone()),
+        (AclKey::Foreign(ForeignAclId("acl-1".into())), acl),
+    ]
+    .into();
+    telemetry.round(&Done {
+        observed: Some(&observed),
+        stages: &[],
+        remaining: &Plan::default(),
+        ended: true,
+        repaired: 0,
+        counts: Counts::default(),
+        quotas: Quotas::default(),
+    });
+    let labels = |family| format!("{{acl=\"pods\",direction=\"egress\",family=\"{family}\"}}");
+    assert_eq!(
+        values(&telemetry, "moat_acl_entries"),
+        [(labels("IPv4"), 2.0), (labels("IPv6"), 2.0)]
+    );
+    assert_eq!(value(&telemetry, "moat_acl_entry_quota"), Some(20.0));
 }
 
 #[tokio::test(start_paused = true)]
