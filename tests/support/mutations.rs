@@ -437,6 +437,13 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core a_pod_with_an_address_elsewhere",
     },
     Mutation {
+        mistake: "forget who comes to an ACL when it denies less",
+        file: "src/core/plan/guard.rs",
+        right: "moved.get(id).or(self.now.subnets.get(id)).and_then(AclKey::ours) == Some(acl)",
+        wrong: "!moved.contains_key(id) && self.now.subnets.get(id).and_then(AclKey::ours) == Some(acl)",
+        test: "core an_acl_goes_on_denying_what",
+    },
+    Mutation {
         mistake: "drop the entries of the ACL before ours",
         file: "src/core/compile/acl/mod.rs",
         right: "for (number, entry) in (1..).zip(denied.iter().copied().map(deny)).chain(theirs) {",

@@ -8,7 +8,7 @@ use moat_core::inventory::{self, SubnetId};
 use moat_core::net::Prefix;
 use moat_core::provider::{HandedOver, Observed, Scope};
 
-use super::interfaces::{is_of, may_be_others};
+use super::interfaces::{is_pods_alone, may_be_others};
 use crate::errors::Failure;
 use crate::{Aws, tags, wire};
 
@@ -113,8 +113,8 @@ impl Acls {
             if let Some(Claim { acl, blocks }) = self.claimed.get(&subnet) {
                 let (acl, blocks) = (acl.clone(), blocks.clone());
                 let mut inside = self.interfaces.iter();
-                let has_others =
-                    inside.any(|it| it.subnet_id() == Some(&*subnet.0) && !is_of(it, scope));
+                let has_others = inside
+                    .any(|it| it.subnet_id() == Some(&*subnet.0) && !is_pods_alone(it, scope));
                 let told = inventory::Subnet { blocks, acl, prior: prior.clone(), has_others };
                 observed.subnets.insert(subnet.clone(), told);
             } else if key.foreign().is_none() {

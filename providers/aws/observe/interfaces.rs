@@ -50,9 +50,22 @@ pub(crate) fn attachment(interface: &NetworkInterface) -> Attachment {
 /// trunk of others, and none that the VPC CNI attached for pods, which are all but the first of an instance.
 pub(super) fn may_be_others(interface: &NetworkInterface) -> bool {
     let trunk = interface.interface_type() == Some(&NetworkInterfaceType::Trunk);
-    let first = interface.attachment().and_then(|it| it.device_index()) == Some(0);
-    let for_pods = tags::value(interface.tag_set(), tags::NODE).is_some() && !first;
+    let for_pods = tags::value(interface.tag_set(), tags::NODE).is_some() && !is_first(interface);
     attachment(interface) != Attachment::Exclusive && !trunk && !for_pods
+}
+
+/// Whether an interface carries pods of the scope and nothing else. A node's first one carries the node, whatever pods it carries beside.
+pub(super) fn is_pods_alone(interface: &NetworkInterface, scope: &Scope) -> bool {
+    if attachment(interface) != Attachment::Shared || !is_first(interface) {
+        return is_of(interface, scope);
+    }
+    let own = interface.private_ip_address().and_then(|address| address.parse().ok());
+    own.is_some_and(|own: IpAddr| scope.addresses.contains(&own))
+}
+
+/// Whether it is the first of an instance.
+fn is_first(interface: &NetworkInterface) -> bool {
+    interface.attachment().and_then(|it| it.device_index()) == Some(0)
 }
 
 /// Whether an interface is a pod's of the scope, by its id or by an address.
@@ -62,9 +75,10 @@ pub(super) fn is_of(interface: &NetworkInterface, scope: &Scope) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ec2::types::builders::NetworkInterfaceBuilder;
     use aws_sdk_ec2::types::{
-        Ipv4PrefixSpecification, Ipv6PrefixSpecification, NetworkInterfaceIpv6Address,
-        NetworkInterfacePrivateIpAddress,
+        Ipv4PrefixSpecification, Ipv6PrefixSpecification, NetworkInterfaceAttachment,
+        NetworkInterfaceIpv6Address, NetworkInterfacePrivateIpAddress,
     };
 
     use super::*;
@@ -92,5 +106,33 @@ mod tests {
             ["10.0.0.8", "10.0.3.15", "10.0.3.32", "2001:db8::8", "2001:db8::9:ffff:ffff:ffff"];
         let all = addresses(&[&borne_ones[..], &others].concat());
         assert_eq!(borne(&node, &all), addresses(&borne_ones));
+    }
+
+    #[test]
+    fn a_nodes_first_interface_carries_the_node_beside_the_pods_that_it_bears() {
+        let address = |address: &str| {
+            NetworkInterfacePrivateIpAddress::builder().private_ip_address(address).build()
+        };
+        let interface = |index| {
+            NetworkInterface::builder()
+                .network_interface_id("eni-1")
+                .private_ip_address("10.0.0.7")
+                .private_ip_addresses(address("10.0.0.7"))
+                .private_ip_addresses(address("10.0.0.9"))
+                .attachment(NetworkInterfaceAttachment::builder().device_index(index).build())
+        };
+        let scope = |addresses: &[&str]| Scope {
+            interfaces: [InterfaceId("eni-1".into())].into(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            ..Scope::default()
+        };
+        let is_pods_alone = |interface: NetworkInterfaceBuilder, addresses: &[&str]| {
+            super::is_pods_alone(&interface.build(), &scope(addresses))
+        };
+        assert!(!is_pods_alone(interface(0), &["10.0.0.9"]), "the node's, with a pod");
+        assert!(is_pods_alone(interface(0), &["10.0.0.7"]), "a pod is all that it carries");
+        assert!(is_pods_alone(interface(1), &["10.0.0.9"]), "another one of the node's");
+        let fargate = interface(0).requester_managed(true);
+        assert!(is_pods_alone(fargate, &["10.0.0.9"]), "Fargate's");
     }
 }

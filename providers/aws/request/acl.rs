@@ -1,6 +1,7 @@
 //! The calls about network ACLs and what they guard.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 
 use aws_sdk_ec2::types::{
     NetworkAcl, NetworkAclEntry, NetworkInterface, ResourceType, Subnet, Tag, TagSpecification,
@@ -61,13 +62,16 @@ impl Aws {
 // ---------------------------------------------------------------------------------------------- Changing
 
 impl Aws {
-    /// Makes a network ACL; gives its id.
+    /// Makes a network ACL; gives its id. However often it is sent, one token makes one.
     pub(crate) async fn create_acl(&self, run: Run, tags: Vec<Tag>) -> Result<String, Failure> {
         let tags = TagSpecification::builder().set_tags(Some(tags));
         let tags = tags.resource_type(ResourceType::NetworkAcl).build();
         let vpc = &self.config.vpc;
+        // Keys of the standard library's hashes are random, and no two are alike.
+        let token = format!("moat-{:016x}", RandomState::new().hash_one(&self.config.cluster));
         let answer = change!(
-            self, run, CreateNetworkAcl: create_network_acl.vpc_id(vpc).tag_specifications(tags)
+            self, run, CreateNetworkAcl: create_network_acl
+                .vpc_id(vpc).tag_specifications(tags).client_token(token)
         )?;
         let acl = answer.network_acl.and_then(|acl| acl.network_acl_id);
         Ok(acl.unwrap_or_default())

@@ -301,7 +301,7 @@ impl<'a> Guards<'a> {
 
     /// Subnets that can go where they are to, and entries that nobody whom they guard is to have.
     fn eased(&self, waits: &BTreeSet<SubnetId>) -> Vec<AclStep> {
-        let (mut steps, mut gone) = (Vec::new(), BTreeSet::new());
+        let (mut steps, mut moved) = (Vec::new(), BTreeMap::new());
         for (id, course) in &self.courses {
             let (now, needs) = (self.now.subnets.get(id), self.needs(id, course, waits));
             let goal = match &course.goal {
@@ -315,12 +315,16 @@ impl<'a> Guards<'a> {
                 Some(_) | None => continue,
             };
             if now.is_some_and(|now| now.foreign().is_none()) && now != Some(&goal) {
-                steps.push(guard(id, goal));
-                gone.insert(id);
+                steps.push(guard(id, goal.clone()));
+                moved.insert(id, goal);
             }
         }
         for acl in self.ours() {
-            let stays = self.guarded(acl).filter(|(id, _)| !gone.contains(id));
+            // Those that come to it in the same stage need it as it is.
+            let guards = |id: &SubnetId| {
+                moved.get(id).or(self.now.subnets.get(id)).and_then(AclKey::ours) == Some(acl)
+            };
+            let stays = self.courses.iter().filter(|(id, _)| guards(id));
             let keeps = stays.map(|(id, course)| self.needs(id, course, waits));
             let keep = keeps.reduce(|all, one| &all | &one);
             let trimmed = keep.zip(self.acl(acl)).map(|(keep, it)| entries::trim(acl, it, &keep));

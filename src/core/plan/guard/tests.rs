@@ -219,6 +219,21 @@ fn a_subnet_that_waits_comes_to_its_own_acl_where_that_denies_as_much() {
 }
 
 #[test]
+fn an_acl_goes_on_denying_what_a_subnet_that_comes_to_it_waits_for() {
+    let world = World::new(&["one", "two"])
+        .guarded("pods+1", &["one"], &[PRIVATE, COPY])
+        .guarded("pods", &["two"], &[PRIVATE, COPY])
+        .wants("pods", &["one", "two"], &["1 deny 192.0.2.0/24 all", COPY]);
+    let put = |acl| format!("put egress entry 2 `deny 192.0.2.0/24 all` into network ACL {acl}");
+    let expected = [
+        (Purpose::Tighten, vec![put("pods"), put("pods+1")]),
+        (Purpose::Widen, vec!["let pods guard one".to_owned()]),
+        (Purpose::Delete, vec!["delete network ACL pods+1".to_owned()]),
+    ];
+    assert_eq!(around_held(&world), expected);
+}
+
+#[test]
 fn a_subnet_that_waits_goes_on_denying_what_groups_may_rely_on() {
     let world = World::new(&["one"]).guarded("pods", &["one"], &[PRIVATE, COPY]).wants(
         "pods",
