@@ -162,6 +162,8 @@ reasons! {
     StandardMode,
     /// A subnet that the configuration hands over and that no network ACL of Moat's guards: groups alone say there what they can.
     SubnetLeftAlone,
+    /// Pods in a subnet that is handed over whose packets do not all meet its network ACL: some leave by the node's own interface.
+    LeavesByNode,
     /// A policy that a network ACL around its pods would say with fewer rules, or whole where quotas hold it back.
     CheaperWithAcl,
     /// New pods that wear other groups until their own are read back.
@@ -206,6 +208,7 @@ impl Reason {
                 | Self::TrunkFull
                 | Self::StartsOpen
                 | Self::SubnetLeftAlone
+                | Self::LeavesByNode
                 | Self::CheaperWithAcl
         )
     }

@@ -348,6 +348,13 @@ pub const fn row(reason: Reason) -> Row {
             "the interface wears the groups that SecurityGroupPolicies or the node gave it, and what policies ask for moments later",
             "`quarantine: true` in the configuration; what the message says stands in the way",
         ),
+        Reason::LeavesByNode => (
+            Installation,
+            NOT_ENFORCED,
+            "a pod without an interface of its own in a subnet of `networkAcls`, while the VPC CNI translates addresses",
+            "the subnet's network ACL sees neither what it sends out of the VPC over IPv4 nor what it and its node send each other",
+            "interfaces of their own; or `AWS_VPC_K8S_CNI_EXTERNALSNAT: true` of `aws-node` and a NAT gateway, for the former",
+        ),
         Reason::CheaperWithAcl => (
             Command,
             IGNORED,

@@ -370,6 +370,8 @@ fn guarded(prior: &[&str]) -> (Cluster, Desired) {
         .policy(network_policy("x/closed", "").ingress([]))
         .policy(web)
         .guarded("subnet-1", &["10.0.1.0/24"], prior);
+    let cluster =
+        Cluster { settings: Settings { quarantine: true, ..cluster.settings.clone() }, ..cluster };
     let desired = crate::compile::compile(&cluster.policies, &cluster.inventory, &cluster.settings);
     (cluster, desired)
 }

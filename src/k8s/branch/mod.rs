@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use moat_core::finding::{Effect, Finding, Reason};
 use moat_core::inventory::{Attachment, Inventory, Node, Pod};
+use moat_core::net::Prefix;
 use moat_core::policy::{Kind, Labels, ObjectRef, Selector, Word};
 
 /// What the objects say that decide about pods' interfaces.
@@ -86,6 +87,7 @@ impl Branches {
         }
         found.extend(self.full(inventory));
         found.extend(self.standard_mode(inventory));
+        found.extend(self.leaves_by_node(inventory));
         found
     }
 
@@ -233,6 +235,33 @@ impl Branches {
         Some(Finding::without_flows(
             ObjectRef::vpc(),
             Reason::StandardMode,
+            Effect::NotEnforced,
+            message,
+        ))
+    }
+
+    /// What network ACLs do not see of pods that share their node's interfaces (VPC CNI, `AWS_VPC_K8S_CNI_EXTERNALSNAT`).
+    fn leaves_by_node(&self, inventory: &Inventory) -> Option<Finding> {
+        self.cni.filter(|cni| !cni.external_snat)?;
+        let guarded = inventory.handed_over().filter(|(.., left_alone)| left_alone.is_none());
+        let blocks: Vec<Prefix> = guarded.flat_map(|(_, it, _)| it.blocks.clone()).collect();
+        let is_inside = |pod: &Pod| {
+            let mut addresses = pod.addresses.iter().filter(|address| address.is_ipv4());
+            addresses.any(|address| blocks.iter().any(|block| block.contains(*address)))
+        };
+        let (_, pod) = inventory.pods_of_policies().find(|(_, pod)| {
+            let interface = inventory.interface(pod).map(|interface| interface.attachment);
+            matches!(interface, Some(Attachment::Shared) | None) && is_inside(pod)
+        })?;
+        let message = format!(
+            "pods without interfaces of their own, such as `{}/{}`, send over IPv4 out of the VPC by their node's address: the network ACL \
+             of their subnet sees neither that nor what they and their node send each other, and what is said of policies takes no \
+             account of it; give them interfaces of their own, or leave their subnets out of `networkAcls`",
+            pod.namespace, pod.name
+        );
+        Some(Finding::without_flows(
+            ObjectRef::vpc(),
+            Reason::LeavesByNode,
             Effect::NotEnforced,
             message,
         ))

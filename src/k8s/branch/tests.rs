@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use moat_core::inventory::{Interface, InterfaceId};
+use moat_core::firewall::{Acl, AclName, ForeignAclId};
+use moat_core::inventory::{Interface, InterfaceId, Subnet, SubnetId};
 use serde_json::{Value, json};
 
 use super::*;
@@ -230,6 +231,36 @@ fn trap_78_standard_mode_is_told_of_where_a_pod_has_an_interface_of_its_own() {
     assert_eq!(found(json!([mode("strict")])), [""; 0]);
     assert_eq!(found(json!([])), [""; 0]);
     assert_eq!(super::tests::found(&[cni(&json!([mode("standard")]))]), [""; 0], "nobody has one");
+}
+
+#[test]
+fn what_leaves_by_the_node_is_told_of_where_a_pod_in_a_guarded_subnet_has_no_interface_of_its_own()
+{
+    let snat = json!([{"name": "AWS_VPC_K8S_CNI_EXTERNALSNAT", "value": "true"}]);
+    let found = |interface: &str, variables: &Value, block: &str| {
+        let (branches, inventory, _) = gather(&[pod("one", "web", "n", interface), cni(variables)]);
+        let prior = ForeignAclId("acl-1".into());
+        let subnet = Subnet {
+            blocks: vec![block.parse().expect("a block")],
+            acl: AclName("pods".into()),
+            prior: prior.clone(),
+            has_others: false,
+        };
+        let inventory = Inventory {
+            subnets: [(SubnetId("subnet-1".into()), subnet)].into(),
+            acls: [(prior, Acl::default())].into(),
+            ..inventory
+        };
+        let found = branches.findings(&inventory).into_iter();
+        found.map(|it| (it.reason, it.message.contains("`shop/one`"))).collect::<Vec<_>>()
+    };
+    let plain = json!([]);
+    assert_eq!(found("shared", &plain, "10.0.0.0/24"), [(Reason::LeavesByNode, true)]);
+    assert_eq!(found("shared", &plain, "10.0.1.0/24"), [], "it is elsewhere");
+    assert_eq!(found("shared", &snat, "10.0.0.0/24"), [], "others translate");
+    for interface in ["own", "fixed"] {
+        assert_eq!(found(interface, &plain, "10.0.0.0/24"), [], "{interface}");
+    }
 }
 
 #[test]

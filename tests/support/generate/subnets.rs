@@ -52,6 +52,7 @@ pub(super) fn guard(random: &mut Random, cluster: &mut Cluster) {
     let high = Interval::new(1_024, u16::MAX).unwrap_or(Interval::FULL);
     let assumed = [(2, Interval::FULL), (1, high)];
     cluster.settings.client_ports = ClientPorts(random.weighted(&assumed));
+    cluster.settings.quarantine = random.chance(70);
 }
 
 /// Changes what is handed over, what holds for all pods, or what the network ACL before ours says.

@@ -62,7 +62,9 @@ pub(crate) fn means(reason: Reason) -> Means {
         Reason::GroupsJoined | Reason::NoTrunk | Reason::TrunkFull => {
             return Means::Others(Ignored, 1);
         }
-        Reason::StandardMode | Reason::StartsOpen => return Means::Others(NotEnforced, 1),
+        Reason::StandardMode | Reason::StartsOpen | Reason::LeavesByNode => {
+            return Means::Others(NotEnforced, 1);
+        }
 
         Reason::InvalidField => {
             let policies = vec![

@@ -79,9 +79,12 @@ pub(crate) async fn set(world: &World, examples: &[Example]) {
         give(world, namespace, name, &addresses).await;
     }
     let wide = clothe(world).await;
-    let subnets = "networkAcls: [{name: pods, subnets: {ids: [subnet-0a, subnet-0b]}}]";
+    let subnets = "networkAcls: [{name: pods, subnets: {ids: [subnet-0a, subnet-0b]}}, {name: more, subnets: {ids: [subnet-0c]}}]";
     configure(world, &format!("keepGroups: [{}]\n{subnets}", wide.0));
-    world.cloud.lock().as_someone_else(close_a_subnet);
+    world.cloud.lock().as_someone_else(|vpc| {
+        put_subnet(vpc, "subnet-0c", "10.0.128.0/18");
+        close_a_subnet(vpc);
+    });
     world
         .apply(&json!({
             "apiVersion": "v1",
@@ -369,11 +372,16 @@ fn open(vpc: &mut Vpc, group: &GroupId) {
     }
 }
 
+fn put_subnet(vpc: &mut Vpc, id: &str, block: &str) -> SubnetId {
+    let id = SubnetId(id.into());
+    let blocks = vec![block.parse().expect("a block")];
+    vpc.put_subnet(id.clone(), SubnetConfig { blocks, tags: BTreeMap::new() });
+    id
+}
+
 /// A subnet whose network ACL lets nothing pass.
 fn close_a_subnet(vpc: &mut Vpc) {
-    let id = SubnetId("subnet-0b".into());
-    let blocks = vec!["10.0.240.0/24".parse().expect("a block")];
-    vpc.put_subnet(id.clone(), SubnetConfig { blocks, tags: BTreeMap::new() });
+    let id = put_subnet(vpc, "subnet-0b", "10.0.240.0/24");
     let acl = vpc.create_acl(None).expect("an ACL");
     let association = vpc.subnet(&id).expect("it is there").association.clone();
     vpc.replace_association(&association, &acl).expect("both are there");

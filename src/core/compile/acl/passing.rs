@@ -25,7 +25,9 @@ pub(crate) struct Passing {
 
 /// The blocks in which a pod may find another address tomorrow.
 struct Places {
-    blocks: Vec<Prefix>,
+    /// Those of subnets that are handed over, and those of the VPC.
+    subnets: Vec<Prefix>,
+    vpc: Vec<Prefix>,
     known: BTreeMap<CohortId, AddressSet>,
 }
 
@@ -159,20 +161,24 @@ fn joined<'f>(
 impl Places {
     fn new(inventory: &Inventory) -> Self {
         let subnets = inventory.subnets.values().flat_map(|subnet| &subnet.blocks);
-        let blocks = subnets.chain(&inventory.vpc).copied().collect();
-        Self { blocks, known: BTreeMap::new() }
+        let (subnets, vpc) = (subnets.copied().collect(), inventory.vpc.clone());
+        Self { subnets, vpc, known: BTreeMap::new() }
     }
 
-    /// Where the pods of a cohort may be: in the subnets that hold them, or in the VPC, if those are not known.
+    /// Where the pods of a cohort may be: in any of the subnets that are handed over if they are in one, or else in the VPC.
     fn find(&mut self, id: CohortId, cohorts: &Cohorts<'_>) {
-        let Self { blocks, known } = self;
+        let Self { subnets, vpc, known } = self;
         known.entry(id).or_insert_with(|| {
-            let around = |address: IpAddr| {
-                let block = blocks.iter().copied().find(|block| block.contains(address));
-                block.unwrap_or(Prefix::host(address))
+            let around = |address: IpAddr| -> Vec<Prefix> {
+                let holds = |block: &&Prefix| block.contains(address);
+                if subnets.iter().any(|block| holds(&block)) {
+                    let alike = |block: &&Prefix| block.family() == Family::of(address);
+                    return subnets.iter().filter(alike).copied().collect();
+                }
+                vec![vpc.iter().find(holds).copied().unwrap_or(Prefix::host(address))]
             };
             let around: BTreeSet<Prefix> =
-                cohorts.placed(id).map(|(_, address)| around(address)).collect();
+                cohorts.placed(id).flat_map(|(_, address)| around(address)).collect();
             around.into_iter().collect()
         });
     }

@@ -179,7 +179,11 @@ impl Plot<'_, '_> {
         let ground = Ground {
             deniable: Deniable::new(deniable.clone()),
             inside: inside.clone(),
-            closed_inside: line.difference(admitted),
+            // Who starts open tomorrow closes nothing then.
+            closed_inside: match self.settings.quarantine {
+                true => line.difference(admitted),
+                false => ServiceSet::empty(),
+            },
             room,
         };
         split(&ground, &asked, wanted)
