@@ -127,7 +127,8 @@ pub struct Subnet {
     pub acl: AclName,
     /// The ACL of others that guards it, or did before ours.
     pub prior: ForeignAclId,
-    /// Whether an interface lies in it that carries no pod: entries would hit what no policy is about.
+    /// Whether an interface lies in it that carries no pod, or the ACL of another cluster's Moat guards it: entries would hit what no
+    /// policy of ours is about.
     pub has_others: bool,
 }
 

@@ -95,8 +95,8 @@ pub fn unguarded(inventory: &Inventory, acls: &BTreeMap<AclName, HandedOver>) ->
         let id = &id.0;
         Some(match left_alone? {
             LeftAlone::HasOthers => format!(
-                "`{id}` holds interfaces that are no pods', which a network ACL would hit, too: keep subnets of `networkAcls` \
-                 for pods, or leave it out"
+                "`{id}` holds interfaces that are no pods', which a network ACL would hit, too, or another cluster's Moat guards it: \
+                 keep subnets of `networkAcls` for pods of one cluster, or leave it out"
             ),
             LeftAlone::NoPrior => format!(
                 "nobody can tell which network ACL `{id}` gets back: let one of the VPC's guard it"
@@ -251,8 +251,8 @@ mod tests {
                 "the entries of `acl-narrow`, the network ACL of `subnet-3`, differ from those of `subnet-1`, and one ACL cannot stand \
                  for both: give `subnet-3` an ACL of its own in `networkAcls`",
                 "nobody can tell which network ACL `subnet-4` gets back: let one of the VPC's guard it",
-                "`subnet-5` holds interfaces that are no pods', which a network ACL would hit, too: keep subnets of `networkAcls` for \
-                 pods, or leave it out",
+                "`subnet-5` holds interfaces that are no pods', which a network ACL would hit, too, or another cluster's Moat guards it: \
+                 keep subnets of `networkAcls` for pods of one cluster, or leave it out",
                 "no subnet of the VPC bears the tags of `none`: correct `networkAcls`",
                 "`subnet-9` is not in the VPC, or another account shares it, and keeps its network ACL: correct `networkAcls`",
             ]

@@ -444,6 +444,20 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core an_acl_goes_on_denying_what",
     },
     Mutation {
+        mistake: "rely on ends inside a subnet though new pods start open",
+        file: "src/core/compile/acl/plot.rs",
+        right: "closed_inside: match self.settings.quarantine {",
+        wrong: "closed_inside: match self.settings.quarantine || room < usize::MAX {",
+        test: "core groups_say_exactly_what_passes_inside_where_new",
+    },
+    Mutation {
+        mistake: "expect a peer's next place in its own subnet alone",
+        file: "src/core/compile/acl/passing.rs",
+        right: "let alike = |block: &&Prefix| block.family() == Family::of(address);",
+        wrong: "let alike = holds;",
+        test: "core what_a_pod_elsewhere_may_get",
+    },
+    Mutation {
         mistake: "drop the entries of the ACL before ours",
         file: "src/core/compile/acl/mod.rs",
         right: "for (number, entry) in (1..).zip(denied.iter().copied().map(deny)).chain(theirs) {",

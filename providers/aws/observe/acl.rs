@@ -113,8 +113,9 @@ impl Acls {
             if let Some(Claim { acl, blocks }) = self.claimed.get(&subnet) {
                 let (acl, blocks) = (acl.clone(), blocks.clone());
                 let mut inside = self.interfaces.iter();
-                let has_others = inside
-                    .any(|it| it.subnet_id() == Some(&*subnet.0) && !is_pods_alone(it, scope));
+                let has_others = self.is_of_another(guard)
+                    || inside
+                        .any(|it| it.subnet_id() == Some(&*subnet.0) && !is_pods_alone(it, scope));
                 let told = inventory::Subnet { blocks, acl, prior: prior.clone(), has_others };
                 observed.subnets.insert(subnet.clone(), told);
             } else if key.foreign().is_none() {
@@ -141,6 +142,12 @@ impl Acls {
         let associations =
             all.flat_map(|(id, acl)| acl.associations().iter().map(move |it| (id, it)));
         associations.filter_map(|(id, it)| Some((SubnetId(it.subnet_id()?.into()), &**id)))
+    }
+
+    /// Whether an ACL is Moat's, and not one of ours: another cluster's.
+    fn is_of_another(&self, id: &str) -> bool {
+        let bears = |acl: &NetworkAcl| tags::value(acl.tags(), tags::ACL).is_some();
+        self.key(id).foreign().is_some() && self.all.get(id).is_some_and(bears)
     }
 
     fn key(&self, id: &str) -> AclKey {

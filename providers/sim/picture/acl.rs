@@ -54,7 +54,9 @@ impl View<'_> {
         for (id, subnet) in self.vpc.subnets() {
             let (guard, prior) = (key(&subnet.acl), prior(&subnet.acl));
             if let Some(acl) = heir(scope, id, subnet) {
-                let has_others = self.has_others(scope, subnet);
+                let guards = self.vpc.acl(&subnet.acl).and_then(|acl| acl.owner.as_ref());
+                let of_another = guards.is_some() && guard.foreign().is_some();
+                let has_others = of_another || self.has_others(scope, subnet);
                 let blocks = subnet.blocks.clone();
                 let told = inventory::Subnet { blocks, acl, prior: prior.clone(), has_others };
                 observed.subnets.insert(id.clone(), told);

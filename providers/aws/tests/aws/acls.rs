@@ -246,6 +246,10 @@ fn whose_an_acl_is_its_tags_tell_and_what_is_gone_is_replaced_by_the_default() {
         let shown = cloud.look(&scope).await;
         assert_eq!(shown.subnets[&subnet].prior, ForeignAclId(id.as_str().into()));
         assert!(!shown.state.acls.contains_key(&ours("pods")));
+
+        assert!(!shown.subnets[&subnet].has_others);
+        cloud.associate(&subnet, &theirs.0).await;
+        assert!(cloud.look(&scope).await.subnets[&subnet].has_others, "another cluster guards it");
     });
 }
 

@@ -7,7 +7,7 @@ use moat_core::policy::{Direction, Word};
 use moat_core::provider::{AclStep, Provider, Step, Touched};
 
 use super::*;
-use crate::{Config, Fault, Injection, Moment, SubnetConfig, base_group, block_on};
+use crate::{AclOwner, Config, Fault, Injection, Moment, SubnetConfig, base_group, block_on};
 
 fn name(text: &str) -> AclName {
     AclName(text.into())
@@ -75,7 +75,7 @@ fn a_subnet_that_several_acls_claim_is_the_firsts_and_no_tags_name_none() {
 }
 
 #[test]
-fn others_are_the_interfaces_in_a_subnet_that_no_pod_of_the_scope_has() {
+fn others_are_interfaces_that_no_pod_of_the_scope_has_and_the_acl_of_another_cluster() {
     let mut sim = Sim::new(config());
     let mut scope = scope([("a", over(&[1, 2, 3], false))]);
     let mut lay = |id: &str, attachment, address: &str| {
@@ -94,9 +94,16 @@ fn others_are_the_interfaces_in_a_subnet_that_no_pod_of_the_scope_has() {
     lay("eni-database", Attachment::Shared, "10.0.2.4/32");
     scope.interfaces.insert(InterfaceId("eni-known".into()));
     scope.addresses.insert([10, 0, 1, 17].into());
+    sim.as_someone_else(|vpc| {
+        let (cluster, name) = ("other".to_owned(), name("a"));
+        let theirs =
+            vpc.create_acl(Some(AclOwner { cluster, name, prior: default_acl() })).unwrap();
+        let association = vpc.subnet(&subnet(3)).unwrap().association.clone();
+        vpc.replace_association(&association, &theirs).unwrap();
+    });
     let observed = look(&mut sim, &scope);
     let others: Vec<bool> = observed.subnets.values().map(|it| it.has_others).collect();
-    assert_eq!(others, [false, true, false]);
+    assert_eq!(others, [false, true, true]);
 }
 
 #[test]
