@@ -109,17 +109,24 @@ pub fn unguarded(inventory: &Inventory, acls: &BTreeMap<AclName, HandedOver>) ->
         })
     });
     let absent = acls.iter().flat_map(|(name, handed_over)| {
-        let ids = handed_over.ids.iter().filter(|id| !inventory.subnets.contains_key(*id));
-        let absent = ids.map(|id| {
-            format!(
+        let absent = handed_over.ids.iter().filter_map(|id| match inventory.subnets.get(id) {
+            None => Some(format!(
                 "`{}` is not in the VPC, or another account shares it, and keeps its network ACL: correct `networkAcls`",
                 id.0
-            )
+            )),
+            Some(subnet) if subnet.acl != *name => Some(format!(
+                "`{}` is handed over to `{}`, too, which gets it: name it once in `networkAcls`",
+                id.0, subnet.acl.0
+            )),
+            Some(_) => None,
         });
         let by_tags = !handed_over.tags.is_empty();
         let has_some = inventory.subnets.values().any(|subnet| subnet.acl == *name);
         let none = (by_tags && handed_over.ids.is_empty() && !has_some).then(|| {
-            format!("no subnet of the VPC bears the tags of `{}`: correct `networkAcls`", name.0)
+            format!(
+                "no subnet of the VPC bears the tags of `{}`, but for those of other names: correct `networkAcls`",
+                name.0
+            )
         });
         absent.chain(none)
     });
@@ -240,7 +247,10 @@ mod tests {
                 AclName("pods".into()),
                 HandedOver { ids: [id("subnet-1"), id("subnet-9")].into(), tags: tags.clone() },
             ),
-            (AclName("more".into()), HandedOver { ids: BTreeSet::new(), tags: tags.clone() }),
+            (
+                AclName("more".into()),
+                HandedOver { ids: [id("subnet-1")].into(), tags: tags.clone() },
+            ),
             (AclName("none".into()), HandedOver { ids: BTreeSet::new(), tags }),
         ]);
         let found = unguarded(&inventory, &acls);
@@ -253,7 +263,8 @@ mod tests {
                 "nobody can tell which network ACL `subnet-4` gets back: let one of the VPC's guard it",
                 "`subnet-5` holds interfaces that are no pods', which a network ACL would hit, too, or another cluster's Moat guards it: \
                  keep subnets of `networkAcls` for pods of one cluster, or leave it out",
-                "no subnet of the VPC bears the tags of `none`: correct `networkAcls`",
+                "`subnet-1` is handed over to `pods`, too, which gets it: name it once in `networkAcls`",
+                "no subnet of the VPC bears the tags of `none`, but for those of other names: correct `networkAcls`",
                 "`subnet-9` is not in the VPC, or another account shares it, and keeps its network ACL: correct `networkAcls`",
             ]
         );

@@ -173,7 +173,7 @@ async fn a_policy_lives_in_a_network_acl_where_a_subnet_is_handed_over() {
     });
     world.apply(&policy).await;
     let status = world.said("shop", "netpol-web", |status| is(status, "Programmed", "True")).await;
-    let summary = json!({"pods": 1, "groups": 1, "rules": 1, "acls": 1, "entries": 3});
+    let summary = json!({"pods": 1, "groups": 1, "rules": 8, "acls": 1, "entries": 2});
     assert_eq!(status["summary"], summary);
     assert!(is(&status, "Exact", "True"), "{status:#}");
 

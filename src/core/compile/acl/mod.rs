@@ -70,7 +70,7 @@ type Functions = [ByDirection<Option<Rc<Function>>>];
 pub(crate) struct Guards {
     /// By ACL.
     pub(crate) list: Vec<Guarded>,
-    /// Where each cohort is; empty if nobody is inside.
+    /// Where each cohort is; empty if no subnet is handed over.
     of: Vec<Homes>,
     /// What never passes at the ends of each cohort inside, whatever its groups say.
     closed: BTreeMap<(CohortId, Direction), Shared<ByAddress>>,
@@ -177,7 +177,7 @@ impl Guards {
             let plot = Plot { cohorts, asked, conceded, inventory, settings, members, addresses };
             guards.list.push(plot.decide(name.clone(), subnets, prior, pools));
         }
-        for (id, _) in (0..).zip(guards.of.clone()) {
+        for (id, _) in cohorts.iter() {
             Direction::BOTH.into_iter().for_each(|it| guards.close(id, it, None, pools));
         }
         guards
