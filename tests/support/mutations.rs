@@ -313,8 +313,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "deny where a pod elsewhere may find another address",
         file: "src/core/compile/acl/passing.rs",
-        right: "block.unwrap_or(Prefix::host(address))",
-        wrong: "block.map_or(Prefix::host(address), |_| Prefix::host(address))",
+        right: "vec![vpc.iter().find(holds).copied().unwrap_or(Prefix::host(address))]",
+        wrong: "vec![Prefix::host(address)]",
         test: "core what_a_pod_elsewhere_may_get",
     },
     Mutation {
