@@ -31,6 +31,8 @@ pub struct Inventory {
     pub acls: BTreeMap<ForeignAclId, Acl>,
     /// The subnet of each ENIConfig, by the ENIConfig's name (custom networking of the VPC CNI).
     pub eni_configs: BTreeMap<Word, SubnetId>,
+    /// Pods that share their node's interfaces send out of the VPC over IPv4 by their node's own (source NAT of the VPC CNI).
+    pub source_nat: bool,
     /// The cluster addresses of Services, which never appear in a VPC: rules that name them are reported.
     pub services: AddressSet,
 }
@@ -216,6 +218,15 @@ impl Inventory {
     #[must_use]
     pub fn interface(&self, pod: &Pod) -> Option<&Interface> {
         self.interfaces.get(pod.interface.as_ref()?)
+    }
+
+    /// Where pods send by their node's address if they have no interface of their own: the network ACL of their subnet does not
+    /// see that.
+    #[must_use]
+    pub fn sent_by_nodes(&self) -> AddressSet {
+        let vpc: AddressSet = self.vpc.iter().copied().collect();
+        let by_nodes = AddressSet::from(Prefix::everything(Family::V4)).difference(&vpc);
+        if self.source_nat { by_nodes } else { AddressSet::empty() }
     }
 
     /// The labels of a namespace; an unknown one has none.

@@ -352,7 +352,8 @@ pub const fn row(reason: Reason) -> Row {
             Installation,
             NOT_ENFORCED,
             "a pod without an interface of its own in a subnet of `networkAcls`, while the VPC CNI translates addresses",
-            "the subnet's network ACL sees neither what it sends out of the VPC over IPv4 nor what it and its node send each other",
+            "the subnet's network ACL sees neither what it sends out of the VPC over IPv4, which policies' findings say, too, nor what it \
+             and its node send each other",
             "interfaces of their own; or `AWS_VPC_K8S_CNI_EXTERNALSNAT: true` of `aws-node` and a NAT gateway, for the former",
         ),
         Reason::CheaperWithAcl => (

@@ -369,8 +369,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "say that an ACL closes what stays in its subnet",
         file: "src/core/compile/acl/mod.rs",
-        right: "Some(closed.join(&own, ServiceSet::difference)",
-        wrong: "Some(closed.join(&own, |closed, _| closed.clone())",
+        right: "Some(closed.join(&past, ServiceSet::difference)",
+        wrong: "Some(closed.join(&past, |closed, _| closed.clone())",
         test: "core an_acl_closes_what_no_group_can",
     },
     Mutation {
@@ -437,6 +437,13 @@ pub const MUTATIONS: &[Mutation] = &[
         test: "core a_pod_with_an_address_elsewhere",
     },
     Mutation {
+        mistake: "believe that an ACL sees what pods send by their nodes",
+        file: "src/core/compile/acl/mod.rs",
+        right: "let by_node = direction == Direction::Egress && cohort.shares_node();",
+        wrong: "let by_node = direction == Direction::Ingress && cohort.shares_node();",
+        test: "core an_acl_closes_nothing_of_what_pods_send",
+    },
+    Mutation {
         mistake: "forget who comes to an ACL when it denies less",
         file: "src/core/plan/guard.rs",
         right: "moved.get(id).or(self.now.subnets.get(id)).and_then(AclKey::ours) == Some(acl)",
@@ -470,6 +477,20 @@ pub const MUTATIONS: &[Mutation] = &[
         right: "acl.0.iter().rev().filter(",
         wrong: "acl.0.iter().filter(",
         test: "core no_finding_shows_a_flow",
+    },
+    Mutation {
+        mistake: "let a subnet come to an ACL that copies what was said before",
+        file: "src/core/plan/guard.rs",
+        right: "&& self.copies(goal, goal)",
+        wrong: "&& (self.copies(goal, goal) || !needs.is_empty())",
+        test: "core no_subnet_comes_to_an_acl_that_copies",
+    },
+    Mutation {
+        mistake: "keep a subnet behind copies that have no room to follow",
+        file: "src/core/plan/guard.rs",
+        right: "if follows && middle == course.old {",
+        wrong: "if middle == course.old {",
+        test: "core a_subnet_goes_by_way_of_another",
     },
     Mutation {
         mistake: "stop denying before groups have changed",
@@ -530,8 +551,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         mistake: "copy the entries of others in any order",
         file: "src/core/plan/guard.rs",
-        right: "None => steps.into_iter().for_each(|it| self.stage(Purpose::Follow, vec![it])),",
-        wrong: "None => self.stage(Purpose::Follow, steps),",
+        right: "steps.into_iter().for_each(|it| self.stage(Purpose::Follow, vec![it]));",
+        wrong: "self.stage(Purpose::Follow, steps);",
         test: "core copies_follow_from_the_first",
     },
     Mutation {

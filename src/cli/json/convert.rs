@@ -76,7 +76,7 @@ impl Crossing {
             guarded: guarded.to_string(),
             serves: match guarded {
                 Guarded::Entry { serves, .. } => serves.iter().map(Object::of).collect(),
-                Guarded::FinalDeny { .. } | Guarded::Within => Vec::new(),
+                Guarded::FinalDeny { .. } | Guarded::Within | Guarded::ByNode => Vec::new(),
             },
         }
     }

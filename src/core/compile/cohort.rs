@@ -284,6 +284,11 @@ impl Cohort {
         matches!(self.carrier, Carrier::Programmable(_))
     }
 
+    /// Whether these pods send by interfaces of their nodes, as far as is known.
+    pub(crate) const fn shares_node(&self) -> bool {
+        matches!(self.carrier, Carrier::Untouchable(Attachment::Shared, _) | Carrier::Unknown)
+    }
+
     /// Why Moat's groups do not filter these pods, if they do not.
     pub(crate) fn untouchable(&self) -> Option<Reason> {
         match &self.carrier {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::acl::Priors;
-use super::cohort::CohortId;
+use super::cohort::{Cohort, CohortId};
 use super::effective::ByAddress;
 use super::meaning::Meaning;
 use super::outcome::Outcomes;
@@ -98,20 +98,28 @@ impl Pen<'_, '_, '_> {
         pods: &BTreeSet<PodIndex>,
     ) -> Option<(PodIndex, IpAddr, Service)> {
         let Region { direction, remote, services, family } = region;
-        let bearers = &self.meaning.cohorts.bearers;
-        bearers.unborne(&remote.addresses)?;
+        let cohorts = &self.meaning.cohorts;
+        cohorts.bearers.unborne(&remote.addresses)?;
+        let by_nodes = self.meaning.inventory.sent_by_nodes().intersection(&remote.addresses);
         let mut seen = BTreeSet::new();
         pods.iter().find_map(|here| {
             let address = self.meaning.inventory.pod(*here)?.address(*family)?;
             let prior = self.priors.around(address);
-            if !seen.insert(prior.map(|(place, _)| place)) {
+            let cohort = cohorts.of(*here).and_then(|id| cohorts.get(id));
+            let by_node =
+                *direction == Direction::Egress && cohort.is_some_and(Cohort::shares_node);
+            if !seen.insert((prior.map(|(place, _)| place), by_node)) {
                 return None;
             }
-            let left = match prior {
+            let mut left = match prior {
                 None => ByAddress::on(&remote.addresses, services),
                 Some((_, prior)) => prior.left(*direction, &remote.addresses, services),
             };
-            let there = bearers.unborne(&left.addresses_where(|services| !services.is_empty()))?;
+            if by_node {
+                left = left.join(&ByAddress::on(&by_nodes, services), ServiceSet::union);
+            }
+            let there =
+                cohorts.bearers.unborne(&left.addresses_where(|services| !services.is_empty()))?;
             Some((*here, there, left.at(there).first()?))
         })
     }

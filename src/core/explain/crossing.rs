@@ -49,6 +49,8 @@ pub enum Guarded {
     },
     /// Both ends lie in the subnet.
     Within,
+    /// The pod sends it by its node's interface.
+    ByNode,
 }
 
 /// Who asks for an entry.
@@ -114,6 +116,7 @@ impl Explainer<'_> {
         let (subnet, guarded) = match border {
             Border::Unknown | Border::Platform => return None,
             Border::Within(subnet) => (subnet, Guarded::Within),
+            Border::ByNode(subnet) => (subnet, Guarded::ByNode),
             Border::Passed { subnet, acl, number }
             | Border::Denied { subnet, acl, number: Some(number) } => {
                 (subnet, self.guarded(subnet, acl, EntryKey { direction, number })?)

@@ -63,8 +63,14 @@ impl Crossing {
         let packet = reply.as_ref().map(|it| format!("a reply, {it}, ")).unwrap_or_default();
         let way = match (guarded, direction) {
             (Guarded::Within, _) => "within",
-            (Guarded::Entry { .. } | Guarded::FinalDeny { .. }, Direction::Egress) => "leaving",
-            (Guarded::Entry { .. } | Guarded::FinalDeny { .. }, Direction::Ingress) => "entering",
+            (
+                Guarded::Entry { .. } | Guarded::FinalDeny { .. } | Guarded::ByNode,
+                Direction::Egress,
+            ) => "leaving",
+            (
+                Guarded::Entry { .. } | Guarded::FinalDeny { .. } | Guarded::ByNode,
+                Direction::Ingress,
+            ) => "entering",
         };
         format!("{packet}{way} {subnet}")
     }
@@ -91,6 +97,9 @@ impl fmt::Display for Guarded {
             }
             Self::FinalDeny { acl } => write!(f, "no entry of network ACL {acl} names it"),
             Self::Within => f.write_str("no network ACL is asked within a subnet"),
+            Self::ByNode => f.write_str(
+                "it leaves by the node's interface, and the network ACL of its subnet is not asked",
+            ),
         }
     }
 }
@@ -106,7 +115,7 @@ impl Guarded {
                 Author::Others => "a network ACL that is not Moat's".to_owned(),
                 Author::Nobody => "which nothing asks for any more".to_owned(),
             }),
-            Self::FinalDeny { .. } | Self::Within => None,
+            Self::FinalDeny { .. } | Self::Within | Self::ByNode => None,
         }
     }
 }

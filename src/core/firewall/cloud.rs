@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Acl, AclKey, EntryAction, EntryNumber, GroupKey, Peer, Rule, State, replies};
 use crate::flow::{Endpoint, Flow};
-use crate::inventory::{Inventory, PodIndex, Subnet, SubnetId};
+use crate::inventory::{Attachment, Inventory, Pod, PodIndex, Subnet, SubnetId};
 use crate::net::{Address, AddressSet, Prefix, Service, Shape};
 use crate::policy::Direction;
 
@@ -57,6 +57,8 @@ pub enum Border<'a> {
     Within(&'a SubnetId),
     /// The other end is an address of the platform, of which no ACL is asked: see [`never_filtered`].
     Platform,
+    /// The pod at this end sends it by its node's interface ([`Inventory::source_nat`]): the ACL of its subnet is not asked.
+    ByNode(&'a SubnetId),
     /// An entry lets it through.
     Passed {
         /// The subnet.
@@ -182,9 +184,23 @@ impl<'a> Cloud<'a> {
     #[must_use]
     pub fn verdict(&self, flow: &Flow) -> Verdict<'_> {
         let (from, to) = self.addresses(flow);
+        let at_border = self.border(Direction::Egress, from, to, flow.service);
+        let leaves = match at_border {
+            Border::Passed { subnet, .. } | Border::Denied { subnet, .. }
+                if self.is_sent_by_node(flow.source, to) =>
+            {
+                Border::ByNode(subnet)
+            }
+            Border::Unknown
+            | Border::Within(_)
+            | Border::Platform
+            | Border::ByNode(_)
+            | Border::Passed { .. }
+            | Border::Denied { .. } => at_border,
+        };
         Verdict {
             egress: self.end(flow, Direction::Egress),
-            leaves: self.border(Direction::Egress, from, to, flow.service),
+            leaves,
             enters: self.border(Direction::Ingress, to, from, flow.service),
             ingress: self.end(flow, Direction::Ingress),
         }
@@ -246,6 +262,19 @@ impl<'a> Cloud<'a> {
             }
             None => Border::Denied { subnet: id, acl, number: None },
         }
+    }
+
+    /// Whether the VPC CNI translates the source of a first packet, so that it leaves by the node's interface (amazon-vpc-cni-k8s,
+    /// `AWS_VPC_K8S_CNI_EXTERNALSNAT`). Replies bear the address that was asked.
+    fn is_sent_by_node(&self, source: Endpoint, to: Option<IpAddr>) -> bool {
+        let Endpoint::Pod(index) = source else { return false };
+        let Inventory { vpc, source_nat, .. } = self.inventory;
+        let shares = |pod: &Pod| {
+            let interface = self.inventory.interface(pod);
+            !pod.host_network && interface.is_none_or(|it| it.attachment == Attachment::Shared)
+        };
+        let leaves_vpc = |to: IpAddr| to.is_ipv4() && !vpc.iter().any(|block| block.contains(to));
+        *source_nat && self.inventory.pod(index).is_some_and(shares) && to.is_some_and(leaves_vpc)
     }
 
     fn end(&self, flow: &Flow, direction: Direction) -> End<'_> {
@@ -330,7 +359,11 @@ impl Border<'_> {
     #[must_use]
     pub const fn allows(&self) -> bool {
         match self {
-            Self::Unknown | Self::Within(_) | Self::Platform | Self::Passed { .. } => true,
+            Self::Unknown
+            | Self::Within(_)
+            | Self::Platform
+            | Self::ByNode(_)
+            | Self::Passed { .. } => true,
             Self::Denied { .. } => false,
         }
     }

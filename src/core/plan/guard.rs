@@ -180,7 +180,7 @@ impl<'a> Guards<'a> {
         self.stage(Purpose::Tighten, steps);
     }
 
-    /// Copies what the ACLs before ours say, as far as there is room for old and new.
+    /// Copies what the ACLs before ours say, where there is room for old and new side by side.
     fn follow(&mut self) {
         let names: Vec<AclName> = self.ours().cloned().collect();
         for acl in names {
@@ -189,15 +189,20 @@ impl<'a> Guards<'a> {
             let (Some(wanted), Some(there)) = (wanted, self.acl(&acl)) else { continue };
             let steps = copies::follow(&acl, there, wanted);
             let mut then = self.now.clone();
-            let mut breaches = steps.iter().flat_map(|step| {
+            let fits = steps.iter().all(|step| {
                 step.apply(&mut then);
-                budget::breaches(&then, self.quotas)
+                budget::breaches(&then, self.quotas).is_empty()
             });
-            match breaches.next() {
-                Some(breach) => drop(self.breaches.insert(breach)),
-                None => steps.into_iter().for_each(|it| self.stage(Purpose::Follow, vec![it])),
+            if fits {
+                steps.into_iter().for_each(|it| self.stage(Purpose::Follow, vec![it]));
             }
         }
+    }
+
+    /// Whether an ACL of ours copies what it is to once it is that of a goal.
+    fn copies(&self, acl: &AclName, goal: &AclName) -> bool {
+        let wanted = self.wanted.acls.get(&AclKey::Ours(goal.clone()));
+        self.acl(acl).zip(wanted).is_none_or(|(there, wanted)| copies::are_alike(there, wanted))
     }
 
     /// By what ACL each subnet goes while groups change.
@@ -208,13 +213,15 @@ impl<'a> Guards<'a> {
         for (id, course) in &self.courses {
             let middle = &course.old | &course.new;
             let now = self.now.subnets.get(id).and_then(AclKey::ours);
-            let Some(goal) = course.goal.as_ref().filter(|_| middle != course.old) else {
+            let Some(goal) = &course.goal else { continue };
+            let follows = now.is_none_or(|acl| self.copies(acl, goal));
+            if follows && middle == course.old {
                 continue;
-            };
+            }
             let alike = |acl: &&AclName| {
                 self.guarded(acl).all(|(_, other)| &other.old | &other.new == middle)
             };
-            let place = match now.filter(alike) {
+            let place = match now.filter(|_| follows).filter(alike) {
                 Some(acl) => acl.clone(),
                 None => {
                     let is_idle = |acl: &AclName| self.guarded(acl).next().is_none();
@@ -265,8 +272,11 @@ impl<'a> Guards<'a> {
             let there = self.acl(acl).cloned().unwrap_or_default();
             entries::fill(acl, &there, denies, copied)
         });
-        let steps = filled.collect();
-        self.stage(Purpose::Prepare, steps);
+        // What goes makes room.
+        let (puts, gone): (Vec<AclStep>, _) =
+            filled.partition(|step| matches!(step, AclStep::Put { .. }));
+        self.stage(Purpose::Prepare, gone);
+        self.stage(Purpose::Prepare, puts);
     }
 
     // ------------------------------------------------------------------------------------------- Ease
@@ -307,6 +317,7 @@ impl<'a> Guards<'a> {
             let goal = match &course.goal {
                 Some(goal)
                     if self.priors.get(goal) == Some(&course.prior)
+                        && self.copies(goal, goal)
                         && self.acl(goal).is_some_and(|acl| denies(acl) == needs) =>
                 {
                     AclKey::Ours(goal.clone())

@@ -255,8 +255,8 @@ impl Branches {
         })?;
         let message = format!(
             "pods without interfaces of their own, such as `{}/{}`, send over IPv4 out of the VPC by their node's address: the network ACL \
-             of their subnet sees neither that nor what they and their node send each other, and what is said of policies takes no \
-             account of it; give them interfaces of their own, or leave their subnets out of `networkAcls`",
+             of their subnet does not see that, as their policies' findings say, nor what they and their node send each other, which \
+             is said here alone; give them interfaces of their own, or leave their subnets out of `networkAcls`",
             pod.namespace, pod.name
         );
         Some(Finding::without_flows(

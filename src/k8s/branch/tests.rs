@@ -255,6 +255,9 @@ fn what_leaves_by_the_node_is_told_of_where_a_pod_in_a_guarded_subnet_has_no_int
         found.map(|it| (it.reason, it.message.contains("`shop/one`"))).collect::<Vec<_>>()
     };
     let plain = json!([]);
+    let translates = |objects: &[Value]| gather(objects).1.source_nat;
+    assert!(translates(&[cni(&plain)]), "as the VPC CNI does unless it is told otherwise");
+    assert!(!translates(&[cni(&snat)]) && !translates(&[]));
     assert_eq!(found("shared", &plain, "10.0.0.0/24"), [(Reason::LeavesByNode, true)]);
     assert_eq!(found("shared", &plain, "10.0.1.0/24"), [], "it is elsewhere");
     assert_eq!(found("shared", &snat, "10.0.0.0/24"), [], "others translate");

@@ -306,6 +306,7 @@ impl Parts {
             pods,
             nodes: nodes.into_values().collect(),
             eni_configs: self.eni_configs,
+            source_nat: self.branches.cni.is_some_and(|cni| !cni.external_snat),
             services: self.services.into_values().flatten().collect::<AddressSet>(),
             ..Inventory::default()
         }

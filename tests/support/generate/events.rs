@@ -264,6 +264,7 @@ pub fn follow(cluster: &mut Cluster, event: &Event) {
         Event::InterfaceGone(id) => drop(inventory.interfaces.remove(id)),
         Event::Foreign(foreign) => inventory.foreign.clone_from(foreign),
         Event::Vpc(vpc) => inventory.vpc.clone_from(vpc),
+        Event::SourceNat(source_nat) => inventory.source_nat = *source_nat,
         Event::Subnets(subnets, acls) => {
             inventory.subnets.clone_from(subnets);
             inventory.acls.clone_from(acls);

@@ -53,6 +53,7 @@ pub(super) fn guard(random: &mut Random, cluster: &mut Cluster) {
     let assumed = [(2, Interval::FULL), (1, high)];
     cluster.settings.client_ports = ClientPorts(random.weighted(&assumed));
     cluster.settings.quarantine = random.chance(70);
+    cluster.inventory.source_nat = random.chance(50);
 }
 
 /// Changes what is handed over, what holds for all pods, or what the network ACL before ours says.
@@ -67,7 +68,7 @@ pub(super) fn edit(random: &mut Random, cluster: &mut Cluster) {
         }
         (2, Some(_)) => drop(cluster.inventory.subnets.pop_first()),
         (6, Some(subnet)) => {
-            let entries = random.pick(&[OPEN, NARROW, WITHOUT_TELNET]);
+            let entries = random.pick(&[OPEN, NARROW, WITHOUT_TELNET, LONG]);
             cluster.inventory.acls.insert(subnet.prior.clone(), acl(entries));
         }
         (3, _) => {
@@ -138,6 +139,22 @@ const NARROW: &[&str] = &[
 
 /// One exception in front of everything.
 const WITHOUT_TELNET: &[&str] = &["deny 0.0.0.0/0 tcp/23", "allow 0.0.0.0/0 all", "allow ::/0 all"];
+
+/// So many that another such list has no room beside them.
+const LONG: &[&str] = &[
+    "deny 198.18.0.0/15 all",
+    "deny 0.0.0.0/0 tcp/23",
+    "deny 0.0.0.0/0 tcp/25",
+    "deny 0.0.0.0/0 tcp/135-139",
+    "deny 0.0.0.0/0 tcp/445",
+    "deny 0.0.0.0/0 udp/135-139",
+    "deny 0.0.0.0/0 udp/445",
+    "allow 10.0.0.0/8 all",
+    "deny 192.168.128.0/17 all",
+    "allow 0.0.0.0/0 all",
+    "deny ::/0 tcp/23",
+    "allow ::/0 all",
+];
 
 /// The same entries both ways, ten numbers apart.
 fn acl(entries: &[&str]) -> Acl {

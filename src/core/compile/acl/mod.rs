@@ -78,13 +78,16 @@ pub(crate) struct Guards {
     widened: HashMap<(Acls, Direction, *const Function), Option<Widened>>,
     /// What is closed for pods of the same homes, once for each.
     known: HashMap<Closed, Shared<ByAddress>>,
+    /// Where pods without interfaces of their own send by their node's.
+    by_nodes: AddressSet,
 }
 
 /// What a function becomes, and what of it the ends at the other side close.
 type Widened = (Rc<Function>, Shared<ByAddress>);
 
-/// What is closed for pods in a direction: by the ACLs of their homes, and what ends at the other side close.
-type Closed = (Homes, Direction, Option<Shared<ByAddress>>);
+/// What is closed for pods in a direction: by the ACLs of their homes, unless they send by their node, and what ends at the other
+/// side close.
+type Closed = (Homes, Direction, bool, Option<Shared<ByAddress>>);
 
 /// Where the addresses of some pods are: an ACL's place in the list, and a subnet's place among those that it guards. An interface is
 /// in one subnet, but what is told late may say that it is in two.
@@ -149,7 +152,7 @@ impl Guards {
         settings: &Settings,
         pools: &mut Pools,
     ) -> Self {
-        let mut guards = Self::default();
+        let mut guards = Self { by_nodes: inventory.sent_by_nodes(), ..Self::default() };
         for (name, subnets) in plots(inventory) {
             let place = guards.list.len();
             let home = |of: &Cohort, family| {
@@ -177,8 +180,8 @@ impl Guards {
             let plot = Plot { cohorts, asked, conceded, inventory, settings, members, addresses };
             guards.list.push(plot.decide(name.clone(), subnets, prior, pools));
         }
-        for (id, _) in cohorts.iter() {
-            Direction::BOTH.into_iter().for_each(|it| guards.close(id, it, None, pools));
+        for cohort in cohorts.iter() {
+            Direction::BOTH.into_iter().for_each(|it| guards.close(cohort, it, None, pools));
         }
         guards
     }
@@ -186,7 +189,7 @@ impl Guards {
     /// Notes what is closed for a cohort: by the ACLs for all but those in its own subnets, and what the ends there close.
     fn close(
         &mut self,
-        id: CohortId,
+        (id, cohort): (CohortId, &Cohort),
         direction: Direction,
         by_ends: Option<Shared<ByAddress>>,
         pools: &mut Pools,
@@ -195,16 +198,22 @@ impl Guards {
         if homes == Homes::default() {
             return;
         }
-        let list = &self.list;
-        let closed = self.known.entry((homes, direction, by_ends)).or_insert_with_key(|key| {
-            let by_ends = key.2.as_deref().cloned().unwrap_or_else(ByAddress::nothing);
+        let (list, by_nodes) = (&self.list, &self.by_nodes);
+        let by_node = direction == Direction::Egress && cohort.shares_node();
+        let key = (homes, direction, by_node, by_ends);
+        let closed = self.known.entry(key).or_insert_with_key(|(.., by_ends)| {
+            let by_ends = by_ends.as_deref().cloned().unwrap_or_else(ByAddress::nothing);
             let by_acls = Family::BOTH.into_iter().zip(homes).filter_map(|(family, home)| {
                 let (acl, subnet) = home?;
                 let guarded = list.get(acl)?;
-                let own = ByAddress::on(&guarded.subnets.get(subnet)?.1, &ServiceSet::all());
+                let mut past = guarded.subnets.get(subnet)?.1.clone();
+                if by_node {
+                    past = past.union(by_nodes);
+                }
+                let past = ByAddress::on(&past, &ServiceSet::all());
                 let closed = guarded.closed.get(place(direction))?;
                 let families = Family::BOTH.map(|it| it == family);
-                Some(closed.join(&own, ServiceSet::difference).of_families(families))
+                Some(closed.join(&past, ServiceSet::difference).of_families(families))
             });
             let all = by_acls.fold(by_ends, |all, one| all.join(&one, ServiceSet::union));
             pools.addresses.share(all)
@@ -244,7 +253,7 @@ impl Guards {
         let Some((widened, by_ends)) = self.widened.get(&key).cloned().flatten() else {
             return function;
         };
-        self.close(id, direction, Some(by_ends), pools);
+        self.close((id, cohort), direction, Some(by_ends), pools);
         widened
     }
 

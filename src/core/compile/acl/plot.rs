@@ -71,9 +71,8 @@ impl Plot<'_, '_> {
         let deniable = passing.deniable(direction, self.settings.client_ports);
         let queries = self.queries(direction);
         let room = |family| self.room(prior, direction, family);
-        let inside = &self.addresses;
-        let v4 = self.family(&queries, &deniable.v4, &inside.v4, &admitted, room(Family::V4));
-        let v6 = self.family(&queries, &deniable.v6, &inside.v6, &admitted, room(Family::V6));
+        let v4 = self.family(&queries, direction, &deniable.v4, &admitted, room(Family::V4));
+        let v6 = self.family(&queries, direction, &deniable.v6, &admitted, room(Family::V6));
         let closed = ByAddress { v4: closing(&v4.entries), v6: closing(&v6.entries) };
         Towards { queries, v4, v6, closed }
     }
@@ -155,20 +154,34 @@ impl Plot<'_, '_> {
         self.settings.quotas.entries_per_acl.saturating_sub(taken.count() + 1) / 2
     }
 
+    /// Where nothing but the ACL closes anything for some pods whose groups are not ours to say: none if there are none.
+    fn bare<T: Address>(&self, direction: Direction) -> Option<Intervals<T>> {
+        let outside = T::of(&self.addresses).complement();
+        let by_nodes = self.inventory.sent_by_nodes();
+        let bare = self
+            .cohorts()
+            .filter(|(cohort, families)| !cohort.programmable() && has(*families, T::FAMILY));
+        let kinds: BTreeSet<bool> = bare.map(|(cohort, _)| cohort.shares_node()).collect();
+        let there = kinds.into_iter().map(|shares_node| match direction {
+            Direction::Egress if shares_node => outside.difference(T::of(&by_nodes)),
+            Direction::Egress | Direction::Ingress => outside.clone(),
+        });
+        there.reduce(|all, some| all.union(&some))
+    }
+
     fn family<T: OfFamily>(
         &self,
         queries: &[(Query, usize)],
+        direction: Direction,
         deniable: &StepFunction<T, ServiceSet>,
-        inside: &Intervals<T>,
         admitted: &ServiceSet,
         room: usize,
     ) -> Split<T> {
         let line = ServiceSet::line(T::FAMILY);
-        let untouchable = self
-            .cohorts()
-            .any(|(cohort, families)| !cohort.programmable() && has(families, T::FAMILY));
-        let outside = StepFunction::indicator(inside, ServiceSet::empty(), line.clone());
-        let wanted = untouchable.then(|| deniable.map2(&outside, ServiceSet::intersection));
+        let wanted = self.bare(direction).map(|bare| {
+            let bare = StepFunction::indicator(&bare, line.clone(), ServiceSet::empty());
+            deniable.map2(&bare, ServiceSet::intersection)
+        });
         let asked = queries.iter().map(|((_, addresses, families), users)| {
             let nothing = StepFunction::constant(ServiceSet::empty());
             let owned = has(*families, T::FAMILY);
@@ -178,7 +191,7 @@ impl Plot<'_, '_> {
         let asked: Vec<Asked<T>> = asked.collect();
         let ground = Ground {
             deniable: Deniable::new(deniable.clone()),
-            inside: inside.clone(),
+            inside: T::of(&self.addresses).clone(),
             // Who starts open tomorrow closes nothing then.
             closed_inside: match self.settings.quarantine {
                 true => line.difference(admitted),

@@ -36,6 +36,8 @@ pub enum Event {
     Foreign(BTreeMap<ForeignGroupId, BTreeSet<Rule>>),
     /// The address blocks of the VPC.
     Vpc(Vec<Prefix>),
+    /// Whether pods that share their node's interfaces send out of the VPC by their node's address.
+    SourceNat(bool),
     /// The subnets whose network ACLs are handed over, and the entries of the ACLs of others that guard or guarded them.
     Subnets(BTreeMap<SubnetId, Subnet>, BTreeMap<ForeignAclId, Acl>),
     /// The cluster addresses of Services.

@@ -55,6 +55,10 @@ impl Compiler {
                 let news = set(&mut self.store.rest.vpc, vpc);
                 self.common(news)
             }
+            Event::SourceNat(source_nat) => {
+                let news = set(&mut self.store.rest.source_nat, source_nat);
+                self.common(news)
+            }
             Event::Subnets(subnets, acls) => {
                 let rest = &mut self.store.rest;
                 let news = [set(&mut rest.subnets, subnets), set(&mut rest.acls, acls)];
@@ -146,6 +150,7 @@ impl Compiler {
             acls,
             // The subnets that they name are told as such.
             eni_configs: _,
+            source_nat,
             services,
         } = inventory;
         let mut pods: Vec<(PodName, Pod)> =
@@ -168,6 +173,7 @@ impl Compiler {
         nodes.into_iter().for_each(|node| self.tell(Event::Node(node)));
         self.tell(Event::Foreign(foreign));
         self.tell(Event::Vpc(vpc));
+        self.tell(Event::SourceNat(source_nat));
         self.tell(Event::Subnets(subnets, acls));
         self.tell(Event::Services(services));
         pods.into_iter().for_each(|(_, pod)| self.tell(Event::Pod(pod)));

@@ -404,6 +404,35 @@ fn an_acl_closes_what_no_group_can_for_pods_on_interfaces_that_may_not_change() 
 }
 
 #[test]
+fn an_acl_closes_nothing_of_what_pods_send_by_their_nodes() {
+    let mut shared = closed(plain())
+        .attached("x/a", Attachment::Shared, &["sg-base"])
+        .attached("x/b", Attachment::Shared, &["sg-base"])
+        .policy(network_policy("x/out", "").egress([]));
+    let leaks = |cluster: &Cluster| -> Vec<String> {
+        let guarded = cluster.clone().guarded("subnet-1", &["10.0.1.0/24"], OPEN);
+        let found = guarded.compile().findings.into_iter();
+        let shared =
+            found.filter(|it| it.reason == Reason::SharedInterface && &*it.object.name == "out");
+        let flows = shared.flat_map(|it| it.flows.to_vec());
+        flows.map(|it| it.display(&guarded.inventory).to_string()).collect()
+    };
+    let inside = [
+        "x/a, x/b → 10.0.1.0/24 tcp, udp, sctp, icmp, proto",
+        "x/a → x/b tcp, udp, sctp, icmp, proto",
+        "x/b → x/a tcp, udp, sctp, icmp, proto",
+    ];
+    assert_eq!(leaks(&shared), inside);
+    assert_denies(shared.clone(), &["ingress deny 0.0.0.0/0 all", "egress deny 0.0.0.0/0 all"]);
+    shared.inventory.source_nat = true;
+    let outside = "x/a, x/b → 0.0.0.0-9.255.255.255, 10.0.1.0/24, 10.1.0.0-169.254.169.122, 169.254.169.124-169.254.169.249, \
+                   169.254.169.252, 169.254.169.255-169.254.170.1, 169.254.170.3-255.255.255.255 tcp, udp, sctp, icmp, proto";
+    let [_, within @ ..] = inside;
+    assert_eq!(leaks(&shared), [&[outside], &within[..]].concat());
+    assert_denies(shared, &["ingress deny 0.0.0.0/0 all", "egress deny 10.0.0.0/16 all"]);
+}
+
+#[test]
 fn an_entry_serves_the_policies_that_close_some_of_what_it_denies() {
     let reachable = accept().peers([blocks(&["10.0.0.0/8", "172.16.0.0/12"])]);
     let internal = network_policy("x/internal", "pod=a").egress([reachable]);
@@ -456,4 +485,25 @@ fn no_finding_shows_a_flow_that_the_acl_before_ours_drops() {
     assert_eq!(witness(OPEN).as_deref(), Some("x/a 10.0.1.1 → 0.0.0.0 udp/53"));
     assert_eq!(witness(&but).as_deref(), Some("x/a 10.0.1.1 → 192.0.2.0 udp/53"));
     assert_eq!(witness(&none), None);
+}
+
+#[test]
+fn a_finding_shows_what_leaves_by_a_node_whatever_the_acl_before_ours_drops() {
+    let policy = admin("no-dns", 1, pods("ns=x", "")).egress([deny().services([set("udp/53")])]);
+    let cluster = closed(with_pod_subnets(&["10.0.1.0/24"])).policy(policy);
+    let shared = cluster.attached("x/a", Attachment::Shared, &["sg-base"]);
+    let prior = &["deny 0.0.0.0/0 udp/53", "allow 0.0.0.0/0 all"];
+    let mut guarded = shared.guarded("subnet-1", &["10.0.1.0/24"], prior);
+    let mut witness = |source_nat| {
+        guarded.inventory.source_nat = source_nat;
+        let desired = guarded.compile();
+        flows::assert_honest(&guarded, &desired);
+        let found = desired.findings.into_iter();
+        let mut found =
+            found.filter(|it| it.reason == Reason::SharedInterface && &*it.object.name == "no-dns");
+        let flow = found.find_map(|it| it.witness)?;
+        Some(flow.display(&guarded.inventory).to_string())
+    };
+    assert_eq!(witness(false), None);
+    assert_eq!(witness(true).as_deref(), Some("x/a 10.0.1.1 → 0.0.0.0 udp/53"));
 }

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::*;
 use crate::firewall::{Border, Cloud, State};
 use crate::flow::{Endpoint, Flow};
-use crate::inventory::{Inventory, PodIndex, Subnet, SubnetId};
+use crate::inventory::{Attachment, Interface, InterfaceId, Inventory, PodIndex, Subnet, SubnetId};
 use crate::net::Family;
 use crate::testing::{Cluster, address, pod, service};
 
@@ -94,6 +95,50 @@ fn the_first_entry_that_names_a_packet_decides_and_what_none_names_is_denied() {
     assert_eq!(decides(Egress, "2001:db8::9", "tcp/443"), None);
     assert_eq!(decides(Ingress, "2001:db8::9", "icmpv6/128/1"), Some((15, EntryAction::Deny)));
     assert_eq!(decides(Ingress, "10.0.9.9", "icmp/8/0"), None);
+}
+
+#[test]
+fn what_a_pod_sends_out_of_the_vpc_by_its_node_passes_by_the_acl_of_its_subnet() {
+    let mut inventory = Inventory { source_nat: true, ..inventory() };
+    let attached = [(1, Attachment::Shared), (2, Attachment::Fixed)];
+    for (place, attachment) in attached {
+        let pod = inventory.pods.get_mut(place).unwrap();
+        let id = InterfaceId(pod.name.clone());
+        pod.interface = Some(id.clone());
+        inventory.interfaces.insert(id, Interface { attachment, prior: BTreeSet::new() });
+    }
+    let closed = AclKey::Foreign(ForeignAclId("acl-closed".into()));
+    let state = State {
+        subnets: inventory.subnets.keys().map(|id| (id.clone(), closed.clone())).collect(),
+        acls: [(closed.clone(), Acl::default())].into(),
+        ..State::default()
+    };
+    let mut host = inventory.clone();
+    host.pods[0].host_network = true;
+    let plain = Inventory { source_nat: false, ..inventory.clone() };
+    let [near, far] = ["subnet-1", "subnet-2"].map(|name| SubnetId(name.into()));
+    let denied = |subnet| Border::Denied { subnet, acl: &closed, number: None };
+    let table = [
+        (&inventory, WEB, outside("8.8.8.8"), Border::ByNode(&near)),
+        (&inventory, NEIGHBOUR, outside("8.8.8.8"), Border::ByNode(&near)),
+        (&inventory, FAR, outside("8.8.8.8"), denied(&far)),
+        (&inventory, WEB, outside("2001:db9::1"), denied(&near)),
+        (&inventory, WEB, outside("10.0.9.9"), denied(&near)),
+        (&inventory, WEB, FAR, denied(&near)),
+        (&inventory, WEB, NEIGHBOUR, Border::Within(&near)),
+        (&inventory, WEB, outside("169.254.169.254"), Border::Platform),
+        (&inventory, outside("8.8.8.8"), WEB, Border::Unknown),
+        (&host, WEB, outside("8.8.8.8"), denied(&near)),
+        (&plain, WEB, outside("8.8.8.8"), denied(&near)),
+    ];
+    for (inventory, source, destination, leaves) in table {
+        let cloud = Cloud::new(&state, inventory);
+        let verdict = cloud.verdict(&flow(source, destination, "tcp/443"));
+        assert_eq!(verdict.leaves, leaves, "{source:?} {destination:?}");
+    }
+    let cloud = Cloud::new(&state, &inventory);
+    let answered = cloud.answers(&flow(outside("8.8.8.8"), WEB, "tcp/443"), 1_024);
+    assert!(!answered, "a reply bears the address that was asked");
 }
 
 #[test]

@@ -19,6 +19,13 @@ pub(super) fn follow(acl: &AclName, there: &Acl, wanted: &Acl) -> Vec<AclStep> {
     both.flat_map(|direction| one_way(acl, there, wanted, direction)).collect()
 }
 
+/// Whether two ACLs copy the same.
+pub(super) fn are_alike(one: &Acl, other: &Acl) -> bool {
+    let list =
+        |acl: &Acl| -> Vec<_> { acl.copied().map(|(key, entry)| (key.direction, entry)).collect() };
+    list(one) == list(other)
+}
+
 type List = BTreeMap<EntryKey, Entry>;
 
 fn one_way(acl: &AclName, there: &Acl, wanted: &Acl, direction: Direction) -> Vec<AclStep> {

@@ -312,6 +312,64 @@ fn copies_without_room_in_front_of_them_move_behind_first() {
 }
 
 #[test]
+fn a_subnet_goes_by_way_of_another_acl_where_copies_have_no_room_for_old_and_new() {
+    let list = |first: u16, count: u16, net: u8| -> Vec<String> {
+        let entry = |it| format!("{} allow {net}.{it}.0.0/16 all", first + 10 * it);
+        (0..count).map(entry).collect()
+    };
+    let with = |entries: &[String]| -> Vec<String> {
+        std::iter::once(PRIVATE.to_owned()).chain(entries.iter().cloned()).collect()
+    };
+    let [old, new] = [list(30_000, 12, 10), list(30_000, 11, 11)].map(|it| with(&it));
+    let [old, new] = [&old, &new].map(|it| it.iter().map(String::as_str).collect::<Vec<_>>());
+    let world = World::new(&["one", "two"]).guarded("pods", &["one", "two"], &old).wants(
+        "pods",
+        &["one", "two"],
+        &new,
+    );
+    let way = world.way();
+    let stages: Vec<(Purpose, usize, &str)> =
+        way.iter().map(|(purpose, steps)| (*purpose, steps.len(), &*steps[0])).collect();
+    assert_eq!(
+        stages,
+        [
+            (Purpose::Create, 1, "create network ACL pods+1"),
+            (
+                Purpose::Prepare,
+                12,
+                "put egress entry 1 `deny 10.0.0.0/8 tcp/443` into network ACL pods+1"
+            ),
+            (Purpose::Tighten, 2, "let pods+1 guard one"),
+            (Purpose::Prepare, 1, "remove egress entry 30110 from network ACL pods"),
+            (
+                Purpose::Prepare,
+                11,
+                "put egress entry 30000 `allow 11.0.0.0/16 all` into network ACL pods"
+            ),
+            (Purpose::Widen, 2, "let pods guard one"),
+            (Purpose::Delete, 1, "delete network ACL pods+1"),
+        ]
+    );
+}
+
+#[test]
+fn no_subnet_comes_to_an_acl_that_copies_what_was_said_before() {
+    let stale = World::new(&["one"])
+        .guarded("pods", &[], &[PRIVATE, "30000 allow 10.0.0.0/8 all"])
+        .guarded("pods+1", &["one"], &[PRIVATE, COPY])
+        .wants("pods", &["one"], &[PRIVATE, COPY]);
+    let steps: Vec<String> = stale.way().into_iter().flat_map(|(_, steps)| steps).collect();
+    assert_eq!(
+        steps,
+        [
+            "put egress entry 30000 `allow 0.0.0.0/0 all` into network ACL pods",
+            "let pods guard one",
+            "delete network ACL pods+1",
+        ]
+    );
+}
+
+#[test]
 fn what_does_not_fit_stays_and_says_so() {
     let many: Vec<String> =
         (0..16_u8).map(|it| format!("{} deny 10.{it}.0.0/16 all", it + 1)).collect();
