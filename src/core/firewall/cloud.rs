@@ -184,20 +184,12 @@ impl<'a> Cloud<'a> {
     #[must_use]
     pub fn verdict(&self, flow: &Flow) -> Verdict<'_> {
         let (from, to) = self.addresses(flow);
-        let at_border = self.border(Direction::Egress, from, to, flow.service);
-        let leaves = match at_border {
-            Border::Passed { subnet, .. } | Border::Denied { subnet, .. }
-                if self.is_sent_by_node(flow.source, to) =>
-            {
-                Border::ByNode(subnet)
-            }
-            Border::Unknown
-            | Border::Within(_)
-            | Border::Platform
-            | Border::ByNode(_)
-            | Border::Passed { .. }
-            | Border::Denied { .. } => at_border,
-        };
+        let mut leaves = self.border(Direction::Egress, from, to, flow.service);
+        if let Border::Passed { subnet, .. } | Border::Denied { subnet, .. } = leaves
+            && self.is_sent_by_node(flow.source, to)
+        {
+            leaves = Border::ByNode(subnet);
+        }
         Verdict {
             egress: self.end(flow, Direction::Egress),
             leaves,

@@ -199,7 +199,7 @@ impl<'a> Guards<'a> {
         }
     }
 
-    /// Whether an ACL of ours copies what it is to once it is that of a goal.
+    /// Whether an ACL of ours says, behind its own entries, what that of a goal is to say there.
     fn copies(&self, acl: &AclName, goal: &AclName) -> bool {
         let wanted = self.wanted.acls.get(&AclKey::Ours(goal.clone()));
         self.acl(acl).zip(wanted).is_none_or(|(there, wanted)| copies::are_alike(there, wanted))

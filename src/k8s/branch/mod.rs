@@ -87,7 +87,7 @@ impl Branches {
         }
         found.extend(self.full(inventory));
         found.extend(self.standard_mode(inventory));
-        found.extend(self.leaves_by_node(inventory));
+        found.extend(Self::leaves_by_node(inventory));
         found
     }
 
@@ -241,8 +241,10 @@ impl Branches {
     }
 
     /// What network ACLs do not see of pods that share their node's interfaces (VPC CNI, `AWS_VPC_K8S_CNI_EXTERNALSNAT`).
-    fn leaves_by_node(&self, inventory: &Inventory) -> Option<Finding> {
-        self.cni.filter(|cni| !cni.external_snat)?;
+    fn leaves_by_node(inventory: &Inventory) -> Option<Finding> {
+        if !inventory.source_nat {
+            return None;
+        }
         let guarded = inventory.handed_over().filter(|(.., left_alone)| left_alone.is_none());
         let blocks: Vec<Prefix> = guarded.flat_map(|(_, it, _)| it.blocks.clone()).collect();
         let is_inside = |pod: &Pod| {
